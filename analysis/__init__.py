@@ -1,0 +1,1 @@
+"""From ntuples to selected events: samples, dataframe, selection, features, event loop, export."""

@@ -1,0 +1,216 @@
+"""Results as files: the tables, histograms.root, cutflow.json and run.json.
+
+Everything is written into a hidden folder inside the output folder and renamed into place at the
+end, run.json last: what has a final name is complete.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import ROOT
+import tables
+
+from analysis.errors import OutputError
+from analysis.expressions import IDENTITY, WEIGHT
+
+BATCH = 8192  # rows that are merged, written and filled at once
+
+# Fast to read, and a third of the size: most cells of most events are zero.
+COMPRESSION = tables.Filters(complevel=5, complib="blosc:lz4", shuffle=True)
+
+
+def table_name(sample, region):
+    """Name of the table of a sample in a region."""
+    return f"{sample}_{region.tag}_df_forML_bkg_signal_fromRDF.hdf5"
+
+
+class Output:
+    """The output folder of a run, to be used in a `with` statement."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def __enter__(self):
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
+            self.staging.chmod(0o755)
+        except OSError as error:
+            raise OutputError(
+                f"output folder {self.folder} cannot be written: {error.strerror}"
+            ) from None
+        (self.staging / "hdf5").mkdir()
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.staging, ignore_errors=True)
+
+    def write_json(self, name, content):
+        (self.staging / name).write_text(json.dumps(content, indent=1) + "\n")
+
+    def publish(self):
+        """Give all files their final names, run.json last."""
+        files = [path for path in self.staging.rglob("*") if path.is_file()]
+        files.sort(key=lambda path: (path.name == "run.json", path))
+        # An older run.json must not describe a half-replaced folder.
+        with contextlib.suppress(FileNotFoundError):
+            (self.folder / "run.json").unlink()
+        for path in files:
+            final = self.folder / path.relative_to(self.staging)
+            final.parent.mkdir(exist_ok=True)
+            os.replace(path, final)
+        return [path.relative_to(self.staging) for path in files]
+
+
+class Histograms:
+    """histograms.root: a folder per region, a TH1D `h_<feature>_<sample>` per feature."""
+
+    def __init__(self, path):
+        # "reproducible" leaves out the time and the UUID, so that equal runs give equal files.
+        self.file = ROOT.TFile.Open(f"{path}?reproducible=histograms", "RECREATE")
+        if not self.file or self.file.IsZombie():
+            raise OutputError(f"{path} cannot be written")
+
+    def book(self, region, sample, features):
+        """Return the empty histograms of a sample in a region."""
+        self.file.mkdir(region, region, True)
+        histograms = []
+        for feature in features:
+            binning = feature.binning
+            unit = f" [{feature.unit}]" if feature.unit else ""
+            label = feature.label.replace("$", "").replace("\\", "#")
+            histogram = ROOT.TH1D(
+                f"h_{feature.name}_{sample}",
+                f"{feature.name};{label}{unit};Events",
+                binning.bins,
+                binning.low,
+                binning.high,
+            )
+            histogram.SetDirectory(ROOT.nullptr)
+            histogram.Sumw2()
+            histograms.append(histogram)
+        return histograms
+
+    def write(self, region, histograms):
+        folder = self.file.GetDirectory(region)
+        for histogram in histograms:
+            folder.WriteTObject(histogram)
+
+    def close(self):
+        self.file.Close()
+
+
+class Table:
+    """A table that `pandas.read_hdf(path, "mini")` reads, written in pieces.
+
+    It has the layout of pandas' "fixed" format: a block of columns for each type. The arrays are
+    chunked, compressed and without time stamps, so that equal rows give equal files.
+    """
+
+    def __init__(self, path, floats, integers):
+        """floats, integers: names of the columns of the two blocks."""
+        self.file = tables.open_file(path, "w")
+        blocks = {
+            "float32": floats,
+            "float64": [WEIGHT],
+            "int32": integers,
+            "int64": [*IDENTITY],
+        }
+        blocks = {kind: names for kind, names in blocks.items() if names}
+        group = self.file.create_group("/", "mini")
+        attributes = group._v_attrs
+        attributes.pandas_type = "frame"
+        attributes.pandas_version = "0.15.2"
+        attributes.encoding = "UTF-8"
+        attributes.errors = "strict"
+        attributes.ndim = 2
+        attributes.nblocks = len(blocks)
+        attributes.axis0_variety = attributes.axis1_variety = "regular"
+        self.names(group, "axis0", [name for names in blocks.values() for name in names])
+        self.rows = self.values(group, "axis1", "int64", (0,), (BATCH,))
+        self.rows._v_attrs.kind = "integer"
+        self.rows._v_attrs.name = None
+        self.blocks = {}
+        for number, (kind, names) in enumerate(blocks.items()):
+            attributes[f"block{number}_items_variety"] = "regular"
+            self.names(group, f"block{number}_items", names)
+            shape, chunk = (0, len(names)), (BATCH // 8, len(names))
+            self.blocks[kind] = self.values(group, f"block{number}_values", kind, shape, chunk)
+
+    def names(self, group, name, names):
+        node = self.file.create_array(
+            group, name, np.array([name.encode() for name in names]), track_times=False
+        )
+        node._v_attrs.kind = "string"
+        node._v_attrs.name = None
+        node._v_attrs.nan_rep = "nan"
+        node._v_attrs.transposed = True
+
+    def values(self, group, name, kind, shape, chunk):
+        node = self.file.create_earray(
+            group,
+            name,
+            tables.Atom.from_dtype(np.dtype(kind)),
+            shape,
+            filters=COMPRESSION,
+            chunkshape=chunk,
+            track_times=False,
+        )
+        node._v_attrs.transposed = True
+        return node
+
+    def append(self, **blocks):
+        """Add rows: an array for each type of column."""
+        for kind, values in blocks.items():
+            if kind in self.blocks:
+                self.blocks[kind].append(values)
+        rows = len(blocks["int64"])
+        self.rows.append(np.arange(self.rows.nrows, self.rows.nrows + rows))
+
+    def close(self):
+        self.file.close()
+
+
+def write_rows(rows, path, features, histograms):
+    """Write the sorted rows of a sample into a table and fill its histograms with them.
+
+    features: Features in the order of the row, floats before integers
+    histograms: TH1D of each feature
+    Returns the number of rows.
+    """
+    floats = [feature.name for feature in features if not feature.integer]
+    integers = [feature.name for feature in features if feature.integer]
+    table = Table(path, floats, integers)
+    try:
+        while taken := rows.next(BATCH):
+            shaped = {}
+            for kind, pointer, width in (
+                ("float32", rows.features, len(floats)),
+                ("float64", rows.weights, 1),
+                ("int32", rows.integers, len(integers)),
+                ("int64", rows.identities, len(IDENTITY)),
+            ):
+                view = np.frombuffer(pointer(), dtype=kind, count=taken * width)
+                shaped[kind] = view.reshape(taken, width)
+            table.append(**shaped)
+            for column in range(len(floats)):
+                rows.fillFeature(histograms[column], column)
+            for column in range(len(integers)):
+                rows.fillInteger(histograms[len(floats) + column], column)
+        return int(table.rows.nrows)
+    finally:
+        table.close()
+
+
+def cutflow_json(results):
+    """The cutflow of each region and sample, from {region: {sample: Passed}}."""
+    return {
+        region: {name: [asdict(row) for row in passed.cutflow] for name, passed in samples.items()}
+        for region, samples in results.items()
+    }

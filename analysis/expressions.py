@@ -1,0 +1,241 @@
+"""From declarations to an ordered list of column definitions for one sample."""
+
+import re
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+from analysis.errors import near_miss
+from analysis.schemas import SCHEMAS
+
+WEIGHT = "wgt_SG"
+IDENTITY = ("DatasetNumber", "RunNumber", "EventNumber")
+MATRIX = "rmm"
+NORMALISATION = "normalisation"
+
+# Words of C++ that are not columns.
+WORDS = frozenset(
+    """Objects RMM and auto bool break case char const constexpr continue do double else false
+    float for if int long not or return short signed static static_cast std switch true unsigned
+    void while M_PI ROOT TMath m3l""".split()
+)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A column that is computed, or a cut."""
+
+    name: str
+    expression: str
+    where: str  # what declares it, for error messages
+    inputs: tuple[str, ...] = ()  # columns in the expression
+    replaces: bool = False  # hides a branch of the same name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one sample's event loop reads and computes."""
+
+    inputs: dict[str, str]  # branches that are read and their C++ types
+    constants: dict[str, float]  # columns with one number for the whole sample
+    definitions: tuple[Definition, ...]  # each after those it needs
+    cuts: dict[str, tuple[Definition, ...]]  # of each region, in order
+    columns: tuple[str, ...]  # columns of a row: identity, weight, matrix, floats, integers
+    left_out: tuple[str, ...]  # cuts and weights that need columns the files do not carry
+
+
+def identifiers(expression):
+    """Return the names in a C++ expression that can be columns, in order of appearance.
+
+    Left out are members (`a.b`), qualified names (`a::b`), functions and text in quotes.
+    """
+    text = re.sub(r'"(\\.|[^"\\])*"', '""', expression)
+    found = re.finditer(r"(?<![\w.])(?<!::)(?<!->)[A-Za-z_]\w*(?!\w)(?!\s*(?:::|\())", text)
+    return tuple(dict.fromkeys(m.group() for m in found if m.group() not in WORDS))
+
+
+def is_plain(expression):
+    """Whether the expression has no local variables, so that every name in it must be a column."""
+    return not re.search(r"[;{}]|\bauto\b", expression)
+
+
+def absent_columns(schema, branches):
+    """Names of our columns, of any input format, that cannot be made from these branches."""
+    ours = {column.name for known in SCHEMAS.values() for column in known.columns}
+    made = {
+        column.name
+        for column in schema.columns
+        if set(identifiers(column.expression)) <= set(branches)
+    }
+    return ours - made - set(branches)
+
+
+class Planner:
+    """Collects the definitions of one sample; problems are gathered, not raised."""
+
+    def __init__(self, sample, schema, branches, objects, variables):
+        """Branches: dict from the names of the branches in the sample's files to C++ types."""
+        self.sample = sample
+        self.schema = schema
+        self.branches = branches
+        self.problems = []
+        self.left_out = []
+        self.absent = absent_columns(schema, branches)
+        self.definitions = {}
+        self.add_schema()
+        self.add_objects(objects)
+        for variable in variables:
+            where = f"variable '{variable.name}' in analysis/selection.py"
+            if not set(identifiers(variable.expression)) & self.absent:
+                self.add(variable.name, variable.expression, where)
+            else:
+                self.absent.add(variable.name)
+
+    def add(self, name, expression, where):
+        self.definitions[name] = Definition(
+            name, expression, where, identifiers(expression), name in self.branches
+        )
+
+    def add_schema(self):
+        where = f"schema '{self.schema.name}' in analysis/schemas.py"
+        for column in self.schema.columns:
+            lacking = [name for name in identifiers(column.expression) if name not in self.branches]
+            if lacking and not column.optional:
+                for name in lacking:
+                    self.problems.append(
+                        f"sample '{self.sample.name}': no branch '{name}', which schema "
+                        f"'{self.schema.name}' needs for {column.name}"
+                        + near_miss(name, self.branches)
+                    )
+            elif not lacking and column.expression != column.name:
+                self.add(column.name, column.expression, where)
+            if not lacking:
+                self.check_types(column)
+
+    def check_types(self, column):
+        """A branch must hold a number per event or a list of numbers, as the schema says."""
+        for name in identifiers(column.expression):
+            cpp = self.branches[name]
+            expected = "a list of numbers" if column.vector else "one number"
+            if ("RVec" in cpp) != column.vector or not is_number(cpp):
+                self.problems.append(
+                    f"sample '{self.sample.name}': branch '{name}' is of type {cpp}, but schema "
+                    f"'{self.schema.name}' expects {expected} per event for {column.name}"
+                )
+
+    def add_objects(self, objects):
+        for declared in objects:
+            where = f"object '{declared.name}' in analysis/selection.py"
+            kept = [c for c in declared.cuts if not set(identifiers(c)) & self.absent]
+            if f"{declared.of}Pt" in self.absent or not kept:
+                self.absent.add(declared.name)
+                continue
+            for cut in declared.cuts:
+                if cut not in kept:
+                    self.left_out.append(f"{declared.name}: {cut}")
+            self.add(declared.name, " && ".join(f"({cut})" for cut in kept), where)
+
+    def add_weight(self, normalisation):
+        """Define the event weight from a `samples.Normalisation`."""
+        where = f"weights of schema '{self.schema.name}' in analysis/schemas.py"
+        if self.sample.kind == "data":
+            self.add(WEIGHT, "1.0", where)
+            return
+        for name in self.schema.weights:
+            if name in self.absent:
+                self.left_out.append(f"{WEIGHT}: {name}")
+        factors = [name for name in self.schema.weights if name not in self.absent]
+        terms = [NORMALISATION, f"scaleFactorProduct({', '.join(factors)})"]
+        if normalisation.from_ntuple:
+            terms.append(f"({self.schema.normalisation})")
+        if normalisation.by_campaign:
+            terms.append("campaignLuminosity(RandomRunNumber)")
+        self.add(WEIGHT, " * ".join(terms), where)
+
+    def known(self):
+        """All names that an expression may use."""
+        return [*self.definitions, *self.branches, NORMALISATION]
+
+    def check_names(self, definition):
+        for name in definition.inputs:
+            if name in self.definitions or name in self.branches or name == NORMALISATION:
+                continue
+            if name in self.absent:
+                self.problems.append(
+                    f"{definition.where} needs '{name}', which the files of sample "
+                    f"'{self.sample.name}' do not carry (schema '{self.schema.name}')"
+                )
+            elif is_plain(definition.expression):
+                self.problems.append(
+                    f"unknown column '{name}' in {definition.where}" + near_miss(name, self.known())
+                )
+
+    def plan(self, regions, features, matrix, constants):
+        """Return the Plan for these regions, features and matrix, None if there are problems."""
+        cuts = {}
+        for region in regions:
+            cuts[region.name] = tuple(
+                Definition(
+                    f"{region.name}: {cut.name}",
+                    cut.expression,
+                    f"cut '{cut.name}' of region '{region.name}' in analysis/selection.py",
+                    identifiers(cut.expression),
+                )
+                for cut in region.cuts
+            )
+        self.add(MATRIX, matrix, "layout in analysis/features.py")
+        scalars = [feature for feature in features if feature.expression]
+        for feature in scalars:
+            if feature.expression != feature.name:
+                where = f"feature '{feature.name}' in analysis/features.py"
+                self.add(feature.name, feature.expression, where)
+        columns = (
+            *IDENTITY,
+            WEIGHT,
+            MATRIX,
+            *(feature.name for feature in scalars if not feature.integer),
+            *(feature.name for feature in scalars if feature.integer),
+        )
+        all_cuts = [cut for region_cuts in cuts.values() for cut in region_cuts]
+        for definition in (*self.definitions.values(), *all_cuts):
+            self.check_names(definition)
+        wanted = {*columns, *(name for cut in all_cuts for name in cut.inputs)}
+        ordered = [] if self.problems else self.in_order(wanted)
+        if self.problems:
+            return None
+        used = {*wanted, *(name for definition in ordered for name in definition.inputs)}
+        replaced = {d.name for d in ordered if d.replaces and d.name not in d.inputs}
+        inputs = {
+            n: self.branches[n] for n in sorted(used & set(self.branches)) if n not in replaced
+        }
+        return Plan(inputs, constants, tuple(ordered), cuts, columns, tuple(self.left_out))
+
+    def in_order(self, wanted):
+        """The definitions that the wanted columns need, each after its own inputs."""
+        graph, todo = {}, list(wanted)
+        while todo:
+            name = todo.pop()
+            if name in self.definitions and name not in graph:
+                inputs = [n for n in self.definitions[name].inputs if n != name]
+                graph[name] = sorted(n for n in inputs if n in self.definitions)
+                todo.extend(inputs)
+        try:
+            order = TopologicalSorter({name: graph[name] for name in sorted(graph)}).static_order()
+            return [self.definitions[name] for name in order]
+        except CycleError as error:
+            cycle = " -> ".join(error.args[1])
+            where = self.definitions[error.args[1][0]].where
+            self.problems.append(f"{where} depends on itself: {cycle}")
+            return []
+
+
+NUMBER = re.compile(
+    r"(?:std::)?(?:u?int(?:8|16|32|64)_t|float|double|bool"
+    r"|(?:unsigned |signed )?(?:char|short|int|long long|long)|unsigned"
+    r"|U?(?:Char|Short|Int|Long|Long64)_t|Float_t|Double_t|Bool_t)"
+)
+
+
+def is_number(cpp):
+    """Whether a C++ type is a number or a flag, or a list of them."""
+    inner = re.sub(r"^(?:ROOT::)?(?:VecOps::)?RVec<(.*)>$", r"\1", cpp)
+    return NUMBER.fullmatch(inner.strip()) is not None

@@ -1,0 +1,79 @@
+"""Looking at input files before the event loop: they open, and hold what the sample promises."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import ROOT
+
+from analysis.errors import near_miss
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file of a sample."""
+
+    path: str
+    size: int | None  # bytes, None for remote files
+    entries: int
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the files of a sample hold together."""
+
+    files: tuple[InputFile, ...]
+    branches: dict[str, str]  # names and C++ types, the same in all files with entries
+    sum_of_weights: float | None  # from the metadata, None where a file has none
+
+    @property
+    def entries(self):
+        return sum(file.entries for file in self.files)
+
+
+def trees_of(path):
+    """Return the names of the trees and RNTuples in a file."""
+    return [str(key) for key in ROOT.m3l.inspectDataset(path, "").keys]
+
+
+def inspect(sample, schema, problems):
+    """Look at all files of a sample.
+
+    Returns Inputs; what is wrong is added to the list of problems.
+    """
+    files, branches, first = [], None, None
+    sums = []
+    for path in sample.files:
+        info = ROOT.m3l.inspectDataset(path, sample.tree)
+        where = f"sample '{sample.name}': {path}"
+        if info.problem:
+            hint = ""
+            if sample.tree not in list(info.keys) and len(info.keys):
+                keys = [str(key) for key in info.keys]
+                hint = near_miss(sample.tree, keys) or f" (it has {', '.join(keys)})"
+            problems.append(f"{where} {info.problem}{hint}")
+            continue
+        size = None if "://" in path else Path(path).stat().st_size
+        files.append(InputFile(path, size, int(info.entries)))
+        found = {str(n): str(t) for n, t in zip(info.columns, info.types, strict=True)}
+        if branches is None or not info.entries:
+            branches, first = branches or found, first or path
+        elif found != branches:
+            problems += differences(where, found, branches, first)
+        if schema.sum_of_weights and sample.kind != "data" and sample.sum_of_weights is None:
+            sums.append(ROOT.m3l.sumOfBranch(path, *schema.sum_of_weights))
+    total = math.fsum(sums) if sums and not any(map(math.isnan, sums)) else None
+    return Inputs(tuple(files), branches or {}, total)
+
+
+def differences(where, found, expected, first):
+    """Problems of a file whose branches are not those of the sample's first file."""
+    problems = []
+    for name in sorted(found.keys() | expected.keys()):
+        if name not in found:
+            problems.append(f"{where} has no branch '{name}', which {first} has")
+        elif name in expected and found[name] != expected[name]:
+            problems.append(
+                f"{where}: branch '{name}' is of type {found[name]}, in {first} {expected[name]}"
+            )
+    return problems

@@ -1,0 +1,348 @@
+"""The main job: look at the inputs, plan, run one event loop per sample, write the results."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import ROOT
+import tables
+
+import helpers
+from analysis import features, processes, samples, selection
+from analysis.errors import DeclarationError, InputError, OutputError
+from analysis.eventloop import EventLoop, Progress, set_threads
+from analysis.export import Histograms, Output, cutflow_json, table_name, write_rows
+from analysis.expressions import NORMALISATION, Planner
+from analysis.graph import graph
+from analysis.inputs import Inputs, inspect
+from analysis.schemas import SCHEMAS
+from helpers.stamp import fingerprint
+
+FORMAT = 1  # of run.json
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """What is selected and computed: the content of selection.py and features.py."""
+
+    objects: tuple[selection.Object, ...]
+    variables: tuple[selection.Variable, ...]
+    regions: tuple[selection.Region, ...]
+    layout: features.Layout
+    scalars: tuple[features.Feature, ...]
+
+    def features(self, absent):
+        """The features in the order of a row: cells, other floats, integers.
+
+        absent: columns that some sample of the run does not carry
+        """
+        kept = [f for f in self.scalars if not set(f.needs) & absent]
+        floats = [f for f in kept if not f.integer]
+        return (*features.cells(self.layout), *floats, *(f for f in kept if f.integer))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run as it was asked for."""
+
+    samples: samples.SampleList
+    declarations: Declarations
+    threads: int | None = None
+    entries: int | None = None  # of each sample; None: all
+    unblind: bool = False
+    interpret: bool = False  # expressions are not compiled
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A sample that is ready for its event loop."""
+
+    sample: samples.Sample
+    inputs: Inputs
+    plan: object  # expressions.Plan
+    graph: object  # C++ namespace with the plan's compiled expressions
+    normalisation: samples.Normalisation | None  # None for data
+    entries: int  # to be read
+
+
+def declarations(regions, layout_name):
+    """Return the Declarations of this checkout for the named regions and layout.
+
+    Raises DeclarationError for unknown and for doubled names.
+    """
+    layouts = {layout.name: layout for layout in features.LAYOUTS}
+    (layout_name,) = samples.choose([layout_name], layouts, "layout")
+    layout = layouts[layout_name]
+    by_name = {region.name: region for region in selection.REGIONS}
+    chosen = samples.choose(regions, by_name, "region")
+    scalars = (*features.FEATURES, *features.counts(layout))
+    names = [
+        *(f"object or variable '{d.name}'" for d in (*selection.OBJECTS, *selection.VARIABLES)),
+        *(f"region '{region.name}'" for region in selection.REGIONS),
+        *(f"feature '{f.name}'" for f in (*features.cells(layout), *scalars)),
+    ]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise DeclarationError(*(f"{name} is declared twice" for name in doubled))
+    return Declarations(
+        selection.OBJECTS,
+        selection.VARIABLES,
+        tuple(by_name[name] for name in chosen),
+        layout,
+        scalars,
+    )
+
+
+def prepare(job):
+    """Look at all inputs and compile all expressions, without reading events.
+
+    Returns a list of Prepared and the features of the run; raises InputError or DeclarationError
+    with all problems of all samples.
+    """
+    helpers.load()
+    problems, found = [], []
+    for sample in job.samples.samples:
+        schema = SCHEMAS[sample.schema]
+        before = len(problems)
+        inputs = inspect(sample, schema, problems)
+        norm = None
+        if sample.kind != "data":
+            try:
+                total = inputs.sum_of_weights
+                norm = samples.normalisation(sample, job.samples.luminosity_ifb, total)
+            except DeclarationError as error:
+                problems += error.problems
+        if len(problems) == before:
+            declared = job.declarations
+            planner = Planner(sample, schema, inputs.branches, declared.objects, declared.variables)
+            found.append((sample, inputs, norm, planner))
+    absent = set().union(*(planner.absent for *_, planner in found))
+    row = job.declarations.features(absent)
+    cells = job.declarations.layout.size**2
+    plans = []
+    for sample, _, norm, planner in found:
+        planner.add_weight(norm)
+        regions = visible(job, sample)
+        matrix = job.declarations.layout.expression(planner.absent)
+        constants = {} if norm is None else {NORMALISATION: norm.constant}
+        plans.append(planner.plan(regions, row, matrix, constants))
+        problems += planner.problems
+    if problems:
+        raise InputError(*dict.fromkeys(problems))
+    prepared = []
+    for (sample, inputs, norm, _), plan in zip(found, plans, strict=True):
+        compiled = graph(plan, cells, job.interpret)
+        entries = inputs.entries if job.entries is None else min(job.entries, inputs.entries)
+        prepared.append(Prepared(sample, inputs, plan, compiled, norm, entries))
+    return prepared, row
+
+
+def visible(job, sample):
+    """The regions in which a sample may be looked at: data not in blind ones."""
+    hidden = sample.kind == "data" and not job.unblind
+    return tuple(r for r in job.declarations.regions if not (hidden and r.blind))
+
+
+def run(job, folder, command):
+    """Run the main job and write all products into `folder`.
+
+    command: list of the words that started the job, for run.json
+    Returns the results as {region: {sample: Passed}}, the event loops by sample and a list of the
+    names of the files written. Raises M3LError; nothing is written then.
+    """
+    clock = time.monotonic()
+    timings = {}
+
+    def lap(name):
+        nonlocal clock
+        now = time.monotonic()
+        timings[name] = round(timings.get(name, 0.0) + now - clock, 3)
+        clock = now
+
+    threads = set_threads(job.threads)
+    prepared, row = prepare(job)
+    lap("prepare")
+    cells = job.declarations.layout.size**2
+    floats = sum(not feature.integer for feature in row)
+    results = {region.name: {} for region in job.declarations.regions}
+    loops, written = {}, {}
+    with Output(folder) as output:
+        try:
+            histograms = Histograms(output.staging / "histograms.root")
+            for item in prepared:
+                sample = item.sample
+                regions = visible(job, sample)
+                loop = EventLoop(
+                    sample,
+                    item.plan,
+                    item.graph,
+                    regions,
+                    (cells, floats, len(row) - floats),
+                    job.entries,
+                    item.entries,
+                    output.staging,
+                )
+                progress = Progress(sample.name, item.entries)
+                try:
+                    passed = loop.run(progress)
+                finally:
+                    progress.close()
+                lap("event loop")
+                written[sample.name] = {}
+                for region in regions:
+                    results[region.name][sample.name] = passed[region.name]
+                    name = table_name(sample.name, region)
+                    booked = histograms.book(region.name, sample.name, row)
+                    path = output.staging / "hdf5" / name
+                    rows = write_rows(passed[region.name].rows, path, row, booked)
+                    histograms.write(region.name, booked)
+                    written[sample.name][region.name] = {"table": f"hdf5/{name}", "rows": rows}
+                loops[sample.name] = loop
+                lap("write")
+            histograms.close()
+            lap("write")
+            output.write_json("cutflow.json", cutflow_json(results))
+            record = record_of(job, prepared, row, written, threads, command, timings)
+            output.write_json("run.json", record)
+            files = output.publish()
+        except (OSError, tables.HDF5ExtError) as error:
+            raise OutputError(f"output folder {folder} cannot be written: {error}") from None
+    return results, loops, files
+
+
+def record_of(job, prepared, row, written, threads, command, timings):
+    """The content of run.json, from which `rerun` makes the job again."""
+    return {
+        "format": FORMAT,
+        "command": command,
+        "versions": {
+            "python": platform.python_version(),
+            "ROOT": ROOT.gROOT.GetVersion(),
+            "numpy": np.__version__,
+            "pandas": pd.__version__,
+            "tables": tables.__version__,
+        },
+        "git": git_commit(),
+        "helpers": fingerprint(),
+        "luminosity_ifb": job.samples.luminosity_ifb,
+        "source": job.samples.source,
+        "threads": threads,
+        "entries": job.entries,
+        "unblind": job.unblind,
+        "samples": [
+            {
+                **asdict(item.sample),
+                "inputs": [asdict(file) for file in item.inputs.files],
+                "entries_read": item.entries,
+                "normalisation": item.normalisation and asdict(item.normalisation),
+                "left_out": item.plan.left_out,
+                "tables": {r: t["table"] for r, t in written[item.sample.name].items()},
+                "rows": {r: t["rows"] for r, t in written[item.sample.name].items()},
+            }
+            for item in prepared
+        ],
+        "processes": [
+            asdict(processes.process(name, kind, order))
+            for order, (name, kind) in enumerate(
+                dict.fromkeys((p.sample.process, p.sample.kind) for p in prepared)
+            )
+        ],
+        "objects": [asdict(declared) for declared in job.declarations.objects],
+        "variables": [asdict(declared) for declared in job.declarations.variables],
+        "regions": [asdict(region) for region in job.declarations.regions],
+        "layout": asdict(job.declarations.layout),
+        "features": [feature_json(feature) for feature in row],
+        "scalars": [asdict(feature) for feature in job.declarations.scalars],
+        "timings_s": timings,
+    }
+
+
+def feature_json(feature):
+    binning = feature.binning
+    return {
+        **asdict(feature),
+        "binning": None,
+        "bins": [binning.bins, binning.low, binning.high],
+    }
+
+
+def git_commit():
+    """The commit of the checkout, with + where files differ from it; None outside of git."""
+    folder = Path(__file__).parent
+    words = ["git", "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def rerun(path):
+    """Return the Job that a run.json describes. Raises InputError or DeclarationError."""
+    try:
+        record = json.loads(Path(path).read_text())
+        if record["format"] != FORMAT:
+            raise DeclarationError(f"{path} has format {record['format']}, not {FORMAT}")
+        listed = tuple(
+            from_json(samples.Sample, {k: s[k] for k in samples.Sample.__dataclass_fields__})
+            for s in record["samples"]
+        )
+        declared = Declarations(
+            tuple(from_json(selection.Object, d) for d in record["objects"]),
+            tuple(from_json(selection.Variable, d) for d in record["variables"]),
+            tuple(
+                replace(
+                    from_json(selection.Region, d),
+                    cuts=tuple(from_json(selection.Cut, cut) for cut in d["cuts"]),
+                )
+                for d in record["regions"]
+            ),
+            replace(
+                from_json(features.Layout, record["layout"]),
+                types=tuple(from_json(features.ObjectType, d) for d in record["layout"]["types"]),
+            ),
+            tuple(
+                replace(
+                    from_json(features.Feature, d),
+                    binning=features.Binning(**d["binning"]),
+                )
+                for d in record["scalars"]
+            ),
+        )
+        sizes = {f["path"]: f["size"] for s in record["samples"] for f in s["inputs"]}
+        job = Job(
+            samples.SampleList(listed, record["luminosity_ifb"], record["source"]),
+            declared,
+            record["threads"],
+            record["entries"],
+            record["unblind"],
+        )
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a run.json of this program: {error!r}") from None
+    changed = [
+        f"{name} has changed since the run (it had {size} bytes)"
+        for name, size in sizes.items()
+        if size is not None and os.path.exists(name) and os.path.getsize(name) != size
+    ]
+    if changed:
+        raise InputError(*changed)
+    return job
+
+
+def from_json(kind, values):
+    """Make a dataclass from its JSON form, in which tuples are lists."""
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def command_line():
+    """The words that started this process."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

@@ -1,0 +1,114 @@
+"""Objects, cuts and regions: the selection, a line each.
+
+Expressions are RDataFrame strings over the columns of `schemas.py` and over each other; the order
+of the lines does not matter. Flavour 1 is an electron, 2 a muon. Energies are in GeV.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Object:
+    """A kind of object: which entries of the event's arrays pass all cuts.
+
+    It becomes a column with a flag per entry. A cut that needs a column which an input format does
+    not carry is left out for that format.
+    """
+
+    name: str
+    of: str  # the arrays it selects from: lep, jet or pho
+    cuts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A column that several cuts or features use."""
+
+    name: str
+    expression: str
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A row of the cutflow: a sentence and the condition that events must fulfil."""
+
+    name: str
+    expression: str
+
+
+@dataclass(frozen=True)
+class Region:
+    """A set of events: those that pass all cuts in order."""
+
+    name: str
+    cuts: tuple[Cut, ...]
+    tag: str  # part of the names of its tables
+    blind: bool = False  # data is not looked at without --unblind
+
+
+OBJECTS = (
+    Object(
+        "ele_BL",
+        "lep",
+        ("lepFlavor == 1", "lepPassOR", "abs(lepEta) <= 2.47", "abs(lepZ0SinTheta) <= 0.5"),
+    ),
+    Object(
+        "muo_BL",
+        "lep",
+        (
+            "lepFlavor == 2",
+            "lepPassOR",
+            "lepLoose",
+            "abs(lepEta) <= 2.7",
+            "abs(lepZ0SinTheta) <= 0.5",
+        ),
+    ),
+    Object("ele_SG", "lep", ("ele_BL", "lepIsoLoose_VarRad", "lepTight", "abs(lepD0Sig) <= 5")),
+    Object("muo_SG", "lep", ("muo_BL", "lepIsoLoose_VarRad", "abs(lepD0Sig) <= 3")),
+    Object("lep_BL", "lep", ("ele_BL || muo_BL",)),
+    Object("lep_SG", "lep", ("ele_SG || muo_SG",)),
+    Object(
+        "jet_SG",
+        "jet",
+        (
+            "jetPt >= 20",
+            "abs(jetEta) <= 2.8",
+            "jetPt >= 60 || abs(jetEta) >= 2.4 || jetJVT > 0.59",
+        ),
+    ),
+    Object("bjet_SG", "jet", ("jet_SG", "jetBTag")),
+    Object("ljet_SG", "jet", ("jet_SG", "!jetBTag")),
+    Object("pho_SG", "pho", ("phoPt >= 25", "abs(phoEta) <= 2.37")),
+)
+
+VARIABLES = (
+    Variable("n_lep_BL", "Sum(lep_BL)"),
+    Variable("n_lep_SG", "Sum(lep_SG)"),
+    # Positions of the signal leptons in the event's arrays, highest pT first.
+    Variable("leptons", "indicesByPt(lepPt, lep_SG)"),
+    Variable("sfos", "sfosClosestToZ(lepPt, lepEta, lepPhi, lepM, lepFlavor, lepCharge, leptons)"),
+)
+
+REGIONS = (
+    Region(
+        "SR3L",
+        (
+            Cut("3 baseline", "n_lep_BL == 3"),
+            Cut("3 signal", "n_lep_SG == 3"),
+            Cut("2 with pT > 20", "Sum(lepPt[lep_SG] > 20) >= 2"),
+        ),
+        tag="3lep",
+    ),
+    Region(
+        "SR2L",
+        (
+            Cut("at least 2 baseline", "n_lep_BL >= 2"),
+            Cut("at least 2 signal", "n_lep_SG >= 2"),
+            Cut("2 with pT > 25", "Sum(lepPt[lep_SG] > 25) >= 2"),
+            Cut("m(2 leading) > 70", "leptonMass(lepPt, lepEta, lepPhi, lepM, leptons, 2) > 70"),
+        ),
+        tag="2lep",
+    ),
+)
+
+DEFAULT_REGION = "SR3L"

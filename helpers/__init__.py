@@ -1,0 +1,76 @@
+"""The C++ helpers, callable from RDataFrame strings and from Python.
+
+>>> import helpers
+>>> helpers.load()
+>>> import ROOT
+>>> ROOT.flavourComp3L({1, 2, 2})
+2
+"""
+
+import warnings
+from functools import cache
+
+from helpers.stamp import SOURCES, source_files, stamp
+
+BUILT_BY_CMAKE = SOURCES.parent / "build" / "libm3l.so"
+
+
+@cache
+def load():
+    """Make the helpers callable and return how: "cmake", "aclic" or "interpreted".
+
+    A library built by CMake is taken where it was built from these sources with this ROOT, else
+    one compiled by ACLiC into the cache folder, else the sources are interpreted, with a warning.
+    Raises ImportError if this version of ROOT cannot use them at all.
+    """
+    import ROOT
+
+    ROOT.gROOT.SetBatch(True)
+    ROOT.gInterpreter.AddIncludePath(str(SOURCES))
+    path, how = find_library()
+    # Load returns -1 for a library that does not load, and raises nothing.
+    if path is None or ROOT.gSystem.Load(str(path)) < 0:
+        how = "interpreted"
+        if not ROOT.gInterpreter.Declare('#include "helpers.cxx"'):
+            raise ImportError("the C++ helpers can neither be loaded nor interpreted")
+    if not ROOT.gInterpreter.Declare('#include "prompt.h"'):
+        raise ImportError(f"the headers in {SOURCES} do not fit this version of ROOT")
+    return how
+
+
+def find_library():
+    """Return (path, "cmake" or "aclic") of the library, compiling it where needed.
+
+    (None, "interpreted"), with a warning, where that is not possible.
+    """
+    import ROOT
+
+    from helpers.build import CompilerError, library
+
+    if BUILT_BY_CMAKE.exists():
+        if stamp(ROOT.gROOT.GetVersion()).encode() in BUILT_BY_CMAKE.read_bytes():
+            return BUILT_BY_CMAKE, "cmake"
+        warnings.warn(
+            f"{BUILT_BY_CMAKE} was built from other sources or with another ROOT and is not used; "
+            "run 'cmake --build build'",
+            stacklevel=2,
+        )
+    try:
+        return library("m3l", SOURCES / "helpers.cxx", source_files()), "aclic"
+    except CompilerError as error:
+        warnings.warn(
+            "the C++ helpers cannot be compiled and are interpreted, which is slower: "
+            + first_error(str(error)),
+            stacklevel=2,
+        )
+        return None, "interpreted"
+
+
+def first_error(output):
+    """The line of a compiler's output that says what went wrong."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    for word in ("error", "not found", "cannot", "Error"):
+        for line in lines:
+            if word in line:
+                return line[:200]
+    return lines[-1][:200] if lines else "it stopped without a message"

@@ -1,0 +1,151 @@
+/// \file cutflow.h
+/// Counting the events that reach a cut, with sums that do not depend on the order of events.
+#ifndef M3L_CUTFLOW_H
+#define M3L_CUTFLOW_H
+
+#include <ROOT/RDF/RActionImpl.hxx>
+
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+class TTreeReader;
+
+namespace m3l
+{
+
+/// Sum of doubles without rounding until it is read.
+///
+/// Floating-point sums depend on the order of their terms, and the order of events depends on the
+/// number of threads. Here each term is added as an integer of 53 bits to one of 67 wide digits of
+/// base 2^32, which is associative; 2^43 terms fit.
+class ExactSum
+{
+public:
+   /// `x` must be finite.
+   void add(double x)
+   {
+      int exponent;
+      const double mantissa = std::frexp(x, &exponent); // x = mantissa * 2^exponent
+      const int shift = exponent + kBias;
+      fDigits[shift / 32] += static_cast<__int128>(std::ldexp(mantissa, 53)) << (shift % 32);
+   }
+
+   void add(const ExactSum &other)
+   {
+      for (std::size_t i = 0; i < fDigits.size(); ++i)
+         fDigits[i] += other.fDigits[i];
+   }
+
+   double value() const
+   {
+      auto digits = fDigits;
+      for (std::size_t i = 0; i + 1 < digits.size(); ++i) {
+         digits[i + 1] += digits[i] >> 32;
+         digits[i] &= 0xffffffff;
+      }
+      double sum = 0.;
+      for (std::size_t i = digits.size(); i-- > 0;)
+         sum += std::ldexp(static_cast<double>(digits[i]), 32 * int(i) - kBias - 53);
+      return sum;
+   }
+
+private:
+   static constexpr int kBias = 1074; ///< frexp gives exponents from -1073 to 1024
+   std::array<__int128, 67> fDigits{};
+};
+
+/// Events that reached one point of the selection.
+struct CutflowCount {
+   std::uint64_t entries = 0;
+   double sumw = 0.;            ///< sum of weights
+   double sumw2 = 0.;           ///< sum of squared weights
+   std::uint64_t nonFinite = 0; ///< events whose weight is NaN or infinite, not in the sums
+};
+
+/// Counts events in several threads; each slot is written by one thread at a time.
+class CutflowCounter
+{
+public:
+   explicit CutflowCounter(unsigned slots)
+      : fSlots(slots)
+   {
+   }
+
+   void add(unsigned slot, double weight)
+   {
+      Slot &count = fSlots[slot];
+      // Another thread may look at the entries while this one counts.
+      count.entries.store(count.entries.load(std::memory_order_relaxed) + 1,
+                          std::memory_order_relaxed);
+      if (!std::isfinite(weight)) {
+         ++count.nonFinite;
+         return;
+      }
+      count.sumw.add(weight);
+      count.sumw2.add(weight * weight);
+   }
+
+   /// Events counted so far; may be called during the event loop.
+   std::uint64_t entries() const
+   {
+      std::uint64_t sum = 0;
+      for (const auto &count : fSlots)
+         sum += count.entries.load(std::memory_order_relaxed);
+      return sum;
+   }
+
+   /// The counts of all slots; to be called after the event loop.
+   CutflowCount count() const
+   {
+      CutflowCount total;
+      ExactSum sumw, sumw2;
+      for (const auto &count : fSlots) {
+         total.nonFinite += count.nonFinite;
+         sumw.add(count.sumw);
+         sumw2.add(count.sumw2);
+      }
+      total.entries = entries();
+      total.sumw = sumw.value();
+      total.sumw2 = sumw2.value();
+      return total;
+   }
+
+private:
+   struct alignas(64) Slot {
+      std::atomic<std::uint64_t> entries{0};
+      std::uint64_t nonFinite = 0;
+      ExactSum sumw, sumw2;
+   };
+   std::vector<Slot> fSlots;
+};
+
+/// RDataFrame action that counts events by their weight.
+class CutflowAction : public ROOT::Detail::RDF::RActionImpl<CutflowAction>
+{
+public:
+   using Result_t = CutflowCounter;
+
+   explicit CutflowAction(std::shared_ptr<CutflowCounter> counter)
+      : fCounter(std::move(counter))
+   {
+   }
+   CutflowAction(CutflowAction &&) = default;
+
+   std::shared_ptr<Result_t> GetResultPtr() const { return fCounter; }
+   void Initialize() {}
+   void InitTask(TTreeReader *, unsigned) {}
+   void Exec(unsigned slot, double weight) { fCounter->add(slot, weight); }
+   void Finalize() {}
+   std::string GetActionName() const { return "Cutflow"; }
+
+private:
+   std::shared_ptr<CutflowCounter> fCounter;
+};
+
+} // namespace m3l
+
+#endif

@@ -1,0 +1,160 @@
+#include "dataset.h"
+
+#include <ROOT/RDF/RDatasetSpec.hxx>
+#include <ROOT/RDFHelpers.hxx>
+#include <ROOT/RDataFrame.hxx>
+#include <ROOT/RNTupleReader.hxx>
+#include <TError.h>
+#include <TFile.h>
+#include <TKey.h>
+#include <TLeaf.h>
+#include <TTree.h>
+
+#include <cmath>
+#include <limits>
+#include <mutex>
+
+namespace m3l
+{
+
+namespace
+{
+
+/// Keeps the first error message of ROOT while it lives, and all of them off the terminal.
+class ErrorCatcher
+{
+public:
+   ErrorCatcher()
+      : fPrevious(GetErrorHandler())
+   {
+      sFirst.clear();
+      SetErrorHandler(handle);
+   }
+   ~ErrorCatcher() { SetErrorHandler(fPrevious); }
+
+   static std::string first()
+   {
+      const std::lock_guard<std::mutex> lock(sMutex);
+      return sFirst;
+   }
+
+private:
+   static void handle(int level, Bool_t, const char *location, const char *message)
+   {
+      if (level < kError)
+         return;
+      const std::lock_guard<std::mutex> lock(sMutex);
+      if (sFirst.empty())
+         sFirst = std::string(location) + ": " + message;
+   }
+
+   ErrorHandlerFunc_t fPrevious;
+   // ROOT's error handler is a plain function, so what it finds must be kept outside of objects.
+   static inline std::mutex sMutex;
+   static inline std::string sFirst;
+};
+
+bool isDataset(const TKey &key)
+{
+   const std::string type = key.GetClassName();
+   return type == "TTree" || type == "TNtuple" || type == "ROOT::RNTuple" ||
+          type == "ROOT::Experimental::RNTuple";
+}
+
+} // namespace
+
+DatasetInfo inspectDataset(const std::string &path, const std::string &tree)
+{
+   DatasetInfo info;
+   const ErrorCatcher errors;
+   std::unique_ptr<TFile> file(TFile::Open(path.c_str()));
+   if (!file || file->IsZombie()) {
+      info.problem = "cannot be opened (missing, not readable or not a ROOT file)";
+      return info;
+   }
+   if (file->TestBit(TFile::kRecovered)) {
+      info.problem = "was not closed by its writer and may hold a part of its events only";
+      return info;
+   }
+   TKey *dataset = nullptr;
+   for (TObject *object : *file->GetListOfKeys()) {
+      auto *key = static_cast<TKey *>(object);
+      if (!isDataset(*key))
+         continue;
+      info.keys.push_back(key->GetName());
+      if (tree == key->GetName() && !dataset)
+         dataset = key;
+   }
+   if (!dataset) {
+      info.problem = "has no tree '" + tree + "'";
+      return info;
+   }
+   try {
+      if (auto *ttree = dynamic_cast<TTree *>(dataset->ReadObj()))
+         info.entries = ttree->GetEntries();
+      else
+         info.entries = ROOT::RNTupleReader::Open(tree, path)->GetNEntries();
+      ROOT::RDataFrame frame(tree, path);
+      for (const auto &column : frame.GetColumnNames()) {
+         info.columns.push_back(column);
+         info.types.push_back(frame.GetColumnType(column));
+      }
+   } catch (const std::exception &error) {
+      info.problem = std::string("cannot be read: ") + error.what();
+   }
+   if (info.problem.empty())
+      info.problem = ErrorCatcher::first();
+   return info;
+}
+
+double sumOfBranch(const std::string &path, const std::string &treeName, const std::string &branch)
+{
+   const ErrorCatcher errors;
+   constexpr double missing = std::numeric_limits<double>::quiet_NaN();
+   std::unique_ptr<TFile> file(TFile::Open(path.c_str()));
+   auto *tree = file ? file->Get<TTree>(treeName.c_str()) : nullptr;
+   if (!tree || !tree->GetLeaf(branch.c_str()))
+      return missing;
+   double sum = 0.;
+   for (long long entry = 0; entry < tree->GetEntries(); ++entry) {
+      if (tree->GetEntry(entry) <= 0)
+         return missing;
+      sum += tree->GetLeaf(branch.c_str())->GetValue();
+   }
+   return sum;
+}
+
+ROOT::RDF::RNode openDataset(const std::string &tree, const std::vector<std::string> &files,
+                             long long begin, long long end)
+{
+   ROOT::RDF::Experimental::RDatasetSpec spec;
+   spec.AddSample({"sample", tree, files});
+   if (end >= 0)
+      spec.WithGlobalRange({begin, end});
+   return ROOT::RDataFrame(spec);
+}
+
+ROOT::RDF::RNode defineConstant(ROOT::RDF::RNode node, const std::string &name, double value)
+{
+   return node.Define(name, [value] { return value; });
+}
+
+ROOT::RDF::RResultHandle bookCutflow(ROOT::RDF::RNode node, const std::string &weight,
+                                     std::shared_ptr<CutflowCounter> counter)
+{
+   return node.Book<double>(CutflowAction(std::move(counter)), {weight});
+}
+
+std::string runEventLoop(ROOT::RDF::RResultHandle &result)
+{
+   const ErrorCatcher errors;
+   try {
+      ROOT::RDF::RunGraphs({result});
+   } catch (const std::exception &error) {
+      const std::string first = ErrorCatcher::first();
+      return first.empty() ? error.what() : first;
+   }
+   return ErrorCatcher::first();
+}
+
+} // namespace m3l

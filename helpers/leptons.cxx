@@ -1,0 +1,98 @@
+#include "leptons.h"
+
+#include <cmath>
+#include <stdexcept>
+
+namespace m3l
+{
+
+int flavourComp3L(const ROOT::RVecI &flavour)
+{
+   if (flavour.size() != 3)
+      return -1;
+   int electrons = 0;
+   for (const int f : flavour) {
+      if (f != 1 && f != 2)
+         return -1;
+      electrons += f == 1;
+   }
+   return flavour[0] == 1 ? 3 - electrons : 3 + electrons;
+}
+
+int chargeSum(const ROOT::RVecI &charge, const Indices &indices)
+{
+   int sum = 0;
+   for (const std::size_t i : indices)
+      sum += charge[i];
+   return sum;
+}
+
+SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
+                        const ROOT::RVecF &m, const ROOT::RVecI &flavour, const ROOT::RVecI &charge,
+                        const Indices &indices)
+{
+   SfosPair best;
+   for (std::size_t a = 0; a < indices.size(); ++a) {
+      for (std::size_t b = a + 1; b < indices.size(); ++b) {
+         const int i = int(indices[a]), j = int(indices[b]);
+         if (flavour[i] != flavour[j] || charge[i] * charge[j] >= 0)
+            continue;
+         const double pairMass = getM(pt, eta, phi, m, pt, eta, phi, m, i, j);
+         if (best.first < 0 || std::abs(pairMass - kZMass) < std::abs(best.mass - kZMass))
+            best = {i, j, pairMass};
+      }
+   }
+   return best;
+}
+
+double leptonMass(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
+                  const ROOT::RVecF &m, const Indices &indices, std::size_t n)
+{
+   if (indices.size() < n)
+      return 0.;
+   FourMomentum sum{0., 0., 0., 0.};
+   for (std::size_t k = 0; k < n; ++k) {
+      const std::size_t i = indices[k];
+      sum = sum + fourMomentum({pt[i], eta[i], phi[i], m[i]});
+   }
+   return mass(sum);
+}
+
+namespace
+{
+
+/// Gives leg `leg` and all after it a lepton of its own; triggers have two or three legs.
+bool assignLegs(std::size_t leg, const ROOT::RVecF &pt, const std::vector<ROOT::RVecI> &legs,
+                const std::vector<double> &thresholds, std::vector<bool> &used)
+{
+   if (leg == legs.size())
+      return true;
+   for (std::size_t i = 0; i < pt.size(); ++i) {
+      if (used[i] || !legs[leg][i] || pt[i] < thresholds[leg])
+         continue;
+      used[i] = true;
+      if (assignLegs(leg + 1, pt, legs, thresholds, used))
+         return true;
+      used[i] = false;
+   }
+   return false;
+}
+
+} // namespace
+
+bool triggerMatched(const ROOT::RVecF &pt, const std::vector<ROOT::RVecI> &legs,
+                    const std::vector<double> &thresholds)
+{
+   if (legs.size() != thresholds.size())
+      throw std::invalid_argument("triggerMatched: " + std::to_string(legs.size()) + " legs but " +
+                                  std::to_string(thresholds.size()) + " thresholds");
+   for (const auto &leg : legs)
+      if (leg.size() != pt.size())
+         throw std::invalid_argument("triggerMatched: " + std::to_string(pt.size()) +
+                                     " leptons but a leg with " + std::to_string(leg.size()) +
+                                     " flags");
+   std::vector<bool> used(pt.size(), false);
+   return assignLegs(0, pt, legs, thresholds, used);
+}
+
+} // namespace m3l

@@ -1,0 +1,73 @@
+/// \file leptons.h
+/// Properties of the leptons of an event. Flavour 1 is an electron, 2 a muon.
+#ifndef M3L_LEPTONS_H
+#define M3L_LEPTONS_H
+
+#include "objects.h"
+
+#include <ROOT/RVec.hxx>
+
+#include <vector>
+
+namespace m3l
+{
+
+/// Mass of the Z boson in GeV (Particle Data Group).
+constexpr double kZMass = 91.1876;
+
+/// Code of the flavours of three leptons ordered by pT:
+/// 0 eee, 1 leading e with e and mu (eem, eme), 2 emm, 3 mmm, 4 leading mu with mu and e
+/// (mme, mem), 5 mee. Not three leptons, or an unknown flavour: -1.
+/// ~~~{.cpp}
+/// root [0] flavourComp3L({1, 2, 2})
+/// (int) 2
+/// ~~~
+int flavourComp3L(const ROOT::RVecI &flavour);
+
+/// Sum of the charges of the leptons at `indices`.
+/// ~~~{.cpp}
+/// root [0] m3l::chargeSum({1, -1, 1}, {0, 2})
+/// (int) 2
+/// ~~~
+int chargeSum(const ROOT::RVecI &charge, const Indices &indices);
+
+/// A same-flavour opposite-sign (SFOS) pair.
+struct SfosPair {
+   int first = -1;   ///< position of the harder lepton, -1 where the event has no such pair
+   int second = -1;  ///< position of the softer lepton
+   double mass = 0.; ///< invariant mass of the pair in GeV, 0 where there is none
+};
+
+/// The SFOS pair whose mass is closest to the Z among the leptons at `indices`.
+SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
+                        const ROOT::RVecF &m, const ROOT::RVecI &flavour, const ROOT::RVecI &charge,
+                        const Indices &indices);
+
+/// Invariant mass in GeV of the first `n` leptons at `indices`; fewer than `n` leptons give 0.
+double leptonMass(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
+                  const ROOT::RVecF &m, const Indices &indices, std::size_t n);
+
+/// Invariant mass in GeV of the three leading leptons at `indices`; fewer than three give 0.
+inline double trileptonMass(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
+                            const ROOT::RVecF &m, const Indices &indices)
+{
+   return leptonMass(pt, eta, phi, m, indices, 3);
+}
+
+/// Whether every leg of a trigger is matched by a lepton of its own above that leg's threshold.
+/// \param pt          transverse momenta of the leptons in GeV
+/// \param legs        for each leg, whether each lepton is matched to it
+/// \param thresholds  for each leg, the smallest pT in GeV of a lepton that counts
+/// \throws std::invalid_argument if legs and thresholds, or leptons and flags, differ in number
+/// ~~~{.cpp}
+/// root [0] m3l::triggerMatched({30, 10}, {{1, 1}, {1, 1}}, {24, 8})
+/// (bool) true
+/// root [1] m3l::triggerMatched({30, 10}, {{1, 1}, {1, 1}}, {24, 14})
+/// (bool) false
+/// ~~~
+bool triggerMatched(const ROOT::RVecF &pt, const std::vector<ROOT::RVecI> &legs,
+                    const std::vector<double> &thresholds);
+
+} // namespace m3l
+
+#endif

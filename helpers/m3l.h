@@ -1,0 +1,13 @@
+/// \file m3l.h
+/// Everything an expression of the analysis can use.
+#ifndef M3L_H
+#define M3L_H
+
+#include "dataset.h"
+#include "kinematics.h"
+#include "leptons.h"
+#include "objects.h"
+#include "rmm.h"
+#include "weights.h"
+
+#endif

@@ -1,0 +1,72 @@
+/// \file objects.h
+/// Choosing objects of an event by a mask and ordering them by transverse momentum.
+#ifndef M3L_OBJECTS_H
+#define M3L_OBJECTS_H
+
+#include "kinematics.h"
+
+#include <ROOT/RVec.hxx>
+
+#include <stdexcept>
+
+namespace m3l
+{
+
+/// The objects of one type, ordered by pT. Up to eight live without a memory allocation.
+using Objects = ROOT::VecOps::RVecN<Particle, 8>;
+
+/// Positions in an event's arrays, as ROOT's `Take` wants them.
+using Indices = ROOT::RVec<std::size_t>;
+
+/// Positions of the objects that `mask` selects, highest pT first; equal pT keep their order.
+/// ~~~{.cpp}
+/// root [0] m3l::indicesByPt(ROOT::RVecF{10, 30, 20}, ROOT::RVecI{1, 1, 0})
+/// (ROOT::VecOps::RVec<unsigned long>) { 1, 0 }
+/// ~~~
+template <typename T, typename Mask>
+Indices indicesByPt(const ROOT::RVec<T> &pt, const ROOT::RVec<Mask> &mask)
+{
+   if (pt.size() != mask.size())
+      throw std::runtime_error("indicesByPt: pT and mask have different lengths");
+   Indices indices;
+   for (std::size_t i = 0; i < pt.size(); ++i)
+      if (mask[i])
+         indices.push_back(i);
+   // Ntuples are ordered already, so that this insertion sort only looks once at each object.
+   for (std::size_t k = 1; k < indices.size(); ++k) {
+      const std::size_t index = indices[k];
+      std::size_t n = k;
+      for (; n > 0 && pt[indices[n - 1]] < pt[index]; --n)
+         indices[n] = indices[n - 1];
+      indices[n] = index;
+   }
+   return indices;
+}
+
+/// The objects that `mask` selects, highest pT first.
+template <typename T, typename Mask>
+Objects objects(const ROOT::RVec<T> &pt, const ROOT::RVec<T> &eta, const ROOT::RVec<T> &phi,
+                const ROOT::RVec<T> &m, const ROOT::RVec<Mask> &mask)
+{
+   Objects selected;
+   for (const std::size_t i : indicesByPt(pt, mask))
+      selected.push_back({pt[i], eta[i], phi[i], m[i]});
+   return selected;
+}
+
+/// `values[indices[rank]]`, or 0 where there is no object of this rank.
+/// ~~~{.cpp}
+/// root [0] m3l::ranked(ROOT::RVecF{10, 30, 20}, m3l::Indices{1, 0}, 0)
+/// (float) 30.000000f
+/// root [1] m3l::ranked(ROOT::RVecF{10, 30, 20}, m3l::Indices{1, 0}, 2)
+/// (float) 0.0000000f
+/// ~~~
+template <typename T>
+T ranked(const ROOT::RVec<T> &values, const Indices &indices, std::size_t rank)
+{
+   return rank < indices.size() ? values[indices[rank]] : T{};
+}
+
+} // namespace m3l
+
+#endif

@@ -1,0 +1,25 @@
+/// \file prompt.h
+/// The helpers under their short names, for RDataFrame strings and the ROOT prompt. Included by
+/// the interpreter only, never by compiled code.
+#include "m3l.h"
+
+using m3l::campaignLuminosity;
+using m3l::chargeSum;
+using m3l::deltaTransverseEnergy;
+using m3l::flavourComp3L;
+using m3l::getM;
+using m3l::h;
+using m3l::hL;
+using m3l::indicesByPt;
+using m3l::leptonMass;
+using m3l::massFromEnergy;
+using m3l::objects;
+using m3l::ranked;
+using m3l::rapidity;
+using m3l::RMM;
+using m3l::scaleFactorProduct;
+using m3l::sfosClosestToZ;
+using m3l::transverseEnergy;
+using m3l::transverseMass;
+using m3l::triggerMatched;
+using m3l::trileptonMass;

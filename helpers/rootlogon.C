@@ -1,0 +1,20 @@
+// The helpers at the ROOT prompt:
+//    $ root -l helpers/rootlogon.C
+//    root [1] flavourComp3L({1, 2, 2})
+//    (int) 2
+void rootlogon()
+{
+   const TString folder = gSystem->DirName(__FILE__);
+   const TString sources = gSystem->IsAbsoluteFileName(folder)
+                              ? folder
+                              : TString(gSystem->WorkingDirectory()) + "/" + folder;
+   gInterpreter->AddIncludePath(sources);
+   // The Python side finds or builds the library, so that both share one.
+   const TString library =
+      gSystem->GetFromPipe("cd '" + sources + "/..' && python3 -W ignore -m helpers 2>/dev/null");
+   if (library.IsNull() || gSystem->Load(library) < 0) {
+      Warning("rootlogon", "no compiled helpers, interpreting them");
+      gInterpreter->Declare("#include \"helpers.cxx\"");
+   }
+   gInterpreter->Declare("#include \"prompt.h\"");
+}

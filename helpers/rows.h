@@ -1,0 +1,159 @@
+/// \file rows.h
+/// The selected events of a sample as rows, sorted by event identity, in bounded memory.
+#ifndef M3L_ROWS_H
+#define M3L_ROWS_H
+
+#include <ROOT/RDF/RActionImpl.hxx>
+#include <ROOT/RVec.hxx>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+class TH1D;
+class TTreeReader;
+
+namespace m3l
+{
+
+/// Collects rows from several threads and gives them back sorted.
+///
+/// A row is (DatasetNumber, RunNumber, EventNumber), the event weight, `floats` features and
+/// `ints` integers. Rows are sorted by the three numbers, and rows that share them by their
+/// content, so that the order does not depend on the number of threads. What exceeds the memory
+/// budget goes to sorted files in `folder`, which are removed with the store.
+class RowStore
+{
+public:
+   /// \param slots   number of threads that may add rows
+   /// \param memory  bytes that the rows of all slots together may take
+   RowStore(unsigned floats, unsigned ints, unsigned slots, std::size_t memory, std::string folder);
+   ~RowStore();
+   RowStore(const RowStore &) = delete;
+   RowStore &operator=(const RowStore &) = delete;
+
+   /// Writes one row, value by value, in the order of its columns.
+   class Writer
+   {
+   public:
+      Writer(char *row)
+         : fNext(row)
+      {
+      }
+      template <typename T>
+      void put(T value)
+      {
+         std::memcpy(fNext, &value, sizeof value);
+         fNext += sizeof value;
+      }
+      void put(const float *values, std::size_t n)
+      {
+         std::memcpy(fNext, values, n * sizeof(float));
+         fNext += n * sizeof(float);
+      }
+
+   private:
+      char *fNext;
+   };
+
+   /// Room for one more row of this slot.
+   /// \throws std::runtime_error if rows cannot be written to `folder`
+   Writer add(unsigned slot);
+
+   unsigned floats() const { return fFloats; }
+   unsigned ints() const { return fInts; }
+   std::uint64_t size() const;
+
+   /// Takes the next `n` rows at most in sorted order into the arrays below; returns their number.
+   /// The first call ends the adding of rows.
+   std::size_t next(std::size_t n);
+
+   const std::int64_t *identities() const { return fIdentities.data(); } ///< rows x 3
+   const double *weights() const { return fWeights.data(); }             ///< rows
+   const float *features() const { return fFeatures.data(); }            ///< rows x floats
+   const std::int32_t *integers() const { return fIntegers.data(); }     ///< rows x ints
+
+   /// Fills the histogram of feature `column` with the rows of the last `next`.
+   void fillFeature(TH1D &histogram, unsigned column) const;
+   /// Fills the histogram of integer `column` with the rows of the last `next`.
+   void fillInteger(TH1D &histogram, unsigned column) const;
+
+private:
+   class Run;
+   struct Slot;
+
+   void sort(Slot &slot) const;
+   void spill(Slot &slot);
+   void startReading();
+
+   unsigned fFloats, fInts;
+   std::size_t fRowSize, fRowsPerSlot;
+   std::string fFolder;
+   std::vector<std::unique_ptr<Slot>> fSlots;
+   std::vector<std::unique_ptr<Run>> fRuns; ///< sources of sorted rows; a heap once reading began
+   std::mutex fRunsMutex;
+   bool fReading = false;
+
+   std::size_t fTaken = 0;
+   std::vector<std::int64_t> fIdentities;
+   std::vector<double> fWeights;
+   std::vector<float> fFeatures;
+   std::vector<std::int32_t> fIntegers;
+};
+
+/// RDataFrame action that adds an event to a RowStore: the three numbers of its identity, the
+/// weight, the cells of its matrix, then `floats - cells` scalar features and `ints` integers.
+class RowAction : public ROOT::Detail::RDF::RActionImpl<RowAction>
+{
+public:
+   using Result_t = RowStore;
+
+   RowAction(std::shared_ptr<RowStore> rows, unsigned cells)
+      : fRows(std::move(rows)),
+        fCells(cells),
+        fScalars(fRows->floats() - cells)
+   {
+   }
+   RowAction(RowAction &&) = default;
+
+   std::shared_ptr<Result_t> GetResultPtr() const { return fRows; }
+   void Initialize() {}
+   void InitTask(TTreeReader *, unsigned) {}
+   void Finalize() {}
+   std::string GetActionName() const { return "Rows"; }
+
+   template <typename Dataset, typename RunNumber, typename Event, typename... Scalars>
+   void Exec(unsigned slot, const Dataset &dataset, const RunNumber &run, const Event &event,
+             double weight, const ROOT::RVecF &cells, const Scalars &...scalars)
+   {
+      RowStore::Writer row = fRows->add(slot);
+      row.put(static_cast<std::int64_t>(dataset));
+      row.put(static_cast<std::int64_t>(run));
+      row.put(static_cast<std::int64_t>(event));
+      row.put(weight);
+      row.put(cells.data(), fCells);
+      unsigned column = 0;
+      (put(row, column++ < fScalars, scalars), ...);
+   }
+
+private:
+   template <typename T>
+   static void put(RowStore::Writer &row, bool isFloat, T value)
+   {
+      if (isFloat)
+         row.put(static_cast<float>(value));
+      else
+         row.put(static_cast<std::int32_t>(value));
+   }
+
+   std::shared_ptr<RowStore> fRows;
+   unsigned fCells, fScalars;
+};
+
+} // namespace m3l
+
+#endif

@@ -1,0 +1,164 @@
+"""From ntuples to histograms, cutflow and machine-learning tables.
+
+python run_rdf.py                                   the embedded demo, into ./output
+python run_rdf.py --samples my.toml -o OUT          the samples of a file
+python run_rdf.py --input FOLDER --schema susy      every *_merged_processed.root below FOLDER
+python run_rdf.py --list | --check                  what is declared | inputs checked, no event loop
+python -i run_rdf.py ...                            afterwards a prompt with `dataframes` in scope
+"""
+
+import argparse
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from analysis import samples, selection
+from analysis.errors import M3LError
+from analysis.features import DEFAULT_LAYOUT, FEATURES, LAYOUTS
+from analysis.schemas import SCHEMAS
+
+
+def parser():
+    """The command line."""
+    about, _, examples = __doc__.partition("\n\n")
+    make = argparse.ArgumentParser(
+        "run_rdf.py",
+        description=about,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    source = make.add_mutually_exclusive_group()
+    source.add_argument("--samples", metavar="FILE", help="samples file (default: the demo)")
+    source.add_argument(
+        "--input", metavar="FOLDER", help="take every *_merged_processed.root in it"
+    )
+    source.add_argument("--rerun", metavar="RUN.JSON", help="do a run again from its record")
+    add = make.add_argument
+    add("--schema", choices=SCHEMAS, help="input format of --input")
+    add("-o", "--output", metavar="OUT", help="output folder (default: output)")
+    add("-s", "--sample", metavar="NAME", nargs="+", default=[], help="only these samples")
+    add("-r", "--region", metavar="REGION", nargs="+", default=[], help="these regions")
+    add("-j", "--threads", type=positive, help="threads (default: all cores)")
+    add("-n", "--entries", type=positive, help="only the first events of each sample")
+    add("--layout", default=DEFAULT_LAYOUT, help=f"matrix (default: {DEFAULT_LAYOUT})")
+    add("--unblind", action="store_true", help="look at data in blind regions")
+    add("--interpret", action="store_true", help="do not compile the expressions")
+    what = make.add_mutually_exclusive_group()
+    what.add_argument("--list", action="store_true", help="print what is declared")
+    what.add_argument("--check", action="store_true", help="check inputs and expressions")
+    return make
+
+
+def positive(text):
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def main(arguments=None):
+    """Run the command line; returns the event loops by sample name, which hold the dataframes."""
+    make = parser()
+    options = make.parse_args(arguments)
+    if (options.input is None) != (options.schema is None):
+        make.error("--input and --schema need each other")
+    warnings.showwarning = show_warning
+    try:
+        return act(options)
+    except M3LError as error:
+        for problem in error.problems:
+            print(f"m3l: {problem}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("m3l: interrupted, nothing was written", file=sys.stderr)
+        sys.stderr.flush()
+        # The event loop's thread cannot be stopped from here.
+        import os
+
+        os._exit(130)
+
+
+def show_warning(message, category, filename, *_):
+    """One line for our warnings; those of other packages are not for the user."""
+    if issubclass(category, UserWarning) and "ROOT" not in Path(filename).parts:
+        print(f"m3l: warning: {message}", file=sys.stderr)
+
+
+def act(options):
+    begin = time.monotonic()
+    listed = None
+    if not (options.input or options.rerun):
+        listed = samples.read_samples(options.samples or samples.DEMO)
+    if options.list and listed:
+        print_declarations(chosen(listed, options))
+        return {}
+
+    from analysis import report
+    from analysis.run import Job, command_line, declarations, prepare, rerun, run
+
+    if options.rerun:
+        job = rerun(options.rerun)
+        folder = options.output or str(Path(options.rerun).resolve().parent) + "_rerun"
+    else:
+        if options.input:
+            import helpers
+            from analysis.inputs import trees_of
+
+            helpers.load()
+            listed = samples.find_samples(options.input, options.schema, trees_of)
+        listed = chosen(listed, options)
+        if options.list:
+            print_declarations(listed)
+            return {}
+        folder = options.output or "output"
+        job = Job(
+            listed,
+            declarations(options.region or [selection.DEFAULT_REGION], options.layout),
+            options.threads,
+            options.entries,
+            options.unblind,
+            options.interpret,
+        )
+    if options.check:
+        report.print_check(job, *prepare(job))
+        return {}
+    results, loops, files = run(job, folder, command_line())
+    report.print_summary(job, results, folder, files, time.monotonic() - begin)
+    return loops
+
+
+def chosen(listed, options):
+    """The samples that the options ask for."""
+    names = samples.choose(options.sample, [s.name for s in listed.samples], "sample")
+    kept = tuple(sample for sample in listed.samples if sample.name in names)
+    return samples.SampleList(kept, listed.luminosity_ifb, listed.source)
+
+
+def print_declarations(listed):
+    print(f"samples ({listed.source}, {listed.luminosity_ifb} fb^-1)")
+    for sample in listed.samples:
+        files = f"{len(sample.files)} file{'s' * (len(sample.files) > 1)}"
+        print(
+            f"  {sample.name:<16} {sample.kind:<11} {sample.process:<12} {sample.schema}, {files}"
+        )
+    for region in selection.REGIONS:
+        default = ", default" * (region.name == selection.DEFAULT_REGION)
+        print(f"region {region.name}{default}{', blind' * region.blind}")
+        for cut in region.cuts:
+            print(f"  {cut.name:<20} {cut.expression}")
+    print("objects")
+    for declared in selection.OBJECTS:
+        print(f"  {declared.name:<10} {' && '.join(f'({cut})' for cut in declared.cuts)}")
+    print("layouts of the matrix")
+    for layout in LAYOUTS:
+        types = ", ".join(f"{kind.multiplicity} {kind.name}" for kind in layout.types)
+        default = ", default" * (layout.name == DEFAULT_LAYOUT)
+        print(f"  {layout.name:<6} {layout.size} x {layout.size}: {types}{default}")
+    print("features beside the cells of the matrix")
+    for feature in FEATURES:
+        print(f"  {feature.name:<17} {feature.expression}")
+
+
+if __name__ == "__main__":
+    dataframes = {name: loop.regions | {"all": loop.df} for name, loop in main().items()}
