@@ -8,12 +8,15 @@ python -i run_rdf.py ...                            afterwards a prompt with `da
 """
 
 import argparse
+import os
+import signal
 import sys
 import time
 import warnings
 from pathlib import Path
 
 from analysis import samples, selection
+from analysis.declarations import declarations
 from analysis.errors import M3LError
 from analysis.features import DEFAULT_LAYOUT, FEATURES, LAYOUTS
 from analysis.schemas import SCHEMAS
@@ -51,10 +54,9 @@ def parser():
 
 
 def positive(text):
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not '{text}'")
+    return int(text)
 
 
 def main(arguments=None):
@@ -64,19 +66,19 @@ def main(arguments=None):
     if (options.input is None) != (options.schema is None):
         make.error("--input and --schema need each other")
     warnings.showwarning = show_warning
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return act(options)
     except M3LError as error:
         for problem in error.problems:
             print(f"m3l: {problem}", file=sys.stderr)
         raise SystemExit(1) from None
+    except ModuleNotFoundError as error:
+        print(f"m3l: Python finds no {error.name}: source setup.sh first", file=sys.stderr)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
-        print("m3l: interrupted, nothing was written", file=sys.stderr)
-        sys.stderr.flush()
-        # The event loop's thread cannot be stopped from here.
-        import os
-
-        os._exit(130)
+        print("m3l: interrupted, nothing was written", file=sys.stderr, flush=True)
+        os._exit(130)  # the thread of the event loop would go on
 
 
 def show_warning(message, category, filename, *_):
@@ -90,12 +92,14 @@ def act(options):
     listed = None
     if not (options.input or options.rerun):
         listed = samples.read_samples(options.samples or samples.DEMO)
+        listed = chosen(listed, options)
+    declared = declarations(options.region or [selection.DEFAULT_REGION], options.layout)
     if options.list and listed:
-        print_declarations(chosen(listed, options))
+        print_declarations(listed)
         return {}
 
     from analysis import report
-    from analysis.run import Job, command_line, declarations, prepare, rerun, run
+    from analysis.run import Job, command_line, prepare, rerun, run
 
     if options.rerun:
         job = rerun(options.rerun)
@@ -106,15 +110,14 @@ def act(options):
             from analysis.inputs import trees_of
 
             helpers.load()
-            listed = samples.find_samples(options.input, options.schema, trees_of)
-        listed = chosen(listed, options)
+            listed = chosen(samples.find_samples(options.input, options.schema, trees_of), options)
         if options.list:
             print_declarations(listed)
             return {}
         folder = options.output or "output"
         job = Job(
             listed,
-            declarations(options.region or [selection.DEFAULT_REGION], options.layout),
+            declared,
             options.threads,
             options.entries,
             options.unblind,
@@ -123,8 +126,8 @@ def act(options):
     if options.check:
         report.print_check(job, *prepare(job))
         return {}
-    results, loops, files = run(job, folder, command_line())
-    report.print_summary(job, results, folder, files, time.monotonic() - begin)
+    cutflows, loops, files = run(job, folder, command_line())
+    report.print_summary(job, cutflows, folder, files, time.monotonic() - begin)
     return loops
 
 
@@ -161,4 +164,4 @@ def print_declarations(listed):
 
 
 if __name__ == "__main__":
-    dataframes = {name: loop.regions | {"all": loop.df} for name, loop in main().items()}
+    dataframes = {name: loop.nodes | {"all": loop.df} for name, loop in main().items()}

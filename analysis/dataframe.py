@@ -3,16 +3,19 @@
 import ROOT
 
 
-def dataframe(sample, plan, graph, entries=None):
-    """Return an RDataFrame over the files of a sample, in which each column of the plan is defined.
+def dataframe(prepared):
+    """Return an RDataFrame over a sample's files, in which each column of its plan is defined.
 
-    graph: the plan's compiled expressions
-    entries: read only the first ones
+    prepared: run.Prepared of the sample
     """
-    files = ROOT.std.vector["std::string"](sample.files)
-    df = ROOT.m3l.openDataset(sample.tree, files, 0, -1 if entries is None else entries)
-    for name, value in plan.constants.items():
+    # Files without entries are left out: ROOT cannot open a lone RNTuple of this kind.
+    files = [file.path for file in prepared.inputs.files if file.entries]
+    files = ROOT.std.vector["std::string"](files)
+    everything = prepared.entries == prepared.inputs.entries
+    end = -1 if everything else prepared.entries
+    df = ROOT.m3l.openDataset(prepared.sample.tree, files, 0, end)
+    for name, value in prepared.plan.constants.items():
         df = ROOT.m3l.defineConstant(df, name, value)
-    for definition in plan.definitions:
-        df = graph.define(df, definition.name)
+    for definition in prepared.plan.definitions:
+        df = prepared.graph.define(df, definition.name)
     return df

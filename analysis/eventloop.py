@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from dataclasses import dataclass
 
 import ROOT
@@ -30,82 +31,86 @@ class CutflowRow:
     sumw2: float  # sum of squared weights
 
 
-@dataclass(frozen=True)
-class Passed:
-    """What one region holds of one sample after the event loop."""
-
-    cutflow: tuple[CutflowRow, ...]
-    rows: object  # m3l::RowStore of the selected events
-
-
 class EventLoop:
     """The booked results of one sample; `run` fills them all."""
 
-    def __init__(self, sample, plan, graph, regions, layout, entries, promised, folder):
+    def __init__(self, prepared, regions, layout, folder):
         """Book the cutflow and the rows of each region.
 
-        graph: the plan's compiled expressions
+        prepared: run.Prepared of the sample
         regions: the regions that this sample may be looked at in
         layout: (cells, floats, integers) of a row
-        entries: read only the first ones, None for all
-        promised: number of entries that the loop must see
         folder: for temporary files
         """
-        self.sample = sample
-        self.promised = promised
-        slots = max(1, ROOT.GetThreadPoolSize())
-        self.df = dataframe(sample, plan, graph, entries)
-        self.all = ROOT.std.make_shared["m3l::CutflowCounter"](slots)
-        self.handles = [ROOT.m3l.bookCutflow(self.df, WEIGHT, self.all)]
-        self.regions, self.rows = {}, {}
-        self.counters = {}  # of each region, a (cut name, counter) per cut
+        self.prepared = prepared
+        self.slots = max(1, ROOT.GetThreadPoolSize())
         cells, floats, integers = layout
+        memory = ROW_MEMORY // max(1, len(regions))
+        # ROOT cannot open a dataset without entries in all cases; nothing needs to be read then.
+        self.df = dataframe(prepared) if prepared.entries else None
+        self.handles = []
+        self.all = self.count(self.df)
+        self.nodes, self.rows = {}, {}
+        self.counters = {}  # of each region, a (cut name, counter) per cut
         for region in regions:
-            node, self.counters[region.name] = self.df, []
-            for cut, definition in zip(region.cuts, plan.cuts[region.name], strict=True):
-                node = graph.filter(node, definition.name)
-                counter = ROOT.std.make_shared["m3l::CutflowCounter"](slots)
-                self.handles.append(ROOT.m3l.bookCutflow(node, WEIGHT, counter))
-                self.counters[region.name].append((cut.name, counter))
-            memory = ROW_MEMORY // len(regions)
+            node, counters = self.df, []
+            definitions = prepared.plan.cuts[region.name]
+            for cut, definition in zip(region.cuts, definitions, strict=True):
+                if node is not None:
+                    node = prepared.graph.filter(node, definition.name)
+                counters.append((cut.name, self.count(node)))
             rows = ROOT.std.make_shared["m3l::RowStore"](
-                floats, integers, slots, memory, str(folder)
+                floats, integers, self.slots, memory, str(folder)
             )
-            self.handles.append(graph.bookRows(node, rows))
+            if node is not None:
+                self.handles.append(prepared.graph.bookRows(node, rows))
+            self.nodes[region.name] = node
+            self.counters[region.name] = counters
             self.rows[region.name] = rows
-            self.regions[region.name] = node
 
-    def run(self, progress):
-        """Read the events; returns a dict from region names to Passed. Raises InputError."""
-        where = f"sample '{self.sample.name}'"
-        if self.promised:
-            problem = in_thread(
-                ROOT.m3l.runEventLoop, self.handles[0], lambda: progress(self.all.entries())
-            )
+    def count(self, node):
+        """Book the counting of the events that reach a node."""
+        counter = ROOT.std.make_shared["m3l::CutflowCounter"](self.slots)
+        if node is not None:
+            self.handles.append(ROOT.m3l.bookCutflow(node, WEIGHT, counter))
+        return counter
+
+    def run(self):
+        """Read the events; returns the cutflow of each region. Raises InputError."""
+        sample, promised = self.prepared.sample, self.prepared.entries
+        where = f"sample '{sample.name}'"
+        if promised:
+            with Progress(sample.name, promised) as progress:
+                problem = in_thread(
+                    ROOT.m3l.runEventLoop, self.handles[0], lambda: progress(self.all.entries())
+                )
             if problem:
                 raise InputError(f"{where}: {problem}")
+        else:
+            warnings.warn(f"{where} has no events, its products are empty", stacklevel=2)
         total = self.all.count()
-        if total.entries != self.promised:
+        if total.entries != promised:
             raise InputError(
-                f"{where}: {total.entries} of {self.promised} entries could be read; "
+                f"{where}: {total.entries} of {promised} entries could be read; "
                 "a file is damaged or changed while it was read"
             )
         if total.nonFinite:
             raise InputError(
-                f"{where}: {total.nonFinite} events have no finite weight, {self.bad()}"
+                f"{where}: {total.nonFinite} events have no finite weight, {self.first_bad()}"
             )
-        progress(total.entries)
-        passed = {}
-        for name, counters in self.counters.items():
-            counts = [("all", total), *((cut, counter.count()) for cut, counter in counters)]
-            rows = [
+        return {
+            region: tuple(
                 CutflowRow(cut, int(count.entries), float(count.sumw), float(count.sumw2))
-                for cut, count in counts
-            ]
-            passed[name] = Passed(tuple(rows), self.rows[name])
-        return passed
+                for cut, count in [("all", total), *((c, counter.count()) for c, counter in cuts)]
+            )
+            for region, cuts in self.counters.items()
+        }
 
-    def bad(self):
+    def release(self):
+        """Give back the memory of the rows; the dataframes stay."""
+        self.rows, self.handles = {}, []
+
+    def first_bad(self):
         """Say which event is the first without a finite weight."""
         bad = self.df.Filter(f"!std::isfinite({WEIGHT})")
         arrays = bad.AsNumpy([*IDENTITY])
@@ -124,6 +129,8 @@ def in_thread(function, argument, tick):
         except Exception as error:
             result.append(str(error))
 
+    # The first call makes ROOT's interpreter compile a wrapper, better not during the loop.
+    tick()
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     while thread.is_alive():
@@ -155,7 +162,10 @@ class Progress:
                 flush=True,
             )
 
-    def close(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         if self.bar is not None:
             self.bar.close()
 
@@ -163,6 +173,7 @@ class Progress:
 def set_threads(threads):
     """Use this number of threads; None for all cores that the process may run on."""
     threads = threads or len(os.sched_getaffinity(0))
+    ROOT.EnableThreadSafety()
     if threads > 1:
         ROOT.EnableImplicitMT(threads)
     return threads

@@ -31,7 +31,10 @@ def table_name(sample, region):
 
 
 class Output:
-    """The output folder of a run, to be used in a `with` statement."""
+    """The output folder of a run, to be used in a `with` statement.
+
+    Raises OutputError for whatever cannot be written.
+    """
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -41,21 +44,41 @@ class Output:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
             self.staging.chmod(0o755)
+            (self.staging / "hdf5").mkdir()
         except OSError as error:
-            raise OutputError(
-                f"output folder {self.folder} cannot be written: {error.strerror}"
-            ) from None
-        (self.staging / "hdf5").mkdir()
+            raise self.problem(error.strerror) from None
+        self.histograms = Histograms(self.staging / "histograms.root")
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, error, _):
+        self.histograms.file.Close()
         shutil.rmtree(self.staging, ignore_errors=True)
+        if isinstance(error, OSError | tables.HDF5ExtError):
+            lines = str(error).strip().splitlines()
+            raise self.problem(lines[-1] if lines else kind.__name__) from None
+
+    def problem(self, reason):
+        return OutputError(f"output folder {self.folder} cannot be written: {reason}")
+
+    def write_rows(self, sample, region, rows, features):
+        """Write the table of a sample in a region and fill its histograms from the same rows.
+
+        rows: m3l::RowStore
+        features: in the order of a row, floats before integers
+        Returns the name of the table and its number of rows.
+        """
+        name = f"hdf5/{table_name(sample, region)}"
+        histograms = book_histograms(sample, features)
+        number = write_rows(rows, self.staging / name, features, histograms)
+        self.histograms.write(region.name, histograms)
+        return name, number
 
     def write_json(self, name, content):
         (self.staging / name).write_text(json.dumps(content, indent=1) + "\n")
 
     def publish(self):
-        """Give all files their final names, run.json last."""
+        """Give all files their final names, run.json last; returns the names."""
+        self.histograms.close()
         files = [path for path in self.staging.rglob("*") if path.is_file()]
         files.sort(key=lambda path: (path.name == "run.json", path))
         # An older run.json must not describe a half-replaced folder.
@@ -74,36 +97,40 @@ class Histograms:
     def __init__(self, path):
         # "reproducible" leaves out the time and the UUID, so that equal runs give equal files.
         self.file = ROOT.TFile.Open(f"{path}?reproducible=histograms", "RECREATE")
-        if not self.file or self.file.IsZombie():
-            raise OutputError(f"{path} cannot be written")
-
-    def book(self, region, sample, features):
-        """Return the empty histograms of a sample in a region."""
-        self.file.mkdir(region, region, True)
-        histograms = []
-        for feature in features:
-            binning = feature.binning
-            unit = f" [{feature.unit}]" if feature.unit else ""
-            label = feature.label.replace("$", "").replace("\\", "#")
-            histogram = ROOT.TH1D(
-                f"h_{feature.name}_{sample}",
-                f"{feature.name};{label}{unit};Events",
-                binning.bins,
-                binning.low,
-                binning.high,
-            )
-            histogram.SetDirectory(ROOT.nullptr)
-            histogram.Sumw2()
-            histograms.append(histogram)
-        return histograms
 
     def write(self, region, histograms):
-        folder = self.file.GetDirectory(region)
+        folder = self.file.mkdir(region, region, True)
         for histogram in histograms:
-            folder.WriteTObject(histogram)
+            if not folder.WriteTObject(histogram):
+                raise OSError(f"histograms of {region} cannot be written")
 
     def close(self):
+        self.file.Write()
+        failed = self.file.TestBit(ROOT.TFile.kWriteError)
         self.file.Close()
+        if failed:
+            raise OSError("histograms.root could not be written whole")
+
+
+def book_histograms(sample, features):
+    """Return an empty TH1D per feature."""
+    histograms = []
+    for feature in features:
+        binning = feature.binning
+        unit = f" [{feature.unit}]" if feature.unit else ""
+        # ROOT's LaTeX has # for the backslash and no dollar signs.
+        label = feature.label.replace("$", "").replace("\\", "#")
+        histogram = ROOT.TH1D(
+            f"h_{feature.name}_{sample}",
+            f"{feature.name};{label}{unit};Events",
+            binning.bins,
+            binning.low,
+            binning.high,
+        )
+        histogram.SetDirectory(ROOT.nullptr)
+        histogram.Sumw2()
+        histograms.append(histogram)
+    return histograms
 
 
 class Table:
@@ -208,9 +235,9 @@ def write_rows(rows, path, features, histograms):
         table.close()
 
 
-def cutflow_json(results):
-    """The cutflow of each region and sample, from {region: {sample: Passed}}."""
+def cutflow_json(cutflows):
+    """The cutflow of each region and sample, from {region: {sample: rows}}."""
     return {
-        region: {name: [asdict(row) for row in passed.cutflow] for name, passed in samples.items()}
-        for region, samples in results.items()
+        region: {sample: [asdict(row) for row in rows] for sample, rows in samples.items()}
+        for region, samples in cutflows.items()
     }

@@ -25,29 +25,29 @@ def print_check(job, prepared, row):
     print(f"good: {len(prepared)} samples, regions {regions}, {len(row)} features")
 
 
-def print_summary(job, results, folder, files, seconds):
+def print_summary(job, cutflows, folder, files, seconds):
     """Print the weighted cutflow of each region and what was written."""
     kinds = {sample.name: sample.kind for sample in job.samples.samples}
     for region in job.declarations.regions:
-        passed = results[region.name]
+        passed = cutflows[region.name]
         print(f"\n{region.name}: sum of weights after each cut, events in the last column")
         cuts = ["all", *(cut.name for cut in region.cuts)]
         width = max([len(name) for name in passed] + [len("background")])
         print(f"{'':<{width}}" + "".join(f"  {cut:>14.14}" for cut in cuts) + f"  {'events':>9}")
-        for name, sample in passed.items():
-            print_row(name, width, [row.sumw for row in sample.cutflow], sample.cutflow[-1].entries)
-        background = [p.cutflow for name, p in passed.items() if kinds[name] == "background"]
+        for name, rows in passed.items():
+            print_row(name, width, [row.sumw for row in rows], rows[-1].entries)
+        background = [rows for name, rows in passed.items() if kinds[name] == "background"]
         if len(background) > 1:
             sums = [math.fsum(row.sumw for row in rows) for rows in zip(*background, strict=True)]
-            last = [cutflow[-1] for cutflow in background]
+            last = [rows[-1] for rows in background]
             error = math.sqrt(math.fsum(row.sumw2 for row in last))
             print_row("background", width, sums, sum(row.entries for row in last))
             print(f"{'':<{width}}  background {sums[-1]:.2f} +- {error:.2f}")
         hidden = [s.name for s in job.samples.samples if s.name not in passed]
         if hidden:
             print(f"blind: {', '.join(hidden)} not looked at, --unblind does")
-    read = sum(p.cutflow[0].entries for p in next(iter(results.values())).values())
-    print(f"\n{read} events of {len(kinds)} samples in {seconds:.1f} s")
+    read = {name: rows[0].entries for passed in cutflows.values() for name, rows in passed.items()}
+    print(f"\n{sum(read.values())} events of {len(read)} samples in {seconds:.1f} s")
     print(f"written to {folder}: {', '.join(top_names(files))}")
 
 

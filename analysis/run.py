@@ -7,18 +7,19 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import ROOT
 import tables
 
 import helpers
 from analysis import features, processes, samples, selection
-from analysis.errors import DeclarationError, InputError, OutputError
-from analysis.eventloop import EventLoop, Progress, set_threads
-from analysis.export import Histograms, Output, cutflow_json, table_name, write_rows
+from analysis.declarations import Declarations
+from analysis.errors import DeclarationError, InputError
+from analysis.eventloop import EventLoop, set_threads
+from analysis.export import Output, cutflow_json
 from analysis.expressions import NORMALISATION, Planner
 from analysis.graph import graph
 from analysis.inputs import Inputs, inspect
@@ -26,26 +27,6 @@ from analysis.schemas import SCHEMAS
 from helpers.stamp import fingerprint
 
 FORMAT = 1  # of run.json
-
-
-@dataclass(frozen=True)
-class Declarations:
-    """What is selected and computed: the content of selection.py and features.py."""
-
-    objects: tuple[selection.Object, ...]
-    variables: tuple[selection.Variable, ...]
-    regions: tuple[selection.Region, ...]
-    layout: features.Layout
-    scalars: tuple[features.Feature, ...]
-
-    def features(self, absent):
-        """The features in the order of a row: cells, other floats, integers.
-
-        absent: columns that some sample of the run does not carry
-        """
-        kept = [f for f in self.scalars if not set(f.needs) & absent]
-        floats = [f for f in kept if not f.integer]
-        return (*features.cells(self.layout), *floats, *(f for f in kept if f.integer))
 
 
 @dataclass(frozen=True)
@@ -72,34 +53,6 @@ class Prepared:
     entries: int  # to be read
 
 
-def declarations(regions, layout_name):
-    """Return the Declarations of this checkout for the named regions and layout.
-
-    Raises DeclarationError for unknown and for doubled names.
-    """
-    layouts = {layout.name: layout for layout in features.LAYOUTS}
-    (layout_name,) = samples.choose([layout_name], layouts, "layout")
-    layout = layouts[layout_name]
-    by_name = {region.name: region for region in selection.REGIONS}
-    chosen = samples.choose(regions, by_name, "region")
-    scalars = (*features.FEATURES, *features.counts(layout))
-    names = [
-        *(f"object or variable '{d.name}'" for d in (*selection.OBJECTS, *selection.VARIABLES)),
-        *(f"region '{region.name}'" for region in selection.REGIONS),
-        *(f"feature '{f.name}'" for f in (*features.cells(layout), *scalars)),
-    ]
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise DeclarationError(*(f"{name} is declared twice" for name in doubled))
-    return Declarations(
-        selection.OBJECTS,
-        selection.VARIABLES,
-        tuple(by_name[name] for name in chosen),
-        layout,
-        scalars,
-    )
-
-
 def prepare(job):
     """Look at all inputs and compile all expressions, without reading events.
 
@@ -113,7 +66,7 @@ def prepare(job):
         before = len(problems)
         inputs = inspect(sample, schema, problems)
         norm = None
-        if sample.kind != "data":
+        if len(problems) == before and sample.kind != "data":
             try:
                 total = inputs.sum_of_weights
                 norm = samples.normalisation(sample, job.samples.luminosity_ifb, total)
@@ -154,67 +107,46 @@ def run(job, folder, command):
     """Run the main job and write all products into `folder`.
 
     command: list of the words that started the job, for run.json
-    Returns the results as {region: {sample: Passed}}, the event loops by sample and a list of the
-    names of the files written. Raises M3LError; nothing is written then.
+    Returns the cutflows as {region: {sample: rows}}, the event loops by sample and the names of the
+    files written. Raises M3LError; nothing is written then.
     """
-    clock = time.monotonic()
     timings = {}
-
-    def lap(name):
-        nonlocal clock
-        now = time.monotonic()
-        timings[name] = round(timings.get(name, 0.0) + now - clock, 3)
-        clock = now
-
+    clock = time.monotonic()
     threads = set_threads(job.threads)
     prepared, row = prepare(job)
-    lap("prepare")
-    cells = job.declarations.layout.size**2
+    clock = lap(timings, "prepare", clock)
     floats = sum(not feature.integer for feature in row)
-    results = {region.name: {} for region in job.declarations.regions}
+    layout = (job.declarations.layout.size**2, floats, len(row) - floats)
+    cutflows = {region.name: {} for region in job.declarations.regions}
     loops, written = {}, {}
     with Output(folder) as output:
-        try:
-            histograms = Histograms(output.staging / "histograms.root")
-            for item in prepared:
-                sample = item.sample
-                regions = visible(job, sample)
-                loop = EventLoop(
-                    sample,
-                    item.plan,
-                    item.graph,
-                    regions,
-                    (cells, floats, len(row) - floats),
-                    job.entries,
-                    item.entries,
-                    output.staging,
+        for item in prepared:
+            name = item.sample.name
+            regions = visible(job, item.sample)
+            loops[name] = loop = EventLoop(item, regions, layout, output.staging)
+            passed = loop.run()
+            clock = lap(timings, "event loop", clock)
+            written[name] = {}
+            for region in regions:
+                cutflows[region.name][name] = passed[region.name]
+                written[name][region.name] = output.write_rows(
+                    name, region, loop.rows[region.name], row
                 )
-                progress = Progress(sample.name, item.entries)
-                try:
-                    passed = loop.run(progress)
-                finally:
-                    progress.close()
-                lap("event loop")
-                written[sample.name] = {}
-                for region in regions:
-                    results[region.name][sample.name] = passed[region.name]
-                    name = table_name(sample.name, region)
-                    booked = histograms.book(region.name, sample.name, row)
-                    path = output.staging / "hdf5" / name
-                    rows = write_rows(passed[region.name].rows, path, row, booked)
-                    histograms.write(region.name, booked)
-                    written[sample.name][region.name] = {"table": f"hdf5/{name}", "rows": rows}
-                loops[sample.name] = loop
-                lap("write")
-            histograms.close()
-            lap("write")
-            output.write_json("cutflow.json", cutflow_json(results))
-            record = record_of(job, prepared, row, written, threads, command, timings)
-            output.write_json("run.json", record)
-            files = output.publish()
-        except (OSError, tables.HDF5ExtError) as error:
-            raise OutputError(f"output folder {folder} cannot be written: {error}") from None
-    return results, loops, files
+            loop.release()
+            clock = lap(timings, "write", clock)
+        output.write_json("cutflow.json", cutflow_json(cutflows))
+        output.write_json(
+            "run.json", record_of(job, prepared, row, written, threads, command, timings)
+        )
+        files = output.publish()
+    return cutflows, loops, files
+
+
+def lap(timings, name, since):
+    """Add the seconds since a time to `timings`; returns the time now."""
+    now = time.monotonic()
+    timings[name] = round(timings.get(name, 0.0) + now - since, 3)
+    return now
 
 
 def record_of(job, prepared, row, written, threads, command, timings):
@@ -226,7 +158,7 @@ def record_of(job, prepared, row, written, threads, command, timings):
             "python": platform.python_version(),
             "ROOT": ROOT.gROOT.GetVersion(),
             "numpy": np.__version__,
-            "pandas": pd.__version__,
+            "pandas": version("pandas"),
             "tables": tables.__version__,
         },
         "git": git_commit(),
@@ -243,8 +175,8 @@ def record_of(job, prepared, row, written, threads, command, timings):
                 "entries_read": item.entries,
                 "normalisation": item.normalisation and asdict(item.normalisation),
                 "left_out": item.plan.left_out,
-                "tables": {r: t["table"] for r, t in written[item.sample.name].items()},
-                "rows": {r: t["rows"] for r, t in written[item.sample.name].items()},
+                "tables": {r: table for r, (table, _) in written[item.sample.name].items()},
+                "rows": {r: rows for r, (_, rows) in written[item.sample.name].items()},
             }
             for item in prepared
         ],
