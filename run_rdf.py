@@ -164,4 +164,6 @@ def print_declarations(listed):
 
 
 if __name__ == "__main__":
-    dataframes = {name: loop.nodes | {"all": loop.df} for name, loop in main().items()}
+    loops = main()
+    if sys.flags.interactive:
+        dataframes = {name: loop.dataframes() for name, loop in loops.items()}

@@ -47,7 +47,7 @@ print(os.path.dirname(os.path.dirname(os.path.abspath(ROOT.__file__))))' 2>/dev/
                 return 1
             }
         fi
-        if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        if ! "$venv/bin/python" -m pip install -qq --disable-pip-version-check \
             --editable "$here[$extras]"; then
             echo "m3l: packages could not be installed, see above; then source setup.sh again" >&2
             return 1

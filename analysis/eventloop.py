@@ -59,9 +59,7 @@ class EventLoop:
                 if node is not None:
                     node = prepared.graph.filter(node, definition.name)
                 counters.append((cut.name, self.count(node)))
-            rows = ROOT.std.make_shared["m3l::RowStore"](
-                floats, integers, self.slots, memory, str(folder)
-            )
+            rows = ROOT.m3l.makeRows(floats, integers, self.slots, memory, str(folder))
             if node is not None:
                 self.handles.append(prepared.graph.bookRows(node, rows))
             self.nodes[region.name] = node
@@ -70,7 +68,7 @@ class EventLoop:
 
     def count(self, node):
         """Book the counting of the events that reach a node."""
-        counter = ROOT.std.make_shared["m3l::CutflowCounter"](self.slots)
+        counter = ROOT.m3l.makeCounter(self.slots)
         if node is not None:
             self.handles.append(ROOT.m3l.bookCutflow(node, WEIGHT, counter))
         return counter
@@ -106,13 +104,18 @@ class EventLoop:
             for region, cuts in self.counters.items()
         }
 
+    def dataframes(self):
+        """The RDataFrame of all events, "all", and that of each region."""
+        nodes = {"all": self.df, **self.nodes}
+        return {name: node.rdf for name, node in nodes.items() if node is not None}
+
     def release(self):
         """Give back the memory of the rows; the dataframes stay."""
         self.rows, self.handles = {}, []
 
     def first_bad(self):
         """Say which event is the first without a finite weight."""
-        bad = self.df.Filter(f"!std::isfinite({WEIGHT})")
+        bad = self.df.rdf.Filter(f"!std::isfinite({WEIGHT})")
         arrays = bad.AsNumpy([*IDENTITY])
         order = sorted(zip(*(arrays[name].tolist() for name in IDENTITY), strict=True))
         return "first " + ", ".join(f"{n} {v}" for n, v in zip(IDENTITY, order[0], strict=True))

@@ -21,8 +21,9 @@ from analysis.expressions import IDENTITY, WEIGHT
 
 BATCH = 8192  # rows that are merged, written and filled at once
 
-# Fast to read, and a third of the size: most cells of most events are zero.
-COMPRESSION = tables.Filters(complevel=5, complib="blosc:lz4", shuffle=True)
+# A fifth of the size, and fast: most cells of most events are zero, and shuffling their bytes among
+# those of the others would only break up the runs of zeros.
+COMPRESSION = tables.Filters(complevel=5, complib="blosc:lz4", shuffle=False)
 
 
 def table_name(sample, region):
@@ -213,6 +214,7 @@ def write_rows(rows, path, features, histograms):
     """
     floats = [feature.name for feature in features if not feature.integer]
     integers = [feature.name for feature in features if feature.integer]
+    pointers = ROOT.std.vector["TH1D*"](histograms)
     table = Table(path, floats, integers)
     try:
         while taken := rows.next(BATCH):
@@ -226,10 +228,7 @@ def write_rows(rows, path, features, histograms):
                 view = np.frombuffer(pointer(), dtype=kind, count=taken * width)
                 shaped[kind] = view.reshape(taken, width)
             table.append(**shaped)
-            for column in range(len(floats)):
-                rows.fillFeature(histograms[column], column)
-            for column in range(len(integers)):
-                rows.fillInteger(histograms[len(floats) + column], column)
+            rows.fill(pointers)
         return int(table.rows.nrows)
     finally:
         table.close()

@@ -14,6 +14,8 @@ import re
 import sys
 import tempfile
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 
 import ROOT
@@ -21,47 +23,87 @@ import ROOT
 import helpers
 from analysis.errors import DeclarationError, near_miss
 from analysis.expressions import NORMALISATION
-from helpers.build import CompilerError, cache_folder, library
+from helpers.build import CompilerError, cache_folder, library, toolchain
 
 
-def graph(plan, cells, interpret=False):
-    """Return the C++ namespace with `define`, `filter` and `bookRows` for a plan.
+def graphs(plans, cells, interpret=False):
+    """Return for each plan the C++ namespace with `define`, `filter` and `bookRows`.
+
+    Plans that differ in constants only share one. What the cache does not have is compiled side by
+    side.
 
     cells: number of values of the matrix
     interpret: never call the compiler
     Raises DeclarationError for an expression that is not valid C++.
     """
-    source = cpp_source(plan, cells)
-    name = "m3lgraph_" + hashlib.sha256(source.encode()).hexdigest()[:12]
-    return load(name, source.replace(PLACEHOLDER, name), tuple(plan_names(plan)), interpret)
+    sources = [Source.of(plan, cells) for plan in plans]
+    unique = {source.name: source for source in sources}
+    outcomes = {}
+    if not interpret:
+        toolchain()
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            outcomes = dict(zip(unique, pool.map(compiled, unique.values()), strict=True))
+    spaces = {name: load(source, outcomes.get(name)) for name, source in unique.items()}
+    return [spaces[source.name] for source in sources]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The C++ file of a plan."""
+
+    name: str  # of the namespace and of the library
+    head: str  # declarations of its functions
+    text: str  # the whole file
+    columns: tuple[str, ...]  # what expressions may use, for error messages
+
+    @classmethod
+    def of(cls, plan, cells):
+        text = cpp_source(plan, cells)
+        name = "m3lgraph_" + hashlib.sha256(text.encode()).hexdigest()[:12]
+        columns = (*plan.inputs, *(definition.name for definition in plan.definitions))
+        return cls(name, HEAD.replace(PLACEHOLDER, name), text.replace(PLACEHOLDER, name), columns)
+
+
+def compiled(source):
+    """Path of the compiled library, or the CompilerError."""
+    path = cache_folder() / f"{source.name}.cxx"
+    try:
+        if not path.exists():
+            with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+                file.write(source.text)
+            os.replace(file.name, path)
+        return library(source.name, path, [path, *helpers.source_files()])
+    except CompilerError as error:
+        return error
+
+
+def load(source, outcome):
+    """Load the library of a source, or interpret the source where there is none.
+
+    outcome: path, CompilerError, or None if the compiler was not called
+    """
+    if isinstance(outcome, CompilerError):
+        raise_for_expression(str(outcome), source.columns)
+        warnings.warn(
+            "the expressions cannot be compiled and are interpreted, which is slower: "
+            + helpers.first_error(str(outcome)),
+            stacklevel=2,
+        )
+    # Load returns -1 for a library that does not load, and raises nothing.
+    elif outcome and ROOT.gSystem.Load(str(outcome)) >= 0:
+        ROOT.gInterpreter.Declare(source.head)
+        return getattr(ROOT, source.name)
+    interpret(source)
+    return getattr(ROOT, source.name)
 
 
 @cache
-def load(name, source, known, interpret):
-    if not interpret:
-        path = cache_folder() / f"{name}.cxx"
-        if not path.exists():
-            with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-                file.write(source)
-            os.replace(file.name, path)
-        try:
-            built = library(name, path, [path, *helpers.source_files()])
-            if ROOT.gSystem.Load(str(built)) >= 0:
-                return getattr(ROOT, name)
-            reason = "the library does not load"
-        except CompilerError as error:
-            raise_for_expression(str(error), known)
-            reason = helpers.first_error(str(error))
-        warnings.warn(
-            f"the expressions cannot be compiled and are interpreted, which is slower: {reason}",
-            stacklevel=2,
-        )
+def interpret(source):
     with captured_stderr() as output:
-        good = ROOT.gInterpreter.Declare("#define M3L_INTERPRETED\n" + source)
-    if not good:
-        raise_for_expression(output(), known)
-        raise DeclarationError("the expressions do not compile: " + helpers.first_error(output()))
-    return getattr(ROOT, name)
+        if ROOT.gInterpreter.Declare(source.text):
+            return
+    raise_for_expression(output(), source.columns)
+    raise DeclarationError("the expressions do not compile: " + helpers.first_error(output()))
 
 
 def raise_for_expression(output, known):
@@ -86,10 +128,6 @@ ROOT_FUNCTIONS = (
     "Sum Take Any All Max Min Mean ArgMax ArgMin Argsort Sort Reverse Nonzero Where Concatenate "
     "DeltaPhi DeltaR InvariantMass InvariantMasses Combinations abs sqrt exp log sin cos pow"
 ).split()
-
-
-def plan_names(plan):
-    return [*plan.inputs, *(definition.name for definition in plan.definitions)]
 
 
 @contextlib.contextmanager
@@ -118,12 +156,13 @@ HEAD = f"""\
 #include "m3l.h"
 
 namespace {PLACEHOLDER} {{
-ROOT::RDF::RNode define(ROOT::RDF::RNode node, const std::string &name);
-ROOT::RDF::RNode filter(ROOT::RDF::RNode node, const std::string &name);
-ROOT::RDF::RResultHandle bookRows(ROOT::RDF::RNode node, std::shared_ptr<m3l::RowStore> rows);
+m3l::Node define(const m3l::Node &node, const std::string &name);
+m3l::Node filter(const m3l::Node &node, const std::string &name);
+ROOT::RDF::RResultHandle bookRows(const m3l::Node &node, std::shared_ptr<m3l::RowStore> rows);
 }}
+"""
 
-#if !defined(__CLING__) || defined(M3L_INTERPRETED)
+BODY = f"""\
 #include <ROOT/RDataFrame.hxx>
 #include <Math/Vector4D.h>
 #include <Math/VectorUtil.h>
@@ -142,7 +181,7 @@ def cpp_source(plan, cells):
     """Write the C++ file of a plan."""
     types = {name: f"branch_{name}" for name in plan.inputs}
     types[NORMALISATION] = "double"
-    parts = [HEAD]
+    parts = [HEAD + BODY]
     parts += [f"using branch_{name} = {cpp_type(kind)};" for name, kind in plan.inputs.items()]
     define, filters = [], []
     for definition in plan.definitions:
@@ -153,24 +192,25 @@ def cpp_source(plan, cells):
         verb = "Redefine" if definition.replaces else "Define"
         define.append(
             f'   if (name == "{name}") '
-            f'return node.{verb}("{name}", f_{name}, {quoted(definition.inputs)});'
+            f'return {{rdf.{verb}("{name}", f_{name}, {quoted(definition.inputs)})}};'
         )
     cuts = [cut for region in plan.cuts.values() for cut in region]
     for number, cut in enumerate(cuts):
         parts += [function(f"cut_{number}", cut, types, "bool")]
         filters.append(
             f"   if (name == {json.dumps(cut.name)}) "
-            f"return node.Filter(cut_{number}, {quoted(cut.inputs)}, {json.dumps(cut.name)});"
+            f"return {{rdf.Filter(cut_{number}, {quoted(cut.inputs)}, {json.dumps(cut.name)})}};"
         )
-    unknown = "   throw std::invalid_argument(name);\n}"
-    node = "ROOT::RDF::RNode"
-    parts += [f"{node} define({node} node, const std::string &name)\n{{", *define, unknown]
-    parts += [f"{node} filter({node} node, const std::string &name)\n{{", *filters, unknown]
+    begin, end = "{\n   auto rdf = node.rdf;", "   throw std::invalid_argument(name);\n}"
+    node = "const Node &node"
+    parts += [f"Node define({node}, const std::string &name)", begin, *define, end]
+    parts += [f"Node filter({node}, const std::string &name)", begin, *filters, end]
     row = ", ".join(types[name] for name in plan.columns)
     parts += [
-        f"ROOT::RDF::RResultHandle bookRows({node} node, std::shared_ptr<RowStore> rows)\n{{",
-        f"   return node.Book<{row}>(RowAction(rows, {cells}), {quoted(plan.columns)});\n}}",
-        f"}} // namespace {PLACEHOLDER}\n#endif\n",
+        f"ROOT::RDF::RResultHandle bookRows({node}, std::shared_ptr<RowStore> rows)",
+        begin,
+        f"   return rdf.Book<{row}>(RowAction(rows, {cells}), {quoted(plan.columns)});\n}}",
+        f"}} // namespace {PLACEHOLDER}\n",
     ]
     return "\n".join(parts)
 

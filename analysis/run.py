@@ -1,6 +1,7 @@
 """The main job: look at the inputs, plan, run one event loop per sample, write the results."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -21,7 +22,7 @@ from analysis.errors import DeclarationError, InputError
 from analysis.eventloop import EventLoop, set_threads
 from analysis.export import Output, cutflow_json
 from analysis.expressions import NORMALISATION, Planner
-from analysis.graph import graph
+from analysis.graph import graphs
 from analysis.inputs import Inputs, inspect
 from analysis.schemas import SCHEMAS
 from helpers.stamp import fingerprint
@@ -89,11 +90,11 @@ def prepare(job):
         problems += planner.problems
     if problems:
         raise InputError(*dict.fromkeys(problems))
-    prepared = []
-    for (sample, inputs, norm, _), plan in zip(found, plans, strict=True):
-        compiled = graph(plan, cells, job.interpret)
-        entries = inputs.entries if job.entries is None else min(job.entries, inputs.entries)
-        prepared.append(Prepared(sample, inputs, plan, compiled, norm, entries))
+    compiled = graphs(plans, cells, job.interpret)
+    prepared = [
+        Prepared(sample, inputs, plan, graph, norm, min(inputs.entries, job.entries or math.inf))
+        for (sample, inputs, norm, _), plan, graph in zip(found, plans, compiled, strict=True)
+    ]
     return prepared, row
 
 

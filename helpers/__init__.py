@@ -31,7 +31,7 @@ def load():
     # Load returns -1 for a library that does not load, and raises nothing.
     if path is None or ROOT.gSystem.Load(str(path)) < 0:
         how = "interpreted"
-        if not ROOT.gInterpreter.Declare('#include "helpers.cxx"'):
+        if not ROOT.gInterpreter.Declare('#define M3L_INTERPRETED\n#include "helpers.cxx"'):
             raise ImportError("the C++ helpers can neither be loaded nor interpreted")
     if not ROOT.gInterpreter.Declare('#include "prompt.h"'):
         raise ImportError(f"the headers in {SOURCES} do not fit this version of ROOT")
@@ -56,7 +56,7 @@ def find_library():
             stacklevel=2,
         )
     try:
-        return library("m3l", SOURCES / "helpers.cxx", source_files()), "aclic"
+        return library("m3l", SOURCES / "helpers.cxx", source_files(), dictionary=True), "aclic"
     except CompilerError as error:
         warnings.warn(
             "the C++ helpers cannot be compiled and are interpreted, which is slower: "

@@ -1,10 +1,12 @@
-"""Compile C++ with ACLiC once and keep the library in a cache that many processes may share."""
+"""Compile C++ once and keep the library in a cache that many processes may share."""
 
 import contextlib
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
+import string
 import subprocess
 import tempfile
 import warnings
@@ -14,11 +16,14 @@ from pathlib import Path
 import ROOT
 
 
+HEADERS = Path(__file__).resolve().parent
+
+
 class CompilerError(Exception):
     """The compiler is missing, refused the code or was killed; the text is what it printed."""
 
 
-def library(name, source, inputs):
+def library(name, source, inputs, dictionary=False):
     """Return the path of the compiled library, compiling it where the cache does not have it.
 
     A library is keyed by its inputs, the version of ROOT and the compiler. It is built in a folder
@@ -27,6 +32,8 @@ def library(name, source, inputs):
     name: of the library, without prefix and suffix
     source: Path of the C++ file to compile
     inputs: Paths of all files that it depends on
+    dictionary: compile with ACLiC, which makes ROOT know the library's classes and takes three
+        times as long
     Raises CompilerError.
     """
     key = hashlib.sha256(str(source).encode())
@@ -41,7 +48,7 @@ def library(name, source, inputs):
         if not path.exists():
             build = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder.parent))
             try:
-                run_aclic(source, name, build)
+                (run_aclic if dictionary else run_compiler)(source, name, build)
                 build.chmod(0o755)
                 with contextlib.suppress(FileExistsError, OSError):
                     build.rename(folder)
@@ -52,6 +59,7 @@ def library(name, source, inputs):
     return path
 
 
+@cache
 def toolchain():
     """One string that changes with the version of ROOT, the compiler and its options."""
     command = ROOT.gSystem.GetMakeSharedLib()
@@ -70,20 +78,40 @@ OPTIONS = "-O3 -DNDEBUG -ffp-contract=off"
 
 
 def run_aclic(source, name, folder):
-    """Compile `source` into `folder` in a process of its own, whose output stays off the terminal.
+    """Compile `source` into `folder` with ACLiC.
 
     The plain `root.exe` is used, since from within Python ACLiC links the library to Python.
     """
     macro = (
         f'gSystem->SetBuildDir("{folder}", true); gSystem->SetLinkedLibs("");'
-        f'gSystem->SetFlagsOpt("{OPTIONS}"); gSystem->AddIncludePath("-I{Path(__file__).parent}");'
+        f'gSystem->SetFlagsOpt("{OPTIONS}"); gSystem->AddIncludePath("-I{HEADERS}");'
         f'gSystem->Exit(gSystem->CompileMacro("{source}", "kfOc", "lib{name}", "{folder}") ? 0 : 1)'
     )
-    root = Path(str(ROOT.TROOT.GetBinDir())) / "root.exe"
+    root = str(ROOT.TROOT.GetBinDir()) + "/root.exe"
+    call([root, "-l", "-b", "-q", "-n", "-e", macro], folder)
+
+
+def run_compiler(source, name, folder):
+    """Compile `source` into `folder` with the commands that ACLiC would use."""
+    command = string.Template(str(ROOT.gSystem.GetMakeSharedLib())).safe_substitute(
+        BuildDir=shlex.quote(str(folder)),
+        Opt=OPTIONS + " -Wl,-z,now",  # what does not fit is found when the library is loaded
+        IncludePath=f"-I{shlex.quote(str(HEADERS))} {ROOT.gSystem.GetIncludePath()}",
+        SourceFiles=shlex.quote(str(source)),
+        ObjectFiles=shlex.quote(f"{source.stem}.o"),
+        SharedLib=f"lib{name}.so",
+        LinkedLibs="",
+        RPath="",
+    )
+    call(["sh", "-c", f"set -e; {command}"], folder)
+
+
+def call(words, folder):
+    """Run a compiler in a process of its own, whose output stays off the terminal."""
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder)}
     try:
         done = subprocess.run(
-            [root, "-l", "-b", "-q", "-n", "-e", macro],
+            words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -93,8 +121,8 @@ def run_aclic(source, name, folder):
             cwd=folder,
         )
     except OSError as error:
-        raise CompilerError(f"{root}: {error.strerror}") from None
-    if done.returncode != 0 or not (folder / f"lib{name}.so").exists():
+        raise CompilerError(f"{words[0]}: {error.strerror}") from None
+    if done.returncode != 0:
         raise CompilerError(done.stdout)
 
 

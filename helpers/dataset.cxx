@@ -54,11 +54,15 @@ private:
    static inline std::string sFirst;
 };
 
-bool isDataset(const TKey &key)
+bool isTree(const TKey &key)
 {
    const std::string type = key.GetClassName();
-   return type == "TTree" || type == "TNtuple" || type == "ROOT::RNTuple" ||
-          type == "ROOT::Experimental::RNTuple";
+   return type == "TTree" || type == "TNtuple";
+}
+
+bool isDataset(const TKey &key)
+{
+   return isTree(key) || std::string(key.GetClassName()) == "ROOT::RNTuple";
 }
 
 } // namespace
@@ -90,8 +94,8 @@ DatasetInfo inspectDataset(const std::string &path, const std::string &tree)
       return info;
    }
    try {
-      if (auto *ttree = dynamic_cast<TTree *>(dataset->ReadObj()))
-         info.entries = ttree->GetEntries();
+      if (isTree(*dataset))
+         info.entries = file->Get<TTree>(tree.c_str())->GetEntries();
       else
          info.entries = ROOT::RNTupleReader::Open(tree, path)->GetNEntries();
       ROOT::RDataFrame frame(tree, path);
@@ -124,25 +128,38 @@ double sumOfBranch(const std::string &path, const std::string &treeName, const s
    return sum;
 }
 
-ROOT::RDF::RNode openDataset(const std::string &tree, const std::vector<std::string> &files,
-                             long long begin, long long end)
+Node openDataset(const std::string &tree, const std::vector<std::string> &files, long long begin,
+                 long long end)
 {
    ROOT::RDF::Experimental::RDatasetSpec spec;
    spec.AddSample({"sample", tree, files});
    if (end >= 0)
       spec.WithGlobalRange({begin, end});
-   return ROOT::RDataFrame(spec);
+   return {ROOT::RDataFrame(spec)};
 }
 
-ROOT::RDF::RNode defineConstant(ROOT::RDF::RNode node, const std::string &name, double value)
+Node defineConstant(const Node &node, const std::string &name, double value)
 {
-   return node.Define(name, [value] { return value; });
+   auto rdf = node.rdf;
+   return {rdf.Define(name, [value] { return value; })};
 }
 
-ROOT::RDF::RResultHandle bookCutflow(ROOT::RDF::RNode node, const std::string &weight,
+std::shared_ptr<CutflowCounter> makeCounter(unsigned slots)
+{
+   return std::make_shared<CutflowCounter>(slots);
+}
+
+std::shared_ptr<RowStore> makeRows(unsigned floats, unsigned ints, unsigned slots,
+                                   std::size_t memory, const std::string &folder)
+{
+   return std::make_shared<RowStore>(floats, ints, slots, memory, folder);
+}
+
+ROOT::RDF::RResultHandle bookCutflow(const Node &node, const std::string &weight,
                                      std::shared_ptr<CutflowCounter> counter)
 {
-   return node.Book<double>(CutflowAction(std::move(counter)), {weight});
+   auto rdf = node.rdf;
+   return rdf.Book<double>(CutflowAction(std::move(counter)), {weight});
 }
 
 std::string runEventLoop(ROOT::RDF::RResultHandle &result)

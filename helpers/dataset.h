@@ -32,15 +32,26 @@ DatasetInfo inspectDataset(const std::string &file, const std::string &tree);
 /// Sum of a numeric branch over a small metadata tree; NaN where tree or branch is missing.
 double sumOfBranch(const std::string &file, const std::string &tree, const std::string &branch);
 
+/// A node of an RDataFrame. Python handles it much faster than the node itself, whose interface has
+/// hundreds of functions.
+struct Node {
+   ROOT::RDF::RNode rdf;
+};
+
 /// A dataframe over the entries [begin, end) of all files together; end = -1 reads all.
-ROOT::RDF::RNode openDataset(const std::string &tree, const std::vector<std::string> &files,
-                             long long begin, long long end);
+Node openDataset(const std::string &tree, const std::vector<std::string> &files, long long begin,
+                 long long end);
 
 /// A column that holds the same number for every event of the sample.
-ROOT::RDF::RNode defineConstant(ROOT::RDF::RNode node, const std::string &name, double value);
+Node defineConstant(const Node &node, const std::string &name, double value);
+
+/// Counters and rows are made here, since the interpreter would take long over make_shared.
+std::shared_ptr<CutflowCounter> makeCounter(unsigned slots);
+std::shared_ptr<RowStore> makeRows(unsigned floats, unsigned ints, unsigned slots,
+                                   std::size_t memory, const std::string &folder);
 
 /// Counts the events of `node` by the column `weight`.
-ROOT::RDF::RResultHandle bookCutflow(ROOT::RDF::RNode node, const std::string &weight,
+ROOT::RDF::RResultHandle bookCutflow(const Node &node, const std::string &weight,
                                      std::shared_ptr<CutflowCounter> counter);
 
 /// Runs the event loop that `result` belongs to, with all that is booked on it. ROOT's error

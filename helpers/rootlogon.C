@@ -14,7 +14,7 @@ void rootlogon()
       gSystem->GetFromPipe("cd '" + sources + "/..' && python3 -W ignore -m helpers 2>/dev/null");
    if (library.IsNull() || gSystem->Load(library) < 0) {
       Warning("rootlogon", "no compiled helpers, interpreting them");
-      gInterpreter->Declare("#include \"helpers.cxx\"");
+      gInterpreter->Declare("#define M3L_INTERPRETED\n#include \"helpers.cxx\"");
    }
    gInterpreter->Declare("#include \"prompt.h\"");
 }

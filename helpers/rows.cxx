@@ -31,42 +31,86 @@ bool rowLess(const char *a, const char *b, std::size_t size)
    return std::memcmp(a + kIdentitySize, b + kIdentitySize, size - kIdentitySize) < 0;
 }
 
-/// Adds n values to a histogram as TH1::Fill does, but for all of them at once.
-template <typename T>
-void fillMany(TH1D &histogram, const T *values, std::size_t stride, const double *weights,
-              std::size_t n)
+/// A histogram's content, reached without a call per value.
+class Filler
 {
-   const TAxis &axis = *histogram.GetXaxis();
-   const int bins = axis.GetNbins();
-   const double low = axis.GetXmin(), high = axis.GetXmax(), width = high - low;
-   double *const sumw = histogram.GetArray();
-   double *const sumw2 = histogram.GetSumw2()->GetArray();
+public:
+   explicit Filler(TH1D &histogram)
+      : fHistogram(histogram),
+        fBins(histogram.GetXaxis()->GetNbins()),
+        fLow(histogram.GetXaxis()->GetXmin()),
+        fHigh(histogram.GetXaxis()->GetXmax()),
+        fZeroBin(bin(0.)),
+        fSumw(histogram.GetArray()),
+        fSumw2(histogram.GetSumw2()->GetArray())
+   {
+      histogram.GetStats(fStats); // sums of w, w^2, w x, w x^2 of the values inside the range
+   }
 
-   double stats[TH1::kNstat] = {};
-   histogram.GetStats(stats); // sum of w, w^2, w x, w x^2 of the values inside the range
-   for (std::size_t i = 0; i < n; ++i) {
-      const double x = values[i * stride], w = weights[i];
-      // The formula of TAxis::FindFixBin; NaN counts as overflow, as there.
-      const int bin = x < low ? 0 : !(x < high) ? bins + 1 : 1 + int(bins * (x - low) / width);
-      sumw[bin] += w;
-      sumw2[bin] += w * w;
-      if (bin >= 1 && bin <= bins) {
-         stats[0] += w;
-         stats[1] += w * w;
-         stats[2] += w * x;
-         stats[3] += w * x * x;
+   template <typename T>
+   void fill(const T *values, std::size_t stride, const double *weights, std::size_t n)
+   {
+      double zeros = 0., zeros2 = 0.; // most cells of most events are zero
+      for (std::size_t i = 0; i < n; ++i) {
+         const double x = values[i * stride], w = weights[i];
+         if (x == 0.) {
+            zeros += w;
+            zeros2 += w * w;
+         } else {
+            add(bin(x), x, w, w * w);
+         }
+      }
+      if (zeros2 > 0.)
+         add(fZeroBin, 0., zeros, zeros2);
+   }
+
+   void finish(std::size_t n)
+   {
+      const double entries = fHistogram.GetEntries() + double(n);
+      fHistogram.PutStats(fStats);
+      fHistogram.SetEntries(entries);
+   }
+
+private:
+   /// The formula of TAxis::FindFixBin; NaN counts as overflow, as there.
+   int bin(double x) const
+   {
+      return x < fLow ? 0 : !(x < fHigh) ? fBins + 1 : 1 + int(fBins * (x - fLow) / (fHigh - fLow));
+   }
+
+   void add(int bin, double x, double w, double w2)
+   {
+      fSumw[bin] += w;
+      fSumw2[bin] += w2;
+      if (bin >= 1 && bin <= fBins) {
+         fStats[0] += w;
+         fStats[1] += w2;
+         fStats[2] += w * x;
+         fStats[3] += w * x * x;
       }
    }
-   const double entries = histogram.GetEntries() + double(n);
-   histogram.PutStats(stats);
-   histogram.SetEntries(entries);
-}
+
+   TH1D &fHistogram;
+   int fBins;
+   double fLow, fHigh;
+   int fZeroBin;
+   double *fSumw, *fSumw2;
+   double fStats[TH1::kNstat] = {};
+};
 
 } // namespace
 
 /// The rows that one thread holds in memory, unsorted until `order` is made.
 struct RowStore::Slot {
-   std::vector<char> rows;
+   /// Rows of a piece of memory. Pieces are neither copied nor cleared, and used again.
+   static constexpr std::size_t kRows = 1024;
+
+   char *row(std::size_t i, std::size_t rowSize) const
+   {
+      return pieces[i / kRows].get() + i % kRows * rowSize;
+   }
+
+   std::vector<std::unique_ptr<char[]>> pieces;
    std::size_t size = 0;
    std::uint64_t spilled = 0;
    std::vector<std::uint32_t> order;
@@ -102,7 +146,7 @@ public:
    void advance()
    {
       if (fSlot) {
-         fRow = fNext < fSlot->size ? &fSlot->rows[fSlot->order[fNext++] * fRowSize] : nullptr;
+         fRow = fNext < fSlot->size ? fSlot->row(fSlot->order[fNext++], fRowSize) : nullptr;
       } else {
          fRow = std::fread(fBuffer.data(), fRowSize, 1, fFile) == 1 ? fBuffer.data() : nullptr;
          if (!fRow && std::ferror(fFile))
@@ -138,13 +182,9 @@ RowStore::Writer RowStore::add(unsigned slotNumber)
    Slot &slot = *fSlots[slotNumber];
    if (slot.size == fRowsPerSlot)
       spill(slot);
-   const std::size_t begin = slot.size++ * fRowSize;
-   if (slot.rows.size() < begin + fRowSize) {
-      // Grown by hand: doubling would exceed the budget by up to two.
-      const std::size_t step = std::min(fRowsPerSlot, std::max<std::size_t>(1024, slot.size / 2));
-      slot.rows.resize(std::min(fRowsPerSlot, slot.size + step) * fRowSize);
-   }
-   return Writer(&slot.rows[begin]);
+   if (slot.size == slot.pieces.size() * Slot::kRows)
+      slot.pieces.emplace_back(new char[Slot::kRows * fRowSize]);
+   return Writer(slot.row(slot.size++, fRowSize));
 }
 
 std::uint64_t RowStore::size() const
@@ -159,9 +199,8 @@ void RowStore::sort(Slot &slot) const
 {
    slot.order.resize(slot.size);
    std::iota(slot.order.begin(), slot.order.end(), 0u);
-   const char *rows = slot.rows.data();
    std::sort(slot.order.begin(), slot.order.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return rowLess(rows + a * fRowSize, rows + b * fRowSize, fRowSize);
+      return rowLess(slot.row(a, fRowSize), slot.row(b, fRowSize), fRowSize);
    });
 }
 
@@ -179,7 +218,7 @@ void RowStore::spill(Slot &slot)
    sort(slot);
    bool good = true;
    for (const auto row : slot.order)
-      good = good && std::fwrite(&slot.rows[row * fRowSize], fRowSize, 1, file) == 1;
+      good = good && std::fwrite(slot.row(row, fRowSize), fRowSize, 1, file) == 1;
    good = std::fflush(file) == 0 && good;
    if (!good) {
       const int error = errno;
@@ -237,14 +276,24 @@ std::size_t RowStore::next(std::size_t n)
    return fTaken;
 }
 
-void RowStore::fillFeature(TH1D &histogram, unsigned column) const
+void RowStore::fill(const std::vector<TH1D *> &histograms) const
 {
-   fillMany(histogram, fFeatures.data() + column, fFloats, fWeights.data(), fTaken);
-}
-
-void RowStore::fillInteger(TH1D &histogram, unsigned column) const
-{
-   fillMany(histogram, fIntegers.data() + column, fInts, fWeights.data(), fTaken);
+   std::vector<Filler> fillers;
+   fillers.reserve(histograms.size());
+   for (TH1D *histogram : histograms)
+      fillers.emplace_back(*histogram);
+   // Blocks of rows that stay in the cache while all columns are read.
+   constexpr std::size_t block = 128;
+   for (std::size_t first = 0; first < fTaken; first += block) {
+      const std::size_t n = std::min(block, fTaken - first);
+      const double *weights = &fWeights[first];
+      for (unsigned column = 0; column < fFloats; ++column)
+         fillers[column].fill(&fFeatures[first * fFloats + column], fFloats, weights, n);
+      for (unsigned column = 0; column < fInts; ++column)
+         fillers[fFloats + column].fill(&fIntegers[first * fInts + column], fInts, weights, n);
+   }
+   for (Filler &filler : fillers)
+      filler.finish(fTaken);
 }
 
 } // namespace m3l

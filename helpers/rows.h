@@ -77,10 +77,8 @@ public:
    const float *features() const { return fFeatures.data(); }            ///< rows x floats
    const std::int32_t *integers() const { return fIntegers.data(); }     ///< rows x ints
 
-   /// Fills the histogram of feature `column` with the rows of the last `next`.
-   void fillFeature(TH1D &histogram, unsigned column) const;
-   /// Fills the histogram of integer `column` with the rows of the last `next`.
-   void fillInteger(TH1D &histogram, unsigned column) const;
+   /// Fills a histogram per feature, then one per integer, with the rows of the last `next`.
+   void fill(const std::vector<TH1D *> &histograms) const;
 
 private:
    class Run;
