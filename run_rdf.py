@@ -45,6 +45,7 @@ def parser():
     add("-j", "--threads", type=positive, help="threads (default: all cores)")
     add("-n", "--entries", type=positive, help="only the first events of each sample")
     add("--layout", default=DEFAULT_LAYOUT, help=f"matrix (default: {DEFAULT_LAYOUT})")
+    add("--model", metavar="DIR", help="add the anomaly_score of a trained model")
     add("--unblind", action="store_true", help="look at data in blind regions")
     add("--interpret", action="store_true", help="do not compile the expressions")
     what = make.add_mutually_exclusive_group()
@@ -122,6 +123,7 @@ def act(options):
             options.entries,
             options.unblind,
             options.interpret,
+            options.model,
         )
     if options.check:
         report.print_check(job, *prepare(job))

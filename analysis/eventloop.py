@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ROOT
 from tqdm import tqdm
@@ -13,6 +13,7 @@ from tqdm import tqdm
 from analysis.dataframe import dataframe
 from analysis.errors import InputError
 from analysis.expressions import IDENTITY, WEIGHT
+from analysis.terminal import captured_stderr
 
 # Rows of a sample in memory, all threads together; more go to temporary files.
 ROW_MEMORY = 256 * 1024**2
@@ -43,6 +44,7 @@ class EventLoop:
         folder: for temporary files
         """
         self.prepared = prepared
+        self.booking = (regions, layout, folder)
         self.slots = max(1, ROOT.GetThreadPoolSize())
         cells, floats, integers = layout
         memory = ROW_MEMORY // max(1, len(regions))
@@ -78,20 +80,14 @@ class EventLoop:
         sample, promised = self.prepared.sample, self.prepared.entries
         where = f"sample '{sample.name}'"
         if promised:
-            with Progress(sample.name, promised) as progress:
-                problem = in_thread(
-                    ROOT.m3l.runEventLoop, self.handles[0], lambda: progress(self.all.entries())
-                )
+            with captured_stderr() as output, Progress(sample.name, promised, output) as progress:
+                problem = self.read(progress)
             if problem:
-                raise InputError(f"{where}: {problem}")
+                raise InputError(f"{where}: {self.damaged_file()}: {problem}")
+            sys.stderr.write(output.text)
         else:
             warnings.warn(f"{where} has no events, its products are empty", stacklevel=2)
         total = self.all.count()
-        if total.entries != promised:
-            raise InputError(
-                f"{where}: {total.entries} of {promised} entries could be read; "
-                "a file is damaged or changed while it was read"
-            )
         if total.nonFinite:
             raise InputError(
                 f"{where}: {total.nonFinite} events have no finite weight, {self.first_bad()}"
@@ -112,6 +108,26 @@ class EventLoop:
     def release(self):
         """Give back the memory of the rows; the dataframes stay."""
         self.rows, self.handles = {}, []
+
+    def read(self, progress=None):
+        """Run the event loop; returns what went wrong, "" for nothing."""
+        tick = (lambda: progress(self.all.entries())) if progress else self.all.entries
+        problem = in_thread(ROOT.m3l.runEventLoop, self.handles[0], tick)
+        entries, promised = self.all.entries(), self.prepared.entries
+        if not problem and entries != promised:
+            problem = f"{entries} of {promised} entries could be read, the file has changed"
+        return problem
+
+    def damaged_file(self):
+        """The first of the sample's files that cannot be read to its end."""
+        inputs = self.prepared.inputs
+        for file in inputs.files:
+            alone = replace(inputs, files=(file,))
+            prepared = replace(self.prepared, inputs=alone, entries=file.entries)
+            with captured_stderr():
+                if file.entries and EventLoop(prepared, *self.booking).read():
+                    return file.path
+        return ", ".join(file.path for file in inputs.files)
 
     def first_bad(self):
         """Say which event is the first without a finite weight."""
@@ -145,12 +161,21 @@ def in_thread(function, argument, tick):
 class Progress:
     """Events, rate and time left: a bar at a terminal, a line now and then elsewhere."""
 
-    def __init__(self, name, total):
-        self.name, self.total = name, total
+    def __init__(self, name, total, output):
+        """Output: the Captured whose terminal is written to."""
+        self.name, self.total, self.file = name, total, output.terminal
         self.begin = self.last = time.monotonic()
         self.bar = None
-        if sys.stderr.isatty():
-            self.bar = tqdm(total=total, desc=name, unit=" events", unit_scale=True, leave=False)
+        if self.file.isatty():
+            self.bar = tqdm(
+                total=total,
+                desc=name,
+                unit=" events",
+                unit_scale=True,
+                leave=False,
+                file=self.file,
+                dynamic_ncols=True,
+            )
 
     def __call__(self, entries):
         if self.bar is not None:
@@ -161,7 +186,7 @@ class Progress:
             left = f"{(self.total - entries) / rate:.0f} s left" if rate else "no event yet"
             print(
                 f"{self.name}: {entries} of {self.total} events, {rate / 1000:.0f} k/s, {left}",
-                file=sys.stderr,
+                file=self.file,
                 flush=True,
             )
 

@@ -18,6 +18,7 @@ import tables
 
 from analysis.errors import OutputError
 from analysis.expressions import IDENTITY, WEIGHT
+from analysis.terminal import captured_stderr
 
 BATCH = 8192  # rows that are merged, written and filled at once
 
@@ -52,7 +53,8 @@ class Output:
         return self
 
     def __exit__(self, kind, error, _):
-        self.histograms.file.Close()
+        with captured_stderr():
+            self.histograms.file.Close()
         shutil.rmtree(self.staging, ignore_errors=True)
         if isinstance(error, OSError | tables.HDF5ExtError):
             lines = str(error).strip().splitlines()
@@ -100,16 +102,18 @@ class Histograms:
         self.file = ROOT.TFile.Open(f"{path}?reproducible=histograms", "RECREATE")
 
     def write(self, region, histograms):
-        folder = self.file.mkdir(region, region, True)
-        for histogram in histograms:
-            if not folder.WriteTObject(histogram):
-                raise OSError(f"histograms of {region} cannot be written")
+        with captured_stderr() as output:
+            folder = self.file.mkdir(region, region, True)
+            written = [folder.WriteTObject(histogram) for histogram in histograms]
+        if not all(written) or "Error in" in output.text:
+            raise OSError(f"histograms of {region} cannot be written")
 
     def close(self):
-        self.file.Write()
-        failed = self.file.TestBit(ROOT.TFile.kWriteError)
-        self.file.Close()
-        if failed:
+        with captured_stderr() as output:
+            self.file.Write()
+            failed = self.file.TestBit(ROOT.TFile.kWriteError)
+            self.file.Close()
+        if failed or "Error in" in output.text:
             raise OSError("histograms.root could not be written whole")
 
 

@@ -1,7 +1,7 @@
 """From declarations to an ordered list of column definitions for one sample."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 from analysis.errors import near_miss
@@ -14,9 +14,9 @@ NORMALISATION = "normalisation"
 
 # Words of C++ that are not columns.
 WORDS = frozenset(
-    """Objects RMM and auto bool break case char const constexpr continue do double else false
-    float for if int long not or return short signed static static_cast std switch true unsigned
-    void while M_PI ROOT TMath m3l""".split()
+    """Network Objects RMM and auto bool break case char const constexpr continue default do double
+    else false float for if int long not or return short signed static static_cast std switch true
+    unsigned void while M_PI ROOT TMath m3l""".split()
 )
 
 
@@ -48,7 +48,7 @@ def identifiers(expression):
 
     Left out are members (`a.b`), qualified names (`a::b`), functions and text in quotes.
     """
-    text = re.sub(r'"(\\.|[^"\\])*"', '""', expression)
+    text = re.sub(r'"(\\.|[^"\\])*"|/\*.*?\*/', '""', expression)
     found = re.finditer(r"(?<![\w.])(?<!::)(?<!->)[A-Za-z_]\w*(?!\w)(?!\s*(?:::|\())", text)
     return tuple(dict.fromkeys(m.group() for m in found if m.group() not in WORDS))
 
@@ -79,6 +79,7 @@ class Planner:
         self.branches = branches
         self.problems = []
         self.left_out = []
+        self.lacking = set()  # columns that are missing, which is a problem already reported
         self.absent = absent_columns(schema, branches)
         self.definitions = {}
         self.add_schema()
@@ -100,6 +101,7 @@ class Planner:
         for column in self.schema.columns:
             lacking = [name for name in identifiers(column.expression) if name not in self.branches]
             if lacking and not column.optional:
+                self.lacking.add(column.name)
                 for name in lacking:
                     self.problems.append(
                         f"sample '{self.sample.name}': no branch '{name}', which schema "
@@ -153,11 +155,16 @@ class Planner:
 
     def known(self):
         """All names that an expression may use."""
-        return [*self.definitions, *self.branches, NORMALISATION]
+        return {*self.definitions, *self.branches, NORMALISATION}
+
+    def with_columns(self, definition):
+        """The definition with those inputs that are columns; others are local variables."""
+        inputs = tuple(name for name in definition.inputs if name in self.known())
+        return replace(definition, inputs=inputs)
 
     def check_names(self, definition):
         for name in definition.inputs:
-            if name in self.definitions or name in self.branches or name == NORMALISATION:
+            if name in self.known() or name in self.lacking:
                 continue
             if name in self.absent:
                 self.problems.append(
@@ -198,6 +205,8 @@ class Planner:
         all_cuts = [cut for region_cuts in cuts.values() for cut in region_cuts]
         for definition in (*self.definitions.values(), *all_cuts):
             self.check_names(definition)
+        cuts = {name: tuple(map(self.with_columns, cuts[name])) for name in cuts}
+        self.definitions = {n: self.with_columns(d) for n, d in self.definitions.items()}
         wanted = {*columns, *(name for cut in all_cuts for name in cut.inputs)}
         ordered = [] if self.problems else self.in_order(wanted)
         if self.problems:

@@ -6,12 +6,10 @@ each is a function and each node of the graph is made with its types. It is comp
 the cache and loaded by later runs. Without a compiler the same file is interpreted.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import re
-import sys
 import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +21,7 @@ import ROOT
 import helpers
 from analysis.errors import DeclarationError, near_miss
 from analysis.expressions import NORMALISATION
+from analysis.terminal import captured_stderr
 from helpers.build import CompilerError, cache_folder, library, toolchain
 
 
@@ -99,11 +98,13 @@ def load(source, outcome):
 
 @cache
 def interpret(source):
+    """Let ROOT's interpreter compile a source; once, since it cannot be undone."""
     with captured_stderr() as output:
-        if ROOT.gInterpreter.Declare(source.text):
-            return
-    raise_for_expression(output(), source.columns)
-    raise DeclarationError("the expressions do not compile: " + helpers.first_error(output()))
+        good = ROOT.gInterpreter.Declare(source.text)
+    if not good:
+        raise_for_expression(output.text, source.columns)
+        reason = helpers.first_error(output.text)
+        raise DeclarationError(f"the expressions do not compile: {reason}")
 
 
 def raise_for_expression(output, known):
@@ -128,25 +129,6 @@ ROOT_FUNCTIONS = (
     "Sum Take Any All Max Min Mean ArgMax ArgMin Argsort Sort Reverse Nonzero Where Concatenate "
     "DeltaPhi DeltaR InvariantMass InvariantMasses Combinations abs sqrt exp log sin cos pow"
 ).split()
-
-
-@contextlib.contextmanager
-def captured_stderr():
-    """Keep what C++ writes to the terminal; yields a function that returns it."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-
-        def text():
-            file.seek(0)
-            return file.read().decode(errors="replace")
-
-        os.dup2(file.fileno(), 2)
-        try:
-            yield text
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
 
 
 PLACEHOLDER = "M3LGRAPH"

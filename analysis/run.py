@@ -17,6 +17,7 @@ import tables
 
 import helpers
 from analysis import features, processes, samples, selection
+from analysis.anomaly import SCORE, read_model
 from analysis.declarations import Declarations
 from analysis.errors import DeclarationError, InputError
 from analysis.eventloop import EventLoop, set_threads
@@ -40,6 +41,7 @@ class Job:
     entries: int | None = None  # of each sample; None: all
     unblind: bool = False
     interpret: bool = False  # expressions are not compiled
+    model: str | None = None  # folder of a trained model, whose score becomes a column
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,19 @@ def prepare(job):
             found.append((sample, inputs, norm, planner))
     absent = set().union(*(planner.absent for *_, planner in found))
     row = job.declarations.features(absent)
+    model = None
+    if job.model:
+        model = read_model(job.model)
+        floats = [feature for feature in row if not feature.integer]
+        row = (*floats, SCORE, *(feature for feature in row if feature.integer))
     cells = job.declarations.layout.size**2
     plans = []
     for sample, _, norm, planner in found:
         planner.add_weight(norm)
+        if model:
+            scalars = [feature.name for feature in row if feature.expression and feature != SCORE]
+            score = model.expression(sample.kind, job.declarations.layout, scalars)
+            planner.add(SCORE.name, score, f"model {job.model}")
         regions = visible(job, sample)
         matrix = job.declarations.layout.expression(planner.absent)
         constants = {} if norm is None else {NORMALISATION: norm.constant}
@@ -168,6 +179,7 @@ def record_of(job, prepared, row, written, threads, command, timings):
         "source": job.samples.source,
         "threads": threads,
         "entries": job.entries,
+        "model": job.model and str(Path(job.model).resolve()),
         "unblind": job.unblind,
         "samples": [
             {
@@ -256,6 +268,7 @@ def rerun(path):
             record["threads"],
             record["entries"],
             record["unblind"],
+            model=record["model"],
         )
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None

@@ -182,6 +182,8 @@ def sample_from(block, number, path, problems):
             if not matched:
                 found.append(f"{where}: no file matches '{pattern}'")
             files += matched
+        for path in sorted({path for path in files if files.count(path) > 1}):
+            found.append(f"{where}: {path} is listed {files.count(path)} times")
         if not block["files"]:
             found.append(f"{where}: files is empty")
     problems += found

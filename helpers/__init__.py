@@ -31,6 +31,9 @@ def load():
     # Load returns -1 for a library that does not load, and raises nothing.
     if path is None or ROOT.gSystem.Load(str(path)) < 0:
         how = "interpreted"
+        # The interpreter does not load by itself what code needs that it compiles.
+        for name in ("libROOTNTuple", "libROOTDataFrame", "libTree", "libHist"):
+            ROOT.gSystem.Load(name)
         if not ROOT.gInterpreter.Declare('#define M3L_INTERPRETED\n#include "helpers.cxx"'):
             raise ImportError("the C++ helpers can neither be loaded nor interpreted")
     if not ROOT.gInterpreter.Declare('#include "prompt.h"'):
@@ -69,7 +72,7 @@ def find_library():
 def first_error(output):
     """The line of a compiler's output that says what went wrong."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    for word in ("error", "not found", "cannot", "Error"):
+    for word in ("error:", "c++: not found", "error", "not found", "cannot", "Error"):
         for line in lines:
             if word in line:
                 return line[:200]

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import ROOT
 
-
 HEADERS = Path(__file__).resolve().parent
 
 

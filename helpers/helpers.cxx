@@ -3,6 +3,7 @@
 #if !defined(__CLING__) || defined(M3L_INTERPRETED)
 #include "dataset.cxx"
 #include "leptons.cxx"
+#include "network.cxx"
 #include "rmm.cxx"
 #include "rows.cxx"
 #else

@@ -14,6 +14,8 @@ void rootlogon()
       gSystem->GetFromPipe("cd '" + sources + "/..' && python3 -W ignore -m helpers 2>/dev/null");
    if (library.IsNull() || gSystem->Load(library) < 0) {
       Warning("rootlogon", "no compiled helpers, interpreting them");
+      for (const char *name : {"libROOTNTuple", "libROOTDataFrame", "libTree", "libHist"})
+         gSystem->Load(name);
       gInterpreter->Declare("#define M3L_INTERPRETED\n#include \"helpers.cxx\"");
    }
    gInterpreter->Declare("#include \"prompt.h\"");

@@ -1,0 +1,134 @@
+"""The anomaly score of a trained model as a column of the event loop.
+
+`python -m ml train` leaves the network beside the Keras model as plain numbers (`network.json` and
+`network.bin`); here they become an expression around the C++ functor `m3l::Network`.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.errors import InputError, near_miss
+from analysis.expressions import IDENTITY, MATRIX
+from analysis.features import Binning, Feature
+from analysis.features import cells as layout_cells
+
+SCORE = Feature(
+    "anomaly_score", "anomaly_score", "Anomaly score", "", Binning(60, -5.0, 4.0), network=False
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network as plain numbers."""
+
+    path: Path  # of network.bin
+    content: dict  # of network.json
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model: one network, or one per fold of the background."""
+
+    folder: Path
+    networks: tuple[Network, ...]
+
+    def expression(self, kind, layout, known):
+        """The score as an RDataFrame string.
+
+        Background events are scored by the network that has not seen their fold, others by the mean
+        over the networks.
+
+        kind: of the sample
+        known: names of the scalar features and counts of the run
+        Raises InputError if the model needs other features.
+        """
+        lines = [
+            f"static const Network network_{k}({functor_arguments(network)});"
+            for k, network in enumerate(self.networks)
+        ]
+        calls = [
+            f"network_{k}({self.call_arguments(network, layout, known)})"
+            for k, network in enumerate(self.networks)
+        ]
+        if len(calls) == 1:
+            return f"{lines[0]} return {calls[0]};"
+        if kind != "background":
+            return f"{' '.join(lines)} return ({' + '.join(calls)}) / {len(calls)};"
+        cases = [f"case {k}: return {call};" for k, call in enumerate(calls[:-1])]
+        fold = f"foldOf({', '.join(IDENTITY)}, {len(calls)})"
+        switch = f"switch ({fold}) {{ {' '.join(cases)} default: return {calls[-1]}; }}"
+        return f"{' '.join(lines)} {switch}"
+
+    def call_arguments(self, network, layout, known):
+        """The values of an event in the order of the network."""
+        cells = {cell.name: number for number, cell in enumerate(layout_cells(layout))}
+        features, counts = [], []
+        unknown = []
+        for name in network.content["features"]:
+            if name in cells:
+                features.append(f"{MATRIX}[{cells[name]}]")
+            elif name in known:
+                features.append(f"float({name})")
+            else:
+                unknown.append(name)
+        for kind in network.content["types"]:
+            name = f"n_{kind}"
+            counts.append(f"int({name})")
+            if name not in known:
+                unknown.append(name)
+        if unknown:
+            more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+            raise InputError(
+                f"model {self.folder} was trained on features that this run does not have: "
+                f"{', '.join(unknown[:3])}{more}{near_miss(unknown[0], [*cells, *known])}"
+            )
+        return f"{{{', '.join(features)}}}, {{{', '.join(counts)}}}"
+
+
+def functor_arguments(network):
+    """Arguments of the C++ constructor; see helpers/network.h."""
+    content = network.content
+    layers = ", ".join(
+        f"{{{layer['inputs']}, {layer['units']}, Network::Activation::k"
+        f"{layer['activation'].title().replace('_', '')}, {float(layer['slope'])!r}f}}"
+        for layer in content["layers"]
+    )
+    log = ", ".join(map(str, content["log"]))
+    least = ""
+    if content["mask_absent"]:
+        least = ", ".join("{" + ", ".join(map(str, row)) + "}" for row in content["least"])
+    path = json.dumps(str(network.path))
+    # The checksum makes the expression another one when the model is trained again.
+    return (
+        f"{path}, {{{log}}}, {{{layers}}}, {{{least}}}, {content['smallest_error']!r} "
+        f"/* {content['sha256']} */"
+    )
+
+
+def read_model(folder):
+    """Read the networks of a model folder. Raises InputError."""
+    folder = Path(folder).resolve()
+    try:
+        folds = folder / "folds.json"
+        single = (folder / "network.json").exists() or not folds.exists()
+        names = ["."] if single else json.loads(folds.read_text())["models"]
+        return Model(folder, tuple(read_network(folder / name) for name in names))
+    except OSError as error:
+        raise InputError(
+            f"model {folder}: {Path(error.filename).name}: {error.strerror}; "
+            "give a folder that python -m ml train has written"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"model {folder} cannot be read ({error!r}); train it again") from None
+
+
+def read_network(folder):
+    content = json.loads((folder / "network.json").read_text())
+    if content["format"] != 1:
+        raise InputError(f"model {folder} has format {content['format']}, not 1; train it again")
+    path = folder / "network.bin"
+    if hashlib.sha256(path.read_bytes()).hexdigest() != content["sha256"]:
+        raise InputError(f"model {folder}: network.bin is damaged; train it again")
+    return Network(path, content)
