@@ -38,14 +38,17 @@ def declarations(regions, layout_name):
     by_name = {region.name: region for region in selection.REGIONS}
     chosen = choose(regions, by_name, "region")
     scalars = (*features.FEATURES, *features.counts(layout))
-    names = [
-        *(f"object or variable '{d.name}'" for d in (*selection.OBJECTS, *selection.VARIABLES)),
-        *(f"region '{region.name}'" for region in selection.REGIONS),
-        *(f"feature '{f.name}'" for f in (*features.cells(layout), *scalars)),
-    ]
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise DeclarationError(*(f"{name} is declared twice" for name in doubled))
+    columns = (
+        *selection.OBJECTS,
+        *selection.VARIABLES,
+        *features.cells(layout),
+        *(feature for feature in scalars if feature.expression != feature.name),
+    )
+    problems = doubled(columns, "a column") + doubled(selection.REGIONS, "a region")
+    for region in by_name.values():
+        problems += doubled(region.cuts, f"a cut of region '{region.name}'")
+    if problems:
+        raise DeclarationError(*problems)
     return Declarations(
         selection.OBJECTS,
         selection.VARIABLES,
@@ -53,3 +56,12 @@ def declarations(regions, layout_name):
         layout,
         scalars,
     )
+
+
+def doubled(declared, what):
+    """Problems for names that are given twice."""
+    names = [each.name for each in declared]
+    return [
+        f"'{name}' is declared twice as {what}, in analysis/selection.py or analysis/features.py"
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]

@@ -79,7 +79,6 @@ class Planner:
         self.branches = branches
         self.problems = []
         self.left_out = []
-        self.lacking = set()  # columns that are missing, which is a problem already reported
         self.absent = absent_columns(schema, branches)
         self.definitions = {}
         self.add_schema()
@@ -101,7 +100,6 @@ class Planner:
         for column in self.schema.columns:
             lacking = [name for name in identifiers(column.expression) if name not in self.branches]
             if lacking and not column.optional:
-                self.lacking.add(column.name)
                 for name in lacking:
                     self.problems.append(
                         f"sample '{self.sample.name}': no branch '{name}', which schema "
@@ -164,7 +162,7 @@ class Planner:
 
     def check_names(self, definition):
         for name in definition.inputs:
-            if name in self.known() or name in self.lacking:
+            if name in self.known():
                 continue
             if name in self.absent:
                 self.problems.append(
@@ -178,6 +176,8 @@ class Planner:
 
     def plan(self, regions, features, matrix, constants):
         """Return the Plan for these regions, features and matrix, None if there are problems."""
+        if self.problems:
+            return None  # more would follow from those
         cuts = {}
         for region in regions:
             cuts[region.name] = tuple(

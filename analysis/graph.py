@@ -20,7 +20,7 @@ import ROOT
 
 import helpers
 from analysis.errors import DeclarationError, near_miss
-from analysis.expressions import NORMALISATION
+from analysis.expressions import IDENTITY, MATRIX, NORMALISATION
 from analysis.terminal import captured_stderr
 from helpers.build import CompilerError, cache_folder, library, toolchain
 
@@ -38,7 +38,8 @@ def graphs(plans, cells, interpret=False):
     sources = [Source.of(plan, cells) for plan in plans]
     unique = {source.name: source for source in sources}
     outcomes = {}
-    if not interpret:
+    # Interpreted helpers have said already that there is no compiler.
+    if not interpret and helpers.load() != "interpreted":
         toolchain()
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             outcomes = dict(zip(unique, pool.map(compiled, unique.values()), strict=True))
@@ -114,6 +115,8 @@ def raise_for_expression(output, known):
         where, message = blamed.groups()
         name = re.search(r"'(\w+)' was not declared|undeclared identifier '(\w+)'", message)
         hint = ""
+        if NO_NUMBER in message:
+            message = NO_NUMBER
         if name:
             name = name[1] or name[2]
             message = f"unknown name '{name}'"
@@ -125,13 +128,14 @@ def raise_for_expression(output, known):
 ROOT_FUNCTIONS = (
     "flavourComp3L getM transverseMass transverseEnergy deltaTransverseEnergy rapidity hL h "
     "chargeSum sfosClosestToZ trileptonMass leptonMass triggerMatched scaleFactorProduct "
-    "campaignLuminosity indicesByPt objects ranked massFromEnergy RMM "
+    "campaignLuminosity foldOf Network indicesByPt objects ranked massFromEnergy RMM "
     "Sum Take Any All Max Min Mean ArgMax ArgMin Argsort Sort Reverse Nonzero Where Concatenate "
     "DeltaPhi DeltaR InvariantMass InvariantMasses Combinations abs sqrt exp log sin cos pow"
 ).split()
 
 
 PLACEHOLDER = "M3LGRAPH"
+NO_NUMBER = "is not one number per event"
 
 HEAD = f"""\
 // Made from the declarations in analysis/; changes here are lost.
@@ -166,6 +170,7 @@ def cpp_source(plan, cells):
     parts = [HEAD + BODY]
     parts += [f"using branch_{name} = {cpp_type(kind)};" for name, kind in plan.inputs.items()]
     define, filters = [], []
+    declared = {definition.name: definition.where for definition in plan.definitions}
     for definition in plan.definitions:
         name = definition.name
         parts += [function(f"f_{name}", definition, types)]
@@ -183,6 +188,11 @@ def cpp_source(plan, cells):
             f"   if (name == {json.dumps(cut.name)}) "
             f"return {{rdf.Filter(cut_{number}, {quoted(cut.inputs)}, {json.dumps(cut.name)})}};"
         )
+    for name in plan.columns[len(IDENTITY) :]:
+        if name != MATRIX:
+            where = declared.get(name, f"feature '{name}' in analysis/features.py")
+            number = f"std::is_arithmetic_v<{types[name]}>"
+            parts.append(f'#line 1 "{where}"\nstatic_assert({number}, "{NO_NUMBER}");')
     begin, end = "{\n   auto rdf = node.rdf;", "   throw std::invalid_argument(name);\n}"
     node = "const Node &node"
     parts += [f"Node define({node}, const std::string &name)", begin, *define, end]

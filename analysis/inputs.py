@@ -42,6 +42,7 @@ def inspect(sample, schema, problems):
     Returns Inputs; what is wrong is added to the list of problems.
     """
     files, branches, first = [], None, None
+    empty = {}  # branches of a file without entries, which count if there is no other
     sums = []
     for path in sample.files:
         info = ROOT.m3l.inspectDataset(path, sample.tree)
@@ -56,14 +57,16 @@ def inspect(sample, schema, problems):
         size = None if "://" in path else Path(path).stat().st_size
         files.append(InputFile(path, size, int(info.entries)))
         found = {str(n): str(t) for n, t in zip(info.columns, info.types, strict=True)}
-        if branches is None or not info.entries:
-            branches, first = branches or found, first or path
+        if not info.entries:
+            empty = empty or found
+        elif branches is None:
+            branches, first = found, path
         elif found != branches:
             problems += differences(where, found, branches, first)
         if schema.sum_of_weights and sample.kind != "data" and sample.sum_of_weights is None:
             sums.append(ROOT.m3l.sumOfBranch(path, *schema.sum_of_weights))
     total = math.fsum(sums) if sums and not any(map(math.isnan, sums)) else None
-    return Inputs(tuple(files), branches or {}, total)
+    return Inputs(tuple(files), branches or empty, total)
 
 
 def differences(where, found, expected, first):

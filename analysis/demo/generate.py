@@ -531,7 +531,9 @@ def main():
         command.add_argument("--out", type=Path, required=True, help="ROOT file to write")
     options = parser.parse_args()
     if ak is None and options.command in ("demo", "sample", "data"):
-        parser.exit(1, "m3l: Pythia, fastjet or awkward is missing: pip install -e '.[root,demo]'\n")
+        parser.exit(
+            1, "m3l: Pythia, fastjet or awkward is missing: pip install -e '.[root,demo]'\n"
+        )
     match options.command:
         case "list":
             for p in PROCESSES.values():
