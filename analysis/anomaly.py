@@ -29,18 +29,14 @@ class Network:
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model: one network, or one per fold of the background."""
+    """A trained model: one network, or one per fold."""
 
     folder: Path
     networks: tuple[Network, ...]
 
-    def expression(self, kind, layout, known):
-        """The score as an RDataFrame string.
+    def expression(self, layout, known):
+        """The score as an RDataFrame string: each event by the network that left its fold alone.
 
-        Background events are scored by the network that has not seen their fold, others by the mean
-        over the networks.
-
-        kind: of the sample
         known: names of the scalar features and counts of the run
         Raises InputError if the model needs other features.
         """
@@ -54,8 +50,6 @@ class Model:
         ]
         if len(calls) == 1:
             return f"{lines[0]} return {calls[0]};"
-        if kind != "background":
-            return f"{' '.join(lines)} return ({' + '.join(calls)}) / {len(calls)};"
         cases = [f"case {k}: return {call};" for k, call in enumerate(calls[:-1])]
         fold = f"foldOf({', '.join(IDENTITY)}, {len(calls)})"
         switch = f"switch ({fold}) {{ {' '.join(cases)} default: return {calls[-1]}; }}"

@@ -29,6 +29,7 @@ class Definition:
     where: str  # what declares it, for error messages
     inputs: tuple[str, ...] = ()  # columns in the expression
     replaces: bool = False  # hides a branch of the same name
+    each: bool = False  # computed for each entry of its input arrays, which have one length
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,15 @@ def identifiers(expression):
 def is_plain(expression):
     """Whether the expression has no local variables, so that every name in it must be a column."""
     return not re.search(r"[;{}]|\bauto\b", expression)
+
+
+def is_elementwise(expression):
+    """Whether an expression of arrays is the same for each of their entries.
+
+    It has comparisons, arithmetic and absolute values only, no function of a whole array.
+    """
+    functions = re.findall(r"(\w+)\s*\(", expression)
+    return set(functions) <= {"abs"} and not re.search(r"[^\w\s.<>=!&|+*/()-]", expression)
 
 
 def absent_columns(schema, branches):
@@ -90,9 +100,9 @@ class Planner:
             else:
                 self.absent.add(variable.name)
 
-    def add(self, name, expression, where):
+    def add(self, name, expression, where, each=False):
         self.definitions[name] = Definition(
-            name, expression, where, identifiers(expression), name in self.branches
+            name, expression, where, identifiers(expression), name in self.branches, each
         )
 
     def add_schema(self):
@@ -132,7 +142,11 @@ class Planner:
             for cut in declared.cuts:
                 if cut not in kept:
                     self.left_out.append(f"{declared.name}: {cut}")
-            self.add(declared.name, " && ".join(f"({cut})" for cut in kept), where)
+            expression = " && ".join(f"({cut})" for cut in kept)
+            arrays = {column.name for column in self.schema.columns if column.vector}
+            arrays |= {other.name for other in objects if other.of == declared.of}
+            each = set(identifiers(expression)) <= arrays and is_elementwise(expression)
+            self.add(declared.name, expression, where, each)
 
     def add_weight(self, normalisation):
         """Define the event weight from a `samples.Normalisation`."""

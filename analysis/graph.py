@@ -102,6 +102,9 @@ def interpret(source):
     """Let ROOT's interpreter compile a source; once, since it cannot be undone."""
     with captured_stderr() as output:
         good = ROOT.gInterpreter.Declare(source.text)
+        if not good:
+            # Whatever comes next makes the interpreter complain about the functions it lost.
+            ROOT.gInterpreter.Declare(f"namespace {source.name}_failed {{}}")
     if not good:
         raise_for_expression(output.text, source.columns)
         reason = helpers.first_error(output.text)
@@ -209,12 +212,34 @@ def cpp_source(plan, cells):
 
 def function(name, definition, types, returns="auto"):
     """A C++ function that computes an expression; a compiler's complaint names its declaration."""
-    arguments = ", ".join(f"const {types[n]} &{n}" for n in definition.inputs if n in types)
+    arguments = ", ".join(f"const {types[n]} &{n}" for n in definition.inputs)
     body = definition.expression
     if not re.search(r"\breturn\b", body):
         body = f"return {body};"
     where = definition.where.replace('"', "'")
-    return f'{returns} {name}({arguments})\n{{\n#line 1 "{where}"\n{body}\n#line 1 "graph"\n}}'
+    body = f'#line 1 "{where}"\n{body}\n#line 1 "graph"'
+    if definition.each:
+        body = one_pass(definition.inputs, body)
+    return f"{returns} {name}({arguments})\n{{\n{body}\n}}"
+
+
+def one_pass(arrays, body):
+    """A loop over the entries of arrays: the same flags as with an array for each operator."""
+    first = arrays[0]
+    entry = ", ".join(f"const auto {name}" for name in arrays)
+    lengths = [f"{name}.size() != {first}.size()" for name in arrays[1:]] or ["false"]
+    entries = ", ".join(f"{name}[i]" for name in arrays)
+    return "\n".join(
+        (
+            f"   const auto passes = []({entry}) -> bool {{\n{body}\n   }};",
+            f"   if ({' || '.join(lengths)})",
+            f'      throw std::runtime_error("{", ".join(arrays)} have different lengths");',
+            f"   ROOT::RVec<int> flags({first}.size());",
+            f"   for (std::size_t i = 0; i < {first}.size(); ++i)",
+            f"      flags[i] = passes({entries});",
+            "   return flags;",
+        )
+    )
 
 
 def quoted(names):

@@ -92,7 +92,7 @@ def prepare(job):
         planner.add_weight(norm)
         if model:
             scalars = [feature.name for feature in row if feature.expression and feature != SCORE]
-            score = model.expression(sample.kind, job.declarations.layout, scalars)
+            score = model.expression(job.declarations.layout, scalars)
             planner.add(SCORE.name, score, f"model {job.model}")
         regions = visible(job, sample)
         matrix = job.declarations.layout.expression(planner.absent)

@@ -5,10 +5,12 @@
 
 #include <ROOT/RDF/RActionImpl.hxx>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -20,7 +22,7 @@ namespace m3l
 /// Sum of doubles without rounding until it is read.
 ///
 /// Floating-point sums depend on the order of their terms, and the order of events depends on the
-/// number of threads. Here each term is added as an integer of 53 bits to one of 67 wide digits of
+/// number of threads. Here each term is added as an integer of 53 bits to one of 66 wide digits of
 /// base 2^32, which is associative; 2^43 terms fit.
 class ExactSum
 {
@@ -28,10 +30,15 @@ public:
    /// `x` must be finite.
    void add(double x)
    {
-      int exponent;
-      const double mantissa = std::frexp(x, &exponent); // x = mantissa * 2^exponent
-      const int shift = exponent + kBias;
-      fDigits[shift / 32] += static_cast<__int128>(std::ldexp(mantissa, 53)) << (shift % 32);
+      std::uint64_t bits;
+      std::memcpy(&bits, &x, sizeof bits);
+      const int exponent = bits >> 52 & 0x7ff; // 0 for zero and for denormal numbers
+      const std::int64_t fraction = bits & 0xfffffffffffff;
+      const std::int64_t mantissa = exponent == 0 ? fraction : fraction | 0x10000000000000;
+      // x = +-mantissa * 2^(shift - kBias)
+      const int shift = std::max(exponent, 1) - 1;
+      const __int128 term = static_cast<__int128>(mantissa) << (shift % 32);
+      fDigits[shift / 32] += bits >> 63 ? -term : term;
    }
 
    void add(const ExactSum &other)
@@ -40,22 +47,42 @@ public:
          fDigits[i] += other.fDigits[i];
    }
 
+   /// The sum, rounded once.
    double value() const
    {
-      auto digits = fDigits;
+      Digits digits = carried(fDigits);
+      const bool negative = digits.back() < 0;
+      if (negative) {
+         for (std::size_t i = 0; i < digits.size(); ++i)
+            digits[i] = -fDigits[i];
+         digits = carried(digits);
+      }
+      int top = int(digits.size()) - 1;
+      while (top > 2 && digits[top] == 0)
+         --top;
+      __int128 leading = (digits[top] << 64) + (digits[top - 1] << 32) + digits[top - 2];
+      // What is below decides between two doubles only if it is not zero.
+      if (std::any_of(digits.begin(), digits.begin() + top - 2, [](auto d) { return d != 0; }))
+         leading |= 1;
+      const double sum = std::ldexp(static_cast<double>(leading), 32 * (top - 2) - kBias);
+      return negative ? -sum : sum;
+   }
+
+private:
+   using Digits = std::array<__int128, 66>;
+
+   /// The same number with digits from 0 to 2^32 - 1; the last one carries the sign.
+   static Digits carried(Digits digits)
+   {
       for (std::size_t i = 0; i + 1 < digits.size(); ++i) {
          digits[i + 1] += digits[i] >> 32;
          digits[i] &= 0xffffffff;
       }
-      double sum = 0.;
-      for (std::size_t i = digits.size(); i-- > 0;)
-         sum += std::ldexp(static_cast<double>(digits[i]), 32 * int(i) - kBias - 53);
-      return sum;
+      return digits;
    }
 
-private:
-   static constexpr int kBias = 1074; ///< frexp gives exponents from -1073 to 1024
-   std::array<__int128, 67> fDigits{};
+   static constexpr int kBias = 1074; ///< the smallest double is 2^-1074
+   Digits fDigits{};
 };
 
 /// Events that reached one point of the selection.

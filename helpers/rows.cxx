@@ -199,9 +199,11 @@ void RowStore::sort(Slot &slot) const
 {
    slot.order.resize(slot.size);
    std::iota(slot.order.begin(), slot.order.end(), 0u);
-   std::sort(slot.order.begin(), slot.order.end(), [&](std::uint32_t a, std::uint32_t b) {
+   const auto less = [&](std::uint32_t a, std::uint32_t b) {
       return rowLess(slot.row(a, fRowSize), slot.row(b, fRowSize), fRowSize);
-   });
+   };
+   if (!std::is_sorted(slot.order.begin(), slot.order.end(), less))
+      std::sort(slot.order.begin(), slot.order.end(), less);
 }
 
 void RowStore::spill(Slot &slot)

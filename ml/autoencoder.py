@@ -1,0 +1,438 @@
+"""Autoencoders that are trained, score events, and are saved and loaded.
+
+`RunAE` is the parent; `RunVAE` is its variational child; `HyperParameterTuning` looks for the
+sizes first. The networks themselves are declared in `ml.models`.
+"""
+
+import json
+import re
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ml import backend, models
+from ml.backend import keras, tf
+from ml.checkpoint import Checkpoint, curve
+from ml.dataset import Dataset, Events
+from ml.errors import MLError, listed
+from ml.export import write_network
+from ml.files import digest, recovered, replaced, replaced_folder, sha256, write_json
+from ml.models import ModelConfig
+from ml.progress import Progress
+from ml.record import RECORD, RETRAIN, ModelRecord
+from ml.training_set import Split, TrainingConfig, TrainingSet, learn
+from ml.tuning import SearchSpace, search
+
+KERAS_FILE = "autoencoder.keras"
+ROWS = 8192  # events in one call of the network, always: so a score cannot depend on the others
+
+
+class RunAE:
+    """An autoencoder of the background in ``data_structure``, kept in the folder ``path``.
+
+    After `fit` or `load`: ``model_`` is the Keras model of `ml.models.inference_model`, from raw
+    features to scores; ``encoder_`` and ``decoder_`` are its sub-models, in scaled features;
+    ``record_`` is the `ml.record.ModelRecord`.
+    """
+
+    default = "small"  # network
+
+    def __init__(
+        self,
+        data_structure: Dataset,
+        path: str | Path,
+        config: ModelConfig | None = None,
+        training: TrainingConfig | None = None,
+        fold: int | None = None,
+    ):
+        """``fold``: this is model number ``fold`` of ``training.folds``; None: a single model."""
+        self.data = data_structure
+        self.path = Path(path)
+        self.config = config or models.named(self.default)
+        self.training = training or TrainingConfig()
+        self.fold = fold
+        self.search_: dict | None = None
+
+    # ---- training
+
+    def fit(self, progress: bool = False) -> "RunAE":
+        """Train until the weighted validation loss stops falling; keep the best epoch's weights.
+
+        A training of the same choices and tables that was killed goes on where it was.
+        ``progress`` shows a bar. Raises `MLError` for the reasons in `ml.training_set.learn`, and
+        if the loss becomes NaN.
+        """
+        prepared = learn(self.data, self.training, self._split(), self.config.scaler)
+        backend.seed(self.training.seed + (self.fold or 0))
+        strategy = backend.strategy()
+        with strategy.scope():
+            network = self._network(prepared, self.training.precision)
+        checkpoint = self._train(network, prepared, strategy.num_replicas_in_sync, progress)
+        self.record_ = ModelRecord.of(
+            self.config, prepared, checkpoint.signature, checkpoint.history, self.search_
+        )
+        # Built anew: saved in 32 bits, with names that do not depend on what was built before.
+        backend.seed(self.training.seed)
+        self._parts = models.build(self.config, len(self.record_.features))
+        self._parts.encoder.set_weights(network.get_layer("encoder").get_weights())
+        self._parts.decoder.set_weights(network.get_layer("decoder").get_weights())
+        self._adopt(
+            models.inference_model(
+                self._parts,
+                self.record_.scaling,
+                [f.objects for f in self.record_.features] if self.training.mask_absent else None,
+                len(self.record_.types),
+            )
+        )
+        return self
+
+    def _split(self) -> Split:
+        return Split.of_model(self.fold, self.training.folds)
+
+    def _network(self, prepared: TrainingSet, precision: str = "float32"):
+        """The compiled network to train on ``prepared``."""
+        parts = models.build(self.config, len(prepared.dataset.features), precision)
+        return models.training_model(self.config, parts)
+
+    def _train(self, network, prepared: TrainingSet, devices: int, progress: bool) -> Checkpoint:
+        config = self.training
+        train, validation = prepared.feeds()
+        steps = train.events // config.batch
+        # Keras 3.15 cannot make several steps at once on several devices.
+        calls = 1 if devices > 1 else config.steps_per_call or _steps_per_call(steps)
+        calls = min(calls, steps)
+        network.steps_per_execution = calls
+        network.jit_compile = backend.accelerated() if config.jit is None else config.jit
+        stopping = keras.callbacks.EarlyStopping(
+            patience=config.patience, restore_best_weights=True
+        )
+        plateau = keras.callbacks.ReduceLROnPlateau(
+            factor=0.5, patience=config.plateau, min_delta=0.0
+        )
+        checkpoint = Checkpoint(self._workshop, self._signature(prepared), [stopping, plateau])
+        if not checkpoint.restore(network, config.epochs):
+            shutil.rmtree(self._workshop, ignore_errors=True)
+        self._workshop.mkdir(parents=True, exist_ok=True)
+        if checkpoint.finished or checkpoint.epoch == config.epochs:
+            network.set_weights(checkpoint.best_weights)
+            return checkpoint
+        callbacks = [stopping, plateau, checkpoint]
+        if config.tensorboard:
+            callbacks.append(keras.callbacks.TensorBoard(self._workshop / "tensorboard"))
+        if progress:
+            callbacks.append(Progress(self.path.name, config.epochs, checkpoint.epoch))
+        steps -= steps % calls
+        data = train.shuffled(checkpoint.epoch, config.epochs, steps)
+        checks = validation.once()
+        if devices == 1:
+            network.training_rows, network.validation_rows = train.rows, validation.rows
+        else:  # the events must be split among the devices before they get there
+            data, checks = data.map(train.rows), checks.map(validation.rows)
+        network.fit(
+            data,
+            epochs=config.epochs,
+            initial_epoch=checkpoint.epoch,
+            steps_per_epoch=steps,
+            validation_data=checks,
+            shuffle=False,  # the feed has done it
+            callbacks=callbacks,
+            verbose=0,
+        )
+        return checkpoint
+
+    @property
+    def _workshop(self) -> Path:
+        """Where checkpoint and logs are while the model is being trained."""
+        return self.path.with_name(f".{self.path.name}.training")
+
+    def _signature(self, prepared: TrainingSet) -> str:
+        """Equal for trainings that give the same model."""
+        choices = self.training.to_dict() | {"epochs": None, "tensorboard": None}
+        return digest(
+            [self.config.to_dict(), choices, prepared.inputs, prepared.dataset.names, self.fold]
+        )
+
+    def resume(self) -> "RunAE | None":
+        """The model in ``path`` if it is what `fit` would give, else None."""
+        if not (self.path / RECORD).exists():
+            return None
+        try:
+            model = self.load(self.path, self.data)
+        except MLError:
+            return None
+        prepared = learn(self.data, self.training, self._split(), self.config.scaler)
+        same = self._signature(prepared) == model.record_.signature
+        return model if same and model.record_.training.epochs == self.training.epochs else None
+
+    # ---- use
+
+    def score(self, events: Events | None = None) -> np.ndarray:
+        """log10 of the mean squared error over the scaled features, (events,) float32.
+
+        ``events``: those to score, all of the dataset if None; their features are found by name.
+        With ``mask_absent`` the mean is over the cells of objects that the event has. A
+        variational model uses the latent mean.
+        """
+        return self._evaluate("score", events)
+
+    def errors(self, events: Events | None = None) -> np.ndarray:
+        """Squared error of each feature, scaled, (events, features of the model) float32."""
+        return self._evaluate("error", events)
+
+    def encode(self, events: Events | None = None) -> np.ndarray:
+        """Latent vector, (events, latent) float32; the latent mean of a variational model."""
+        return self._evaluate("latent", events)
+
+    def reconstruct(self, events: Events | None = None) -> np.ndarray:
+        """What the model makes of the events, in GeV, (events, features of the model) float32."""
+        return self.record_.scaling.inverse(self._evaluate("reconstruction", events))
+
+    def _evaluate(self, output: str, events: Events | None) -> np.ndarray:
+        self._check_fitted()
+        blocks = [events] if events is not None else self.data.blocks(self.data.samples)
+        parts = [part for block in blocks for part in self._outputs(output, block)]
+        empty = np.empty((0, *self.model_.output[output].shape[1:]), np.float32)
+        return np.concatenate([empty, *parts])
+
+    def _outputs(self, output: str, events: Events) -> Iterator[np.ndarray]:
+        if output not in self._functions:
+            inputs = self.model_.inputs if self.record_.training.mask_absent else self.model_.input
+            self._functions[output] = tf.function(
+                keras.Model(inputs, self.model_.output[output]), autograph=False
+            )
+        inputs = [events.columns(self.record_.names)]
+        if self.record_.training.mask_absent:
+            inputs.append(events.counts.astype(np.float32))
+        for start in range(0, len(events), ROWS):
+            rows = min(ROWS, len(events) - start)
+            padded = [np.zeros((ROWS, x.shape[1]), np.float32) for x in inputs]
+            for x, block in zip(inputs, padded, strict=True):
+                block[:rows] = x[start : start + rows]
+            began = time.perf_counter()
+            tensors = [tf.convert_to_tensor(block) for block in padded]
+            values = self._functions[output](tensors if len(tensors) > 1 else tensors[0]).numpy()
+            self.network_seconds += time.perf_counter() - began
+            yield values[:rows]
+
+    def _adopt(self, model) -> None:
+        self.model_ = model
+        self.encoder_, self.decoder_ = model.get_layer("encoder"), model.get_layer("decoder")
+        self._functions = {}
+        self.network_seconds = 0.0  # spent in the network since it was trained or loaded
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "model_"):
+            raise MLError(f"the model {self.path} is not trained yet: call fit() or load() first")
+
+    # ---- files
+
+    def save(self) -> "RunAE":
+        """Write the folder ``path``: Keras model, model.json, plain numbers, training curve.
+
+        The same training gives the same bytes. A model that was there is replaced only when the
+        new one is complete.
+        """
+        self._check_fitted()
+        with replaced_folder(self.path) as folder:
+            _save_keras(self.model_, folder / KERAS_FILE)
+            write_network(folder, self.record_, self._parts)
+            with replaced(folder / "log.csv") as temporary:
+                temporary.write_text(curve(self.record_.history))
+            files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
+            if (self._workshop / "tensorboard").is_dir():
+                shutil.copytree(self._workshop / "tensorboard", folder / "tensorboard")
+            write_json(folder / RECORD, self.record_.to_dict() | {"files": files})
+        shutil.rmtree(self._workshop, ignore_errors=True)
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, data_structure: Dataset | None = None) -> "RunAE":
+        """The model in the folder ``path``, as the class that wrote it.
+
+        Raises `MLError` if a file is missing or not as it was written, or if ``data_structure``
+        lacks features of the model, naming them.
+        """
+        path = recovered(Path(path))
+        record, files = ModelRecord.read(path)
+        for name, checksum in files.items():
+            file = path / name
+            if not file.exists() or sha256(file) != checksum:
+                state = "is damaged" if file.exists() else "is missing"
+                raise MLError(f"{file} {state}: {RETRAIN}")
+        kind = RunVAE if record.network.variational else RunAE
+        fold = record.split.test
+        model = kind(data_structure, path, record.network, record.training, fold)
+        model.record_, model.search_ = record, record.search
+        model._check_features()
+        try:
+            loaded = keras.models.load_model(path / KERAS_FILE, compile=False)
+        except (ValueError, TypeError, OSError, KeyError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise MLError(
+                f"{path / KERAS_FILE} cannot be loaded by Keras {keras.__version__}, it was "
+                f"written by {record.versions['keras']} ({reason}): {RETRAIN}"
+            ) from None
+        model._adopt(loaded)
+        model._parts = models.Parts(model.encoder_, model.decoder_)
+        return model
+
+    def _check_features(self) -> None:
+        if self.data is None:
+            return
+        wanted, offered = self.record_.features, self.data.features
+        known = {feature.name: feature for feature in offered}
+        missing = [f.name for f in wanted if f.name not in known]
+        new = [n for n in known if n not in {*self.record_.names, *self.record_.dropped}]
+        units = [f.name for f in wanted if f.name in known and known[f.name].unit != f.unit]
+        objects = [f.name for f in wanted if f.name in known and known[f.name] != f]
+        reasons = [
+            *([f"{self.data.folder} lacks {listed(missing)}"] if missing else []),
+            *([f"the model does not know {listed(new)}"] if new else []),
+            *([f"the unit differs for {listed(units)}"] if units else []),
+            *([f"the layout differs for {listed(objects)}"] if objects and not units else []),
+        ]
+        if self.data.types != self.record_.types and not reasons:
+            reasons = [f"the object types are {self.data.types}, not {self.record_.types}"]
+        if reasons:
+            raise MLError(
+                f"{self.path} was trained on other features: {'; '.join(reasons)}; "
+                "train a new model on this folder"
+            )
+
+
+class RunVAE(RunAE):
+    """A variational autoencoder (Kingma, Welling, arXiv:1312.6114).
+
+    Trained on the evidence lower bound of `ml.layers.NegativeElbo`; scores and latent vectors use
+    the latent mean and are not random.
+    """
+
+    default = "vae_small"
+
+
+class HyperParameterTuning(RunAE):
+    """Looks for sizes, activations, regularisers and learning rate first, then trains the best."""
+
+    default = "deep"
+
+    def __init__(
+        self,
+        data_structure: Dataset,
+        path: str | Path,
+        config: ModelConfig | None = None,
+        training: TrainingConfig | None = None,
+        fold: int | None = None,
+        space: SearchSpace | None = None,
+    ):
+        """``space`` defaults to that of the thesis drafts, see `ml.tuning`."""
+        super().__init__(data_structure, path, config, training, fold)
+        self.space = space or SearchSpace()
+
+    def AE_model_builder(self, hp):  # noqa: N802, the name that the thesis gave it
+        """A compiled network with sizes and activations drawn from ``hp``.
+
+        ``hp`` is a `keras_tuner.HyperParameters`; returns a `keras.Model` in scaled features.
+        """
+        prepared, train, validation = self._prepare_search()
+        config = self.space.network(hp, len(prepared.dataset.features), self.config.scaler)
+        network = models.training_model(config, models.build(config, len(prepared.dataset.names)))
+        network.training_rows, network.validation_rows = train.rows, validation.rows
+        network.optimizer.build(network.trainable_variables)  # to be loaded into, by Hyperband
+        return network
+
+    def runHpSearch(  # noqa: N802, the name that the thesis gave it
+        self,
+        method: str = "hyperband",
+        trials: int = 20,
+        epochs: int = 10,
+        progress: bool = False,
+    ) -> "HyperParameterTuning":
+        """Search, then train the best network anew; `save` keeps the trained one.
+
+        ``method``: hyperband, bayesian or random; ``trials``: networks to try (hyperband decides
+        by itself); ``epochs``: at most, per network. Networks are compared by the weighted mean
+        squared error of the validation fold, free of regularisers. A search that was killed goes
+        on; one for another space, other features, tables or choices is never picked up.
+        """
+        prepared, train, validation = self._prepare_search()
+        backend.seed(self.training.seed)
+        steps = train.events // self.training.batch
+        signature = digest(
+            [self._signature(prepared), self.space.to_dict(), method, trials, epochs]
+        )
+        found = search(
+            self.AE_model_builder,
+            method=method,
+            trials=trials,
+            epochs=epochs,
+            seed=self.training.seed,
+            folder=self.path.with_name(f".{self.path.name}.search"),
+            name=signature[:16],
+            data=train.shuffled(0, 1_000_000, steps),
+            steps=steps,
+            validation=validation.once(),
+            progress=progress,
+        )
+        best = self.space.network(found.best, len(prepared.dataset.features), self.config.scaler)
+        self.config = replace(best, name=self.path.name)
+        self.search_ = {"method": method, "space": self.space.to_dict(), "trials": found.trials}
+        del self._search_data
+        return self.fit(progress)
+
+    def save(self) -> "HyperParameterTuning":
+        """As `RunAE.save`; the search's own files are no longer needed then."""
+        super().save()
+        shutil.rmtree(self.path.with_name(f".{self.path.name}.search"), ignore_errors=True)
+        return self
+
+    def _prepare_search(self):
+        if not hasattr(self, "_search_data"):
+            prepared = learn(self.data, self.training, self._split(), self.config.scaler)
+            self._search_data = (prepared, *prepared.feeds())
+        return self._search_data
+
+
+def runner(config: ModelConfig) -> type[RunAE]:
+    """The class that trains ``config``."""
+    return RunVAE if config.variational else RunAE
+
+
+def _steps_per_call(steps: int) -> int:
+    """As many as pay off, leaving out at most 2 % of the steps because they fill no call."""
+    most = min(64 if backend.accelerated() else 8, steps)
+    return max(calls for calls in range(1, most + 1) if steps % calls <= steps // 50)
+
+
+def _numbered(config: str) -> str:
+    """Replace the addresses in memory by which Keras tells shared objects apart by 1, 2, 3..."""
+    numbers: dict[str, int] = {}
+    return re.sub(
+        r'("shared_object_id": )(\d+)',
+        lambda found: found[1] + str(numbers.setdefault(found[2], len(numbers) + 1)),
+        config,
+    )
+
+
+def _save_keras(model, path: Path) -> None:
+    """Save in Keras's format, without the date, so that equal models are equal files."""
+    with replaced(path) as temporary:
+        dated = temporary.with_name(f"dated{temporary.name}")
+        try:
+            model.save(dated)
+            with zipfile.ZipFile(dated) as old, zipfile.ZipFile(temporary, "w") as new:
+                for name in sorted(old.namelist()):
+                    content = old.read(name)
+                    if name == "metadata.json":
+                        content = json.dumps({"keras_version": keras.__version__})
+                    elif name == "config.json":
+                        content = _numbered(content.decode())
+                    new.writestr(zipfile.ZipInfo(name), content)
+        except RuntimeError as error:  # h5py's way of reporting a full disk
+            raise OSError(f"cannot write {path}: {error}") from None
+        finally:
+            dated.unlink(missing_ok=True)

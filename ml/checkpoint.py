@@ -1,0 +1,120 @@
+"""Go on after a kill as if nothing had happened."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ml.backend import keras
+from ml.errors import MLError
+from ml.files import replaced
+
+STATE = {  # what Keras's callbacks remember from epoch to epoch, beside the best weights
+    "EarlyStopping": ("wait", "best", "best_epoch"),
+    "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
+}
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes all that training depends on after each epoch, in one file, and the curve as CSV.
+
+    keras.callbacks.BackupAndRestore keeps weights and optimiser but not the memory of the other
+    callbacks, so that a training it resumed would stop elsewhere. Put this one behind them.
+    The order of events is a function of the epoch (`ml.feed`) and needs no state.
+    """
+
+    def __init__(self, folder: Path, signature: str, others: list):
+        """``signature`` names data and choices: a checkpoint of others is not resumed."""
+        super().__init__()
+        self.folder, self.signature = folder, signature
+        self.others = {type(other).__name__: other for other in others}
+        self.history: dict[str, list[float]] = {}
+        self._restored: dict = {}
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint file."""
+        return self.folder / "checkpoint.npz"
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs done."""
+        return len(self.history.get("loss", ()))
+
+    def restore(self, model, epochs: int) -> bool:
+        """Bring ``model`` to where a killed training was, if that is not beyond ``epochs``.
+
+        Returns False if there is nothing to resume.
+        """
+        try:
+            with np.load(self.path) as file:
+                stored = dict(file)
+            state = json.loads(str(stored.pop("state")))
+        except (OSError, ValueError, KeyError, EOFError):
+            return False
+        done = len(state["history"]["loss"])
+        if state["signature"] != self.signature or done > epochs:
+            return False
+        model.optimizer.build(model.trainable_variables)
+        variables = self._variables(model)
+        for number, variable in enumerate(variables):
+            variable.assign(stored[f"variable_{number}"])
+        best = [stored[f"best_{n}"] for n in range(len(model.get_weights()))]
+        self.history, self._restored = state["history"], state["callbacks"]
+        self.best_weights = best
+        return True
+
+    @property
+    def finished(self) -> bool:
+        """Whether the restored training had already stopped early."""
+        stopping = self._restored.get("EarlyStopping")
+        return bool(stopping) and stopping["wait"] >= self.others["EarlyStopping"].patience
+
+    def on_train_begin(self, logs=None):
+        for name, values in self._restored.items():
+            for attribute, value in values.items():
+                setattr(self.others[name], attribute, value)
+        if self._restored:
+            self.others["EarlyStopping"].best_weights = self.best_weights
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
+            raise MLError(
+                f"training diverged in epoch {epoch + 1} (loss {logs['loss']}, validation loss "
+                f"{logs['val_loss']}): lower --learning-rate, or use --weights absolute"
+            )
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(value)
+        state = {
+            "signature": self.signature,
+            "history": self.history,
+            "callbacks": {
+                name: {a: _plain(getattr(self.others[name], a)) for a in attributes}
+                for name, attributes in STATE.items()
+            },
+        }
+        arrays = {f"variable_{n}": v.numpy() for n, v in enumerate(self._variables(self.model))}
+        best = self.others["EarlyStopping"].best_weights
+        arrays |= {f"best_{n}": value for n, value in enumerate(best)}
+        with replaced(self.path) as temporary:
+            np.savez(temporary, state=np.array(json.dumps(state)), **arrays)
+        with replaced(self.folder / "log.csv") as temporary:
+            temporary.write_text(curve(self.history))
+
+    @staticmethod
+    def _variables(model) -> list:
+        # .variables holds the states of random generators, too; metrics start anew each epoch
+        return [*model.variables, *model.optimizer.variables]
+
+
+def curve(history: dict[str, list[float]]) -> str:
+    """The training curve as CSV text, one line per epoch."""
+    lines = [",".join(["epoch", *history])]
+    for epoch, values in enumerate(zip(*history.values(), strict=True), 1):
+        lines.append(",".join([str(epoch), *(f"{value:.8g}" for value in values)]))
+    return "\n".join(lines) + "\n"
+
+
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,382 @@
+"""The tables of one output folder of ``run_rdf.py`` as aligned events.
+
+`Dataset` knows the samples, the features and the object counts; `Events` holds rows of all of them
+side by side and is only ever indexed as a whole, so that a row of features cannot meet another
+row's weight. Tables are read in ranges of rows, so a sample may be larger than the memory.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import tables
+
+from ml.errors import MLError, listed
+from ml.files import read_json
+
+BLOCK = 16384  # rows read at once; 15 MB of 225 float32 features
+IDENTITY = ("DatasetNumber", "RunNumber", "EventNumber")
+WEIGHT = "wgt_SG"
+ROWS = ("features", "weight", "counts", "identity", "source")  # the arrays of Events
+KINDS = ("background", "signal", "data")
+AGAIN = "write the folder again with run_rdf.py"
+
+tables.silence_hdf5_messages()  # HDF5 prints a page of C stack; the exception says enough
+_reading = threading.Lock()  # PyTables is not thread-safe, and training reads ahead in a thread
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One network input."""
+
+    name: str  # column of the table
+    unit: str  # "GeV" or ""
+    objects: tuple[tuple[int, int], ...] = ()  # (type, rank from 0) of each object it is made of
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample and the file of its table."""
+
+    name: str
+    process: str  # the channel it is stacked in
+    kind: str  # background, signal or data
+    path: Path
+
+
+@dataclass(frozen=True)
+class Events:
+    """Some rows of the samples, everything about an event at the same position of each array."""
+
+    features: np.ndarray  # (events, features) float32, GeV, 0 where an object is missing
+    weight: np.ndarray  # (events,) float64, wgt_SG as it is, negative ones included
+    counts: np.ndarray  # (events, types) int32, objects of each type before truncation
+    identity: np.ndarray  # (events, 3) int64: DatasetNumber, RunNumber, EventNumber
+    source: np.ndarray  # (events,) int16, position in ``samples``
+    samples: tuple[Sample, ...]
+    names: tuple[str, ...]  # of the features
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def __getitem__(self, rows) -> "Events":
+        """The same selection (mask, slice or positions) of every array."""
+        arrays = {name: getattr(self, name)[rows] for name in ROWS}
+        return replace(self, **arrays)
+
+    def columns(self, names: Iterable[str]) -> np.ndarray:
+        """(events, names) the features of these names; raises `MLError` for those not there."""
+        names = tuple(names)
+        if names == self.names:
+            return self.features
+        place = {name: column for column, name in enumerate(self.names)}
+        if missing := [name for name in names if name not in place]:
+            raise MLError(f"the events lack the features {listed(missing)}")
+        return self.features[:, [place[name] for name in names]]
+
+    @property
+    def sample(self) -> np.ndarray:
+        """(events,) name of each event's sample."""
+        return self._of_sample("name")
+
+    @property
+    def process(self) -> np.ndarray:
+        """(events,) process of each event."""
+        return self._of_sample("process")
+
+    @property
+    def kind(self) -> np.ndarray:
+        """(events,) kind of each event: background, signal or data."""
+        return self._of_sample("kind")
+
+    def fold(self, folds: int) -> np.ndarray:
+        """(events,) fold of each event, see `fold_of`."""
+        return fold_of(self.identity, folds)
+
+    def _of_sample(self, what: str) -> np.ndarray:
+        return np.array([getattr(sample, what) for sample in self.samples])[self.source]
+
+
+def joined(parts: Iterable[Events]) -> Events:
+    """One `Events` from several of the same dataset, in the order given."""
+    parts = list(parts)
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ROWS}
+    return replace(parts[0], **arrays)
+
+
+def fold_of(identity: np.ndarray, folds: int) -> np.ndarray:
+    """Fold of each event, from its identity alone: no seed, no order, the same in every run.
+
+    With the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014, doi:10.1145/2660193.2660195)
+    as ``mix``, all in unsigned 64-bit arithmetic that wraps::
+
+        mix(z): z += 0x9E3779B97F4A7C15
+                z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
+                z = (z ^ (z >> 27)) * 0x94D049BB133111EB
+                return z ^ (z >> 31)
+        fold = mix(mix(mix(DatasetNumber) ^ RunNumber) ^ EventNumber) % folds
+
+    ``identity`` is (events, 3) int64; returns (events,) int8 in [0, folds).
+    """
+
+    def mix(z):
+        z = z + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+    dataset, run, event = np.ascontiguousarray(identity, np.int64).view(np.uint64).T
+    return (mix(mix(mix(dataset) ^ run) ^ event) % np.uint64(folds)).astype(np.int8)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What one output folder offers to a network; nothing but names until rows are asked for."""
+
+    folder: Path
+    region: str
+    features: tuple[Feature, ...]
+    types: tuple[str, ...]  # object types whose counts n_<type> travel with the events
+    samples: tuple[Sample, ...]
+
+    @classmethod
+    def open(cls, folder: str | Path, region: str | None = None) -> "Dataset":
+        """Read ``folder/run.json`` and check that every table it names holds what it declares.
+
+        ``region`` defaults to the first one of the run. Raises `MLError` for a folder that
+        run_rdf.py did not write, an unknown region, a table that is missing, unreadable or has
+        other columns than run.json declares.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise MLError(f"no folder {folder}: write one with run_rdf.py -o {folder}")
+        record = folder / "run.json"
+        run = read_json(record, f"not an output folder; write one with run_rdf.py -o {folder}")
+        if run.get("format") != 1:
+            raise MLError(f"{record} has format {run.get('format')}, this version reads 1: {AGAIN}")
+        try:
+            types = [(str(t["name"]), int(t["multiplicity"])) for t in run["layout"]["types"]]
+            features = tuple(_features(run["features"], types))
+            regions = list(dict.fromkeys(r for s in run["samples"] for r in s["tables"]))
+            chosen = region if region is not None else (regions[0] if regions else "")
+            if chosen not in regions:
+                raise MLError(
+                    f"no tables of region '{chosen}' in {folder}: "
+                    + (f"choose from {listed(regions)}" if regions else AGAIN)
+                )
+            samples = tuple(
+                Sample(s["name"], s["process"], s["kind"], folder / s["tables"][chosen])
+                for s in run["samples"]
+                if chosen in s["tables"]
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise MLError(f"{record} is not complete ({error!r}): {AGAIN}") from None
+        if not features:
+            raise MLError(f"{record} declares no feature with network = true: {AGAIN}")
+        for sample in samples:
+            if sample.kind not in KINDS:
+                raise MLError(f"sample {sample.name} in {record} has unknown kind '{sample.kind}'")
+        dataset = cls(folder, chosen, features, tuple(name for name, _ in types), samples)
+        for sample in samples:
+            with Table(sample.path) as table:
+                table.require(dataset.columns, sample.name)
+        return dataset
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features, in the order of the columns of `Events.features`."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column that is read from a table."""
+        return [*self.names, WEIGHT, *(f"n_{name}" for name in self.types), *IDENTITY]
+
+    def of_kind(self, *kinds: str) -> tuple[Sample, ...]:
+        """The samples of these kinds."""
+        return tuple(sample for sample in self.samples if sample.kind in kinds)
+
+    def named(self, names: Iterable[str]) -> tuple[Sample, ...]:
+        """The samples of these names, in the order of the run; raises `MLError` for others."""
+        names = list(names)
+        known = [sample.name for sample in self.samples]
+        if unknown := [name for name in names if name not in known]:
+            raise MLError(
+                f"no sample {listed(unknown)} in {self.folder}: choose from {listed(known, 12)}"
+            )
+        return tuple(sample for sample in self.samples if sample.name in names)
+
+    def with_features(self, names: Iterable[str]) -> "Dataset":
+        """The same dataset, restricted to the features ``names``, in that order.
+
+        Raises `MLError` naming the features that this folder lacks.
+        """
+        known = {feature.name: feature for feature in self.features}
+        names = list(names)
+        if missing := [name for name in names if name not in known]:
+            raise MLError(
+                f"{self.folder} lacks the features {listed(missing)}: "
+                "write it again with the features of the model, or train a new model"
+            )
+        return replace(self, features=tuple(known[name] for name in names))
+
+    def rows(self, sample: Sample) -> int:
+        """Number of events in the table of ``sample``."""
+        with Table(sample.path) as table:
+            return table.rows
+
+    def blocks(self, samples: Iterable[Sample], rows: int = BLOCK) -> Iterator[Events]:
+        """The events of ``samples`` in order, at most ``rows`` at once.
+
+        Raises `MLError` when a feature or weight is NaN or infinite: sample, feature and number.
+        """
+        for sample in samples:
+            with Table(sample.path) as table:
+                for start in range(0, table.rows, rows):
+                    yield self.read(table, sample, start, min(start + rows, table.rows))
+
+    def load(self, samples: Iterable[Sample] | None = None) -> Events:
+        """All events of ``samples`` (all samples if None) in memory."""
+        samples = self.samples if samples is None else tuple(samples)
+        nothing = Events(
+            np.empty((0, len(self.features)), np.float32),
+            np.empty(0),
+            np.empty((0, len(self.types)), np.int32),
+            np.empty((0, 3), np.int64),
+            np.empty(0, np.int16),
+            self.samples,
+            self.names,
+        )
+        return joined([nothing, *self.blocks(samples)])
+
+    def read(self, table: "Table", sample: Sample, start: int, stop: int) -> Events:
+        """Rows ``start`` to ``stop`` of the open ``table`` of ``sample``."""
+        events = Events(
+            features=table.read(self.names, start, stop, np.float32),
+            weight=table.read([WEIGHT], start, stop, np.float64)[:, 0],
+            counts=table.read([f"n_{name}" for name in self.types], start, stop, np.int32),
+            identity=table.read(IDENTITY, start, stop, np.int64),
+            source=np.full(stop - start, self.samples.index(sample), np.int16),
+            samples=self.samples,
+            names=self.names,
+        )
+        # A sum is NaN or infinite if any term is, and much faster than looking at each value.
+        with np.errstate(all="ignore"):
+            clean = np.isfinite(events.features.sum(dtype=np.float64) + events.weight.sum())
+        if not clean:
+            self._refuse_not_finite(table, sample)
+        return events
+
+    def present(self, counts: np.ndarray) -> np.ndarray:
+        """Which cells describe objects that the event has.
+
+        ``counts`` (events, types) objects of each type; returns (events, features) bool. A cell is
+        present if each of its objects is: rank r of type t exists if ``counts[:, t] > r``.
+        """
+        present = np.ones((len(counts), len(self.features)), bool)
+        for column, feature in enumerate(self.features):
+            for kind, rank in feature.objects:
+                present[:, column] &= counts[:, kind] > rank
+        return present
+
+    def _refuse_not_finite(self, table: "Table", sample: Sample) -> None:
+        names = np.array([*self.names, WEIGHT])
+        bad = np.zeros(len(names), int)
+        for start in range(0, table.rows, BLOCK):
+            stop = min(start + BLOCK, table.rows)
+            values = table.read(names, start, stop, np.float64)
+            bad += (~np.isfinite(values)).sum(axis=0)
+        found = listed(f"{n} of {name}" for name, n in zip(names, bad, strict=True) if n)
+        if found:
+            raise MLError(
+                f"NaN or infinite values in sample {sample.name}: {found}, in {sample.path}; "
+                "correct the definition of the feature and run run_rdf.py again"
+            )
+
+
+class Table:
+    """A table that pandas wrote with ``format="fixed"``, readable in ranges of rows.
+
+    pandas itself reads such a table only as a whole. Its layout: a group of one matrix per type,
+    ``blockN_values`` (rows, columns), beside the names of its columns, ``blockN_items``.
+    """
+
+    def __init__(self, path: Path, key: str = "mini"):
+        self.path = path
+        try:
+            with _reading:
+                self._file = tables.open_file(str(path), "r")
+        except FileNotFoundError:
+            raise MLError(f"no table {path}: {AGAIN}") from None
+        except OSError as error:
+            raise MLError(f"{path} exists but cannot be opened ({error}): {AGAIN}") from None
+        except tables.HDF5ExtError:
+            raise MLError(f"{path} is not a readable HDF5 file (truncated?): {AGAIN}") from None
+        try:
+            with _reading:
+                group = self._file.get_node(f"/{key}")
+                self._columns = {}
+                self.rows = 0
+                for block in range(int(group._v_attrs.nblocks)):
+                    node = group._f_get_child(f"block{block}_values")
+                    for position, name in enumerate(group._f_get_child(f"block{block}_items")[:]):
+                        text = name.decode() if isinstance(name, bytes) else str(name)
+                        self._columns[text] = (node, position)
+                    # pandas stores an array without elements as one dummy value and its shape
+                    empty = "shape" in node._v_attrs and 0 in tuple(node._v_attrs.shape)
+                    self.rows = 0 if empty else len(node)
+        except (tables.NoSuchNodeError, tables.HDF5ExtError, AttributeError, TypeError) as error:
+            self._file.close()
+            raise MLError(
+                f"{path} holds no table '{key}' in pandas' fixed format "
+                f"({str(error).splitlines()[0]}): {AGAIN}"
+            ) from None
+
+    def __enter__(self) -> "Table":
+        return self
+
+    def __exit__(self, *_) -> None:
+        with _reading:
+            self._file.close()
+
+    def require(self, columns: Iterable[str], sample: str) -> None:
+        """Raise `MLError` naming those of ``columns`` that the table of ``sample`` lacks."""
+        if missing := [name for name in columns if name not in self._columns]:
+            raise MLError(
+                f"the table of {sample} lacks {listed(missing)}, which run.json declares "
+                f"({self.path}): {AGAIN}"
+            )
+
+    def read(self, columns: Iterable[str], start: int, stop: int, dtype) -> np.ndarray:
+        """(stop - start, columns) values of ``columns``, in that order."""
+        columns = list(columns)
+        values = np.empty((max(stop - start, 0), len(columns)), dtype)
+        if not len(values):
+            return values
+        places = [self._columns[name] for name in columns]
+        try:
+            with _reading:
+                for node in {id(node): node for node, _ in places}.values():
+                    block = node[start:stop]
+                    to = [i for i, place in enumerate(places) if place[0] is node]
+                    of = [places[i][1] for i in to]
+                    if to == list(range(len(columns))) and of == list(range(block.shape[1])):
+                        values[...] = block
+                    else:
+                        values[:, to] = block[:, of]
+        except tables.HDF5ExtError:
+            raise MLError(f"{self.path} cannot be read to its end (truncated?): {AGAIN}") from None
+        return values
+
+
+def _features(declared: list[dict], types: list[tuple[str, int]]) -> Iterator[Feature]:
+    """The network inputs; the matrix index of a cell becomes the type and rank of its objects."""
+    objects = [(kind, rank) for kind, (_, most) in enumerate(types) for rank in range(most)]
+    for entry in declared:
+        if not entry["network"]:
+            continue
+        cell = entry["cell"] or ()
+        needed = sorted({objects[index - 1] for index in cell if index > 0})
+        yield Feature(entry["name"], entry["unit"] or "", tuple(needed))

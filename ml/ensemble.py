@@ -1,0 +1,134 @@
+"""One model, or one per fold, and who may score which event.
+
+A network knows the events it was trained on better than others, so their scores say nothing. With
+one model, events of its training folds are marked as such. With one per fold, each event is scored
+by the model that left its fold alone. That holds for signal and data too, though no model has seen
+them: a mean over the models would fluctuate less than the scores of the background, so that fewer
+events would reach its tail.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ml.autoencoder import RunAE, runner
+from ml.dataset import Dataset, Events
+from ml.errors import MLError
+from ml.files import recovered, swap_folder, write_json
+from ml.models import ModelConfig
+from ml.record import FOLDS, folders
+from ml.training_set import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of some events."""
+
+    score: np.ndarray  # (events,) float32, log10 of the mean squared error
+    fold: np.ndarray  # (events,) int8, of the event, see ml.dataset.fold_of
+    trained_on: np.ndarray  # (events,) bool, a model that gave the score has learned this event
+    errors: np.ndarray | None  # (events, features) float32, squared errors; NaN: not a feature
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Models to score with: a single one, or model k for the events of fold k."""
+
+    path: Path
+    models: tuple[RunAE, ...]
+
+    @classmethod
+    def load(cls, path: str | Path, dataset: Dataset | None = None) -> "Ensemble":
+        """The model or models in the folder ``path``; raises `MLError` as `RunAE.load` does."""
+        path = recovered(Path(path))
+        return cls(path, tuple(RunAE.load(folder, dataset) for folder in folders(path)))
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features that any of the models uses, in the order of the first."""
+        return tuple(dict.fromkeys(name for m in self.models for name in m.record_.names))
+
+    @property
+    def network_seconds(self) -> float:
+        """Time spent inside the networks so far."""
+        return sum(model.network_seconds for model in self.models)
+
+    def score(self, events: Events, errors: bool = False) -> Scored:
+        """Score ``events``, each with the model that may; ``errors``: per feature too."""
+        split = self.models[0].record_.split
+        fold = events.fold(split.folds)
+        if len(self.models) == 1:
+            known = np.isin(events.sample, list(self.models[0].record_.inputs))
+            parts = [np.ones(len(events), bool)]
+            trained_on = (events.kind == "background") & known & split.training(fold)
+        else:
+            parts = [fold == model.record_.split.test for model in self.models]
+            trained_on = np.zeros(len(events), bool)
+        scores = np.full(len(events), np.nan, np.float32)
+        for rows, model in zip(parts, self.models, strict=True):
+            scores[rows] = model.score(events[rows])
+        return Scored(
+            score=scores,
+            fold=fold,
+            trained_on=trained_on,
+            errors=self._errors(events, parts) if errors else None,
+        )
+
+    def encode(self, events: Events) -> np.ndarray:
+        """(events, latent) float32, by the model of the event's fold: latent spaces do not mix."""
+        fold = events.fold(self.models[0].record_.split.folds)
+        latent = [model.model_.output["latent"].shape[1] for model in self.models]
+        values = np.full((len(events), max(latent)), np.nan, np.float32)
+        for k, model in enumerate(self.models):
+            rows = fold == k if len(self.models) > 1 else slice(None)
+            values[rows, : latent[k]] = model.encode(events[rows])
+        return values
+
+    def _errors(self, events: Events, parts: list[np.ndarray]) -> np.ndarray:
+        place = {name: column for column, name in enumerate(self.features)}
+        errors = np.full((len(events), len(place)), np.nan, np.float32)
+        for rows, model in zip(parts, self.models, strict=True):
+            columns = [place[name] for name in model.record_.names]
+            errors[np.ix_(rows, columns)] = model.errors(events[rows])
+        return errors
+
+
+def train(
+    dataset: Dataset,
+    path: Path,
+    config: ModelConfig,
+    training: TrainingConfig,
+    folds: bool,
+    progress: bool = False,
+) -> Ensemble:
+    """Train and save ``path``: one model, or (``folds``) one per fold.
+
+    Models of folds that a killed run had finished are taken over if they were trained with the same
+    choices on the same tables. ``progress`` shows a bar per model.
+    """
+    kind = runner(config)
+    recovered(path)
+    if not folds:
+        model = kind(dataset, path, config, training).fit(progress).save()
+        return Ensemble(path, (model,))
+    if training.folds < 3:
+        raise MLError(
+            f"--folds {training.folds}: at least 3 are needed, to train, to stop and to score"
+        )
+    workshop = path.with_name(f".{path.name}.folds")
+    models = []
+    for k in range(training.folds):
+        model = kind(dataset, workshop / f"fold_{k}", config, training, k)
+        models.append(model.resume() or model.fit(progress).save())
+    wanted = {model.path.name for model in models}
+    for other in workshop.iterdir():
+        if other.name not in wanted:
+            shutil.rmtree(other) if other.is_dir() else os.unlink(other)
+    write_json(workshop / FOLDS, {"format": 1, "models": sorted(wanted)})
+    swap_folder(workshop, path)
+    for model in models:
+        model.path = path / model.path.name
+    return Ensemble(path, tuple(models))

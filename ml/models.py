@@ -1,0 +1,288 @@
+"""The networks: sizes and activations as declarations, and how Keras builds them.
+
+To add a network, add one entry to `MODELS`. n is the number of features.
+
+Sources: `small`, `big`, `vae_small` and `vae_big` are the networks of the thesis, made for the 529
+cells of a 23 x 23 matrix; `deep` has the architecture of the thesis drafts' hyperparameter search;
+`published` is the network of ATLAS, Phys. Rev. Lett. 132 (2024) 081801, arXiv:2307.01612, made for
+36 x 36 = 1296 cells.
+An autoencoder whose layers are wider than its input can copy the input and learns nothing of it.
+So sizes are used as published unless one of them is larger than n; then every size is multiplied by
+n over the number of features the network was made for, which keeps the proportions.
+"""
+
+import difflib
+from dataclasses import asdict, dataclass, fields, replace
+
+from ml.errors import MLError, listed
+
+ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "leaky_relu")
+ALL = 0  # as a size: as many units as there are features
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One dense layer."""
+
+    units: int  # ALL for the number of features
+    activation: str
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A dense autoencoder. Everything needed to build it, given the number of features."""
+
+    name: str
+    encoder: tuple[Layer, ...]
+    latent: Layer
+    decoder: tuple[Layer, ...]
+    output: str  # activation of the last layer, which has one unit per feature
+    made_for: int = 529  # features; see the head of this file
+    scaler: str = "standard"  # standard, minmax, robust or log
+    learning_rate: float = 1.5e-3  # of Adam
+    slope: float = 0.3  # of leaky_relu below 0
+    kernel_l1: float = 0.0  # on the first and third layer of the encoder, mirrored in the decoder
+    activity_l2: float = 0.0  # on the same layers
+    variational: bool = False  # the latent layer gives a mean and a log variance
+    sigma: float = 1.0  # variational: assumed spread of a scaled feature around its reconstruction
+
+    def sized(self, features: int) -> "ModelConfig":
+        """The same network with numbers in place of every size, for ``features`` inputs."""
+        sizes = [layer.units for layer in (*self.encoder, self.latent, *self.decoder)]
+        ratio = features / self.made_for if max(sizes) > features else 1.0
+
+        def number(layer: Layer) -> Layer:
+            units = features if layer.units == ALL else max(1, round(layer.units * ratio))
+            return replace(layer, units=units)
+
+        return replace(
+            self,
+            encoder=tuple(map(number, self.encoder)),
+            latent=number(self.latent),
+            decoder=tuple(map(number, self.decoder)),
+            made_for=features,
+        )
+
+    def sizes(self, features: int) -> list[int]:
+        """Units from the input to the output, both included."""
+        sized = self.sized(features)
+        layers = [*sized.encoder, sized.latent, *sized.decoder]
+        return [features, *(layer.units for layer in layers), features]
+
+    def to_dict(self) -> dict:
+        """As plain values for a JSON file; `from_dict` reads it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "ModelConfig":
+        """The inverse of `to_dict`."""
+        values = dict(values)
+        if unknown := set(values) - {field.name for field in fields(cls)}:
+            raise MLError(f"unknown fields of a network: {listed(sorted(unknown))}")
+        for part in ("encoder", "decoder"):
+            values[part] = tuple(Layer(**layer) for layer in values[part])
+        values["latent"] = Layer(**values["latent"])
+        return cls(**values)
+
+
+def _layers(*pairs: tuple[int, str]) -> tuple[Layer, ...]:
+    return tuple(Layer(units, activation) for units, activation in pairs)
+
+
+MODELS = {
+    model.name: model
+    for model in (
+        ModelConfig(
+            "small",
+            encoder=_layers((ALL, "tanh")),
+            latent=Layer(150, "leaky_relu"),
+            decoder=(),
+            output="leaky_relu",
+        ),
+        ModelConfig(
+            "big",
+            encoder=_layers((ALL, "tanh"), (450, "tanh"), (300, "leaky_relu"), (200, "relu")),
+            latent=Layer(150, "leaky_relu"),
+            decoder=_layers((200, "relu"), (350, "leaky_relu"), (450, "tanh")),
+            output="leaky_relu",
+        ),
+        ModelConfig(
+            "deep",
+            encoder=_layers((150, "tanh"), (45, "leaky_relu"), (20, "leaky_relu")),
+            latent=Layer(6, "linear"),
+            decoder=_layers((20, "leaky_relu"), (45, "leaky_relu"), (150, "tanh")),
+            output="linear",
+            learning_rate=1e-3,
+        ),
+        ModelConfig(
+            "published",
+            encoder=_layers((800, "leaky_relu"), (400, "leaky_relu")),
+            latent=Layer(200, "leaky_relu"),
+            decoder=_layers((400, "leaky_relu"), (800, "leaky_relu")),
+            output="linear",
+            made_for=1296,
+            learning_rate=1e-3,
+        ),
+        ModelConfig(
+            "vae_small",
+            encoder=_layers((ALL, "relu")),
+            latent=Layer(150, "linear"),
+            decoder=(),
+            output="sigmoid",
+            scaler="minmax",  # a sigmoid reaches 0 to 1 and nothing else
+            learning_rate=1e-3,
+            variational=True,
+            sigma=0.05,
+        ),
+        ModelConfig(
+            "vae_big",
+            encoder=_layers((400, "tanh"), (300, "relu"), (200, "leaky_relu")),
+            latent=Layer(150, "linear"),
+            decoder=_layers((200, "leaky_relu"), (300, "relu"), (400, "tanh")),
+            output="sigmoid",
+            scaler="minmax",
+            learning_rate=1e-3,
+            variational=True,
+            sigma=0.05,
+        ),
+    )
+}
+
+
+def named(name: str) -> ModelConfig:
+    """The declared network of this name; raises `MLError` with the nearest name for others."""
+    if name in MODELS:
+        return MODELS[name]
+    near = difflib.get_close_matches(name, MODELS, 1)
+    hint = f"did you mean '{near[0]}'?" if near else f"choose from {listed(MODELS, 12)}"
+    raise MLError(f"unknown network '{name}': {hint}")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The sub-models of an autoencoder, in scaled features."""
+
+    encoder: object  # keras.Model (events, features) -> latent, or [mean, log variance]
+    decoder: object  # keras.Model latent -> (events, features)
+
+
+def build(config: ModelConfig, features: int, dtype: str = "float32") -> Parts:
+    """Build encoder and decoder of ``config`` for ``features`` inputs.
+
+    ``dtype`` is a Keras policy ("mixed_bfloat16" computes in 16 bits); the outputs are float32.
+    """
+    from ml.backend import keras
+
+    config = config.sized(features)
+
+    def dense(layer: Layer, name: str, regularised: bool = False, dtype=dtype):
+        activation = layer.activation
+        if activation not in ACTIVATIONS:
+            raise MLError(
+                f"unknown activation '{activation}': choose from {listed(ACTIVATIONS, 5)}"
+            )
+        if activation == "leaky_relu":
+            activation = keras.layers.LeakyReLU(negative_slope=config.slope)
+        return keras.layers.Dense(
+            layer.units,
+            activation=activation,
+            kernel_regularizer=_regulariser(keras.regularizers.L1, regularised, config.kernel_l1),
+            activity_regularizer=_regulariser(
+                keras.regularizers.L2, regularised, config.activity_l2
+            ),
+            dtype=dtype,
+            name=name,
+        )
+
+    inputs = keras.Input((features,), name="scaled")
+    x = inputs
+    for i, layer in enumerate(config.encoder, 1):
+        x = dense(layer, f"encoder_{i}", i in (1, 3))(x)
+    outputs = dense(config.latent, "latent", dtype="float32")(x)
+    if config.variational:
+        spread = Layer(config.latent.units, "linear")
+        outputs = [outputs, dense(spread, "latent_log_variance", dtype="float32")(x)]
+    encoder = keras.Model(inputs, outputs, name="encoder")
+
+    latent = keras.Input((config.latent.units,), name="latent")
+    x = latent
+    hidden = len(config.decoder)
+    for i, layer in enumerate(config.decoder, 1):
+        x = dense(layer, f"decoder_{i}", hidden - i in (0, 2))(x)
+    x = dense(Layer(features, config.output), "reconstruction", dtype="float32")(x)
+    return Parts(encoder, keras.Model(latent, x, name="decoder"))
+
+
+def training_model(config: ModelConfig, parts: Parts):
+    """The compiled model to fit, scaled features in and out; see `ml.layers` for the losses.
+
+    Its outputs are (events, features), followed for a variational model by latent mean and
+    log variance in the same row.
+    """
+    from ml import layers
+    from ml.backend import keras
+
+    features = parts.encoder.input_shape[-1]
+    inputs = keras.Input((features,), name="scaled")
+    if config.variational:
+        mean, log_variance = parts.encoder(inputs)
+        sample = layers.Sampling(name="sample")([mean, log_variance])
+        outputs = keras.layers.Concatenate(name="output")(
+            [parts.decoder(sample), mean, log_variance]
+        )
+        loss = layers.NegativeElbo(features, config.sigma)
+    else:
+        outputs = parts.decoder(parts.encoder(inputs))
+        loss = layers.SquaredError(features)
+    model = layers.Network(inputs, outputs, name="training")
+    model.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate),
+        loss=loss,
+        weighted_metrics=[layers.squared_error_metric(features)],
+    )
+    return model
+
+
+def inference_model(parts: Parts, scaling, objects=None, types: int = 0):
+    """The model that is saved: raw features in GeV in, scores out.
+
+    Inputs: ``features`` (events, features) and, if ``objects`` is given, ``counts``
+    (events, types), the number of objects of each type. ``objects`` lists for each feature the
+    (type, rank) pairs it needs; absent cells are then left out of error and score.
+    Outputs: ``score`` (events,) log10 of the mean squared error; ``error`` (events, features)
+    squared errors in scaled units, 0 for absent cells; ``reconstruction`` (events, features)
+    scaled; ``latent`` (events, latent), the mean for a variational model.
+    """
+    from ml import layers
+    from ml.backend import keras
+
+    ops = keras.ops
+    features = keras.Input((len(scaling.shift),), name="features")
+    scaled = layers.Scale(
+        scaling.log.tolist(), scaling.shift.tolist(), scaling.factor.tolist(), name="scale"
+    )(features)
+    latent = parts.encoder(scaled)
+    if isinstance(latent, list):
+        latent = latent[0]
+    reconstruction = parts.decoder(latent)
+    error = ops.square(scaled - reconstruction)
+    inputs = features
+    if objects is None:
+        mean = ops.mean(error, axis=-1)
+    else:
+        counts = keras.Input((types,), name="counts")
+        inputs = [features, counts]
+        present = layers.Present(objects, types, name="present")(counts)
+        error = error * present
+        mean = ops.sum(error, axis=-1) / ops.maximum(ops.sum(present, axis=-1), 1.0)
+    outputs = {
+        "score": ops.log10(ops.maximum(mean, layers.SMALLEST_ERROR)),
+        "error": error,
+        "reconstruction": reconstruction,
+        "latent": latent,
+    }
+    return keras.Model(inputs, outputs, name="autoencoder")
+
+
+def _regulariser(kind, wanted: bool, strength: float):
+    return kind(strength) if wanted and strength else None

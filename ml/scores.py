@@ -1,0 +1,179 @@
+"""Scores and latent vectors on disk, one file per sample, keyed by the identity of the event.
+
+``pandas.read_hdf(path)`` gives a table with DatasetNumber, RunNumber, EventNumber and
+
+- in ``OUT/scores/<sample>.hdf5``: ``wgt_SG``; ``score``, log10 of the mean squared error;
+  ``fold`` of the event; ``trained_on``, whether a model that scored it was trained on it; on
+  request ``error_<feature>``, and every column of the table that was scored.
+- in ``OUT/latent/<sample>.hdf5``: ``wgt_SG``, ``fold`` and ``latent_0``, ``latent_1``...
+
+Rows are in the order of the table. The attribute ``m3l`` of the node tells model and sample, as
+JSON: ``store.get_storer("scores").attrs.m3l``.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tables
+
+from ml.dataset import IDENTITY, WEIGHT, Dataset, Events, Sample
+from ml.ensemble import Ensemble
+from ml.errors import MLError
+from ml.files import replaced
+
+EDGES = np.linspace(-30.0, 10.0, 40_001)  # of score, to find quantiles without keeping scores
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was written for one sample."""
+
+    sample: Sample
+    events: int
+    mean: float  # of the scores, weighted with wgt_SG; NaN without events
+    median: float  # of the scores, unweighted, to 0.001
+    last: float  # 1 % of the events score higher than this, to 0.001
+    worst: tuple[str, ...]  # features with the largest mean error, if errors were asked for
+    path: Path
+
+
+def write_scores(
+    dataset: Dataset,
+    ensemble: Ensemble,
+    sample: Sample,
+    *,
+    errors: bool = False,
+    join: bool = False,
+) -> Summary:
+    """Score ``sample`` and write ``OUT/scores/<sample>.hdf5``, in bounded memory.
+
+    ``errors`` adds a column per feature, ``join`` the columns of the scored table.
+    """
+    histogram = np.zeros(len(EDGES) - 1)
+    weighted, weight = 0.0, 0.0
+    total = np.zeros(len(ensemble.features))
+
+    def table(events: Events) -> pd.DataFrame:
+        scored = ensemble.score(events, errors)
+        columns = {
+            "score": scored.score,
+            "fold": scored.fold,
+            "trained_on": scored.trained_on,
+        }
+        if errors:
+            named = zip(ensemble.features, scored.errors.T, strict=True)
+            columns |= {f"error_{name}": values for name, values in named}
+            total[:] += np.nansum(scored.errors, axis=0)
+        if join:
+            columns |= dict(zip(events.names, events.features.T, strict=True))
+            columns |= {
+                f"n_{name}": count
+                for name, count in zip(dataset.types, events.counts.T, strict=True)
+            }
+        nonlocal histogram, weighted, weight
+        histogram += np.histogram(np.clip(scored.score, EDGES[0], EDGES[-1]), EDGES)[0]
+        weighted += float(np.sum(scored.score * events.weight))
+        weight += float(np.sum(events.weight))
+        return pd.DataFrame(columns)
+
+    path = dataset.folder / "scores" / f"{sample.name}.hdf5"
+    events = _write(path, "scores", dataset, ensemble, sample, table)
+    worst = np.argsort(total)[::-1][:3] if errors and events else ()
+    return Summary(
+        sample=sample,
+        events=events,
+        mean=weighted / weight if weight else np.nan,
+        median=_quantile(histogram, 0.5),
+        last=_quantile(histogram, 0.99),
+        worst=tuple(ensemble.features[column] for column in worst),
+        path=path,
+    )
+
+
+def _quantile(histogram: np.ndarray, fraction: float) -> float:
+    """Upper edge of the bin of scores that holds this quantile; NaN without events."""
+    if not histogram.sum():
+        return np.nan
+    below = np.cumsum(histogram)
+    return float(EDGES[1:][np.searchsorted(below, fraction * below[-1])])
+
+
+def write_latent(dataset: Dataset, ensemble: Ensemble, sample: Sample) -> Path:
+    """Write the latent vectors of ``sample`` to ``OUT/latent/<sample>.hdf5``."""
+    folds = ensemble.models[0].record_.split.folds
+
+    def table(events: Events) -> pd.DataFrame:
+        values = ensemble.encode(events)
+        columns = {"fold": events.fold(folds)}
+        return pd.DataFrame(columns | {f"latent_{n}": column for n, column in enumerate(values.T)})
+
+    path = dataset.folder / "latent" / f"{sample.name}.hdf5"
+    _write(path, "latent", dataset, ensemble, sample, table)
+    return path
+
+
+def _write(
+    path: Path,
+    key: str,
+    dataset: Dataset,
+    ensemble: Ensemble,
+    sample: Sample,
+    table: Callable[[Events], pd.DataFrame],
+) -> int:
+    """Write ``table`` of each block, behind the identities and weights; return the rows."""
+    about = {
+        "sample": sample.name,
+        "process": sample.process,
+        "kind": sample.kind,
+        "region": dataset.region,
+        "model": ensemble.path.name,
+        "models": [model.record_.signature for model in ensemble.models],
+    }
+    rows = 0
+    with replaced(path) as temporary:
+        try:
+            with pd.HDFStore(temporary, "w", complevel=5, complib="blosc:lz4") as store:
+                for events in _at_least_one(dataset, sample):
+                    identity = dict(zip(IDENTITY, events.identity.T, strict=True))
+                    block = pd.DataFrame(identity | {WEIGHT: events.weight})
+                    block = pd.concat([block, table(events)], axis=1)
+                    block.index += rows
+                    if len(block):
+                        store.append(key, block, index=False)
+                    else:
+                        store.put(
+                            key, block, track_times=False
+                        )  # append would write nothing at all
+                    rows += len(block)
+                store.get_storer(key).attrs.m3l = json.dumps(about)
+        except tables.HDF5ExtError as error:  # one of the two looks that a full disk has in HDF5
+            reason = str(error).strip().splitlines()[-1]
+            raise MLError(
+                f"cannot write {path} ({reason}): free disk space and run again"
+            ) from None
+        if not _arrived(temporary, key, rows):  # the other: closing the file says nothing
+            raise MLError(f"{path} did not arrive on disk: free disk space and run again")
+    return rows
+
+
+def _arrived(path: Path, key: str, rows: int) -> bool:
+    """Whether the table can be read back to its last row."""
+    try:
+        with pd.HDFStore(path, "r") as store:
+            return len(store.select(key, start=max(rows - 1, 0))) == min(rows, 1)
+    except (tables.HDF5ExtError, tables.NodeError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _at_least_one(dataset: Dataset, sample: Sample) -> Iterator[Events]:
+    """The blocks of ``sample``; one without rows if it has none."""
+    empty = True
+    for events in dataset.blocks([sample]):
+        empty = False
+        yield events
+    if empty:
+        yield dataset.load([sample])

@@ -1,0 +1,135 @@
+"""The commands as a user types them: one clear line on errors, files that are whole."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ml_tables
+import pandas as pd
+import pytest
+
+from ml.__main__ import main
+from ml.files import sha256
+
+# Keras 3.15 with numpy 2.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+ROOT = Path(__file__).parent.parent
+TRAIN = ("--epochs", "2", "--batch", "200", "--quiet")
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    folder = ml_tables.write_output(tmp_path_factory.mktemp("main") / "output")
+    assert main(["train", str(folder), *TRAIN]) == 0
+    return folder
+
+
+def run(*arguments, **options):
+    command = [sys.executable, "-m", "ml", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)
+
+
+def test_train_then_score(output, capsys):
+    assert main(["score", str(output), "--errors"]) == 0
+    text = capsys.readouterr().out
+    for name, *_ in ml_tables.SAMPLES:
+        assert f"\n{name} " in text
+        assert (output / "scores" / f"{name}.hdf5").exists()
+    assert "6100 events" in text and "in the network" in text
+    frame = pd.read_hdf(output / "scores" / "WZ.hdf5")
+    assert 0.75 < frame["trained_on"].mean() < 0.85
+
+
+def test_encode_one_sample(output, capsys):
+    assert main(["encode", str(output), "-s", "data"]) == 0
+    assert os.listdir(output / "latent") == ["data.hdf5"]
+
+
+def test_info_needs_no_network(output):
+    began = time.perf_counter()
+    text = run("info", output / "models" / "small", check=True).stdout
+    assert time.perf_counter() - began < 5
+    for word in ("small 110-110-31-110", "dropped", "m_3l", "absolute", "keras 3", "WZ"):
+        assert word in text
+
+
+def test_help_lists_the_commands_in_order():
+    text = run("--help", check=True).stdout
+    commands = [line.split()[0] for line in text.splitlines() if line.startswith("    ")]
+    assert commands == ["train", "tune", "score", "encode", "info", "export"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["train"], 2, "required: OUT"),
+        (["trian", "x"], 2, "invalid choice"),
+        (["train", "OUT", "--epochs", "-1"], 2, "not a positive whole number"),
+        (["train", "OUT", "--weights", "none"], 2, "invalid choice: 'none'"),
+        (["train", "nowhere"], 1, "no folder nowhere"),
+        (["train", "OUT", "--model", "smal"], 1, "did you mean 'small'"),
+        (["train", "OUT", "--region", "SR9"], 1, "no tables of region 'SR9'"),
+        (["train", "OUT", "--batch", "9999"], 1, "fewer than a batch of 9999"),
+        (["train", "OUT", "--folds", "2"], 1, "at least 3"),
+        (["train", "OUT", "--name", "../x"], 1, "plain folder name"),
+        (["train", "OUT", "--learning-rate", "0"], 1, "larger than 0"),
+        (["tune", "OUT", "--space", "nowhere.toml"], 1, "no search space nowhere.toml"),
+        (["score", "OUT", "--model", "huge"], 1, "no model huge"),
+        (["score", "OUT", "-s", "ZZ"], 1, "no sample ZZ"),
+        (["info", "nowhere"], 1, "no model.json in nowhere"),
+        (["export", "nowhere"], 1, "no model.json in nowhere"),
+    ],
+)
+def test_mistakes_are_one_line(output, capsys, arguments, status, words):
+    arguments = [str(output) if word == "OUT" else word for word in arguments]
+    try:
+        found = main(arguments)
+    except SystemExit as error:
+        found = error.code
+    captured = capsys.readouterr()
+    assert found == status
+    assert captured.err.startswith("m3l: ") and captured.err.count("\n") == 1
+    assert words in captured.err
+
+
+def test_score_without_a_model(tmp_path, capsys):
+    folder = ml_tables.write_output(tmp_path / "output", [ml_tables.SAMPLES[3]])
+    assert main(["score", str(folder)]) == 1
+    assert f"python -m ml train {folder} first" in capsys.readouterr().err
+
+
+def test_kill_at_any_moment(output, tmp_path):
+    """SIGKILL in the middle, twice; then the same bytes as without."""
+    folder = tmp_path / "output"
+    shutil.copytree(output, folder)
+    shutil.rmtree(folder / "models")
+    command = [sys.executable, "-m", "ml", "train", folder, "--epochs", "12", "--batch", "50"]
+    checkpoint = folder / "models" / ".small.training" / "checkpoint.npz"
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (folder / "models" / "small").exists()
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert main(["train", str(folder), *TRAIN, "--epochs=12", "--batch=50", "--name=whole"]) == 0
+    for name in ("autoencoder.keras", "network.bin", "log.csv"):
+        killed, whole = (folder / "models" / model / name for model in ("small", "whole"))
+        assert sha256(killed) == sha256(whole), name
+
+
+def test_full_disk(output):
+    """No file may grow beyond 100 kB: the previous model stays, and the line says why."""
+    before = {p.name: sha256(p) for p in (output / "models" / "small").iterdir()}
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); "
+    code = limit + f"from ml.__main__ import main; exit(main({['train', str(output), *TRAIN]}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("m3l: ") and done.stderr.count("\n") == 1
+    assert "File too large; free disk space" in done.stderr
+    assert {p.name: sha256(p) for p in (output / "models" / "small").iterdir()} == before
