@@ -13,7 +13,7 @@ from tqdm import tqdm
 from analysis.dataframe import dataframe
 from analysis.errors import InputError
 from analysis.expressions import IDENTITY, WEIGHT
-from analysis.terminal import captured_stderr
+from helpers.terminal import captured_stderr
 
 # Rows of a sample in memory, all threads together; more go to temporary files.
 ROW_MEMORY = 128 * 1024**2

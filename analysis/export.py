@@ -18,7 +18,7 @@ import tables
 
 from analysis.errors import OutputError
 from analysis.expressions import IDENTITY, WEIGHT
-from analysis.terminal import captured_stderr
+from helpers.terminal import captured_stderr
 
 BATCH = 8192  # rows that are merged, written and filled at once
 
@@ -218,10 +218,10 @@ def write_rows(rows, path, features, histograms):
     """
     floats = [feature.name for feature in features if not feature.integer]
     integers = [feature.name for feature in features if feature.integer]
-    pointers = ROOT.std.vector["TH1D*"](histograms)
+    rows.startReading(BATCH, ROOT.std.vector["TH1D*"](histograms))
     table = Table(path, floats, integers)
     try:
-        while taken := rows.next(BATCH):
+        while taken := rows.next():
             shaped = {}
             for kind, pointer, width in (
                 ("float32", rows.features, len(floats)),
@@ -232,7 +232,6 @@ def write_rows(rows, path, features, histograms):
                 view = np.frombuffer(pointer(), dtype=kind, count=taken * width)
                 shaped[kind] = view.reshape(taken, width)
             table.append(**shaped)
-            rows.fill(pointers)
         return int(table.rows.nrows)
     finally:
         table.close()

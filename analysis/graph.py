@@ -21,8 +21,8 @@ import ROOT
 import helpers
 from analysis.errors import DeclarationError, near_miss
 from analysis.expressions import IDENTITY, MATRIX, NORMALISATION
-from analysis.terminal import captured_stderr
 from helpers.build import CompilerError, cache_folder, library, toolchain
+from helpers.terminal import captured_stderr
 
 
 def graphs(plans, cells, interpret=False):

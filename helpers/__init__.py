@@ -11,6 +11,7 @@ import warnings
 from functools import cache
 
 from helpers.stamp import SOURCES, source_files, stamp
+from helpers.terminal import captured_stderr
 
 BUILT_BY_CMAKE = SOURCES.parent / "build" / "libm3l.so"
 
@@ -34,8 +35,11 @@ def load():
         # The interpreter does not load by itself what code needs that it compiles.
         for name in ("libROOTNTuple", "libROOTDataFrame", "libTree", "libHist"):
             ROOT.gSystem.Load(name)
-        if not ROOT.gInterpreter.Declare('#define M3L_INTERPRETED\n#include "helpers.cxx"'):
-            raise ImportError("the C++ helpers can neither be loaded nor interpreted")
+        with captured_stderr() as output:
+            good = ROOT.gInterpreter.Declare('#define M3L_INTERPRETED\n#include "helpers.cxx"')
+        if not good:
+            reason = first_error(output.text)
+            raise ImportError(f"the C++ helpers can neither be loaded nor interpreted: {reason}")
     if not ROOT.gInterpreter.Declare('#include "prompt.h"'):
         raise ImportError(f"the headers in {SOURCES} do not fit this version of ROOT")
     return how

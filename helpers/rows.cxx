@@ -31,12 +31,14 @@ bool rowLess(const char *a, const char *b, std::size_t size)
    return std::memcmp(a + kIdentitySize, b + kIdentitySize, size - kIdentitySize) < 0;
 }
 
+} // namespace
+
 /// A histogram's content, reached without a call per value.
-class Filler
+class RowStore::Filler
 {
 public:
    explicit Filler(TH1D &histogram)
-      : fHistogram(histogram),
+      : fHistogram(&histogram),
         fBins(histogram.GetXaxis()->GetNbins()),
         fLow(histogram.GetXaxis()->GetXmin()),
         fHigh(histogram.GetXaxis()->GetXmax()),
@@ -66,9 +68,9 @@ public:
 
    void finish(std::size_t n)
    {
-      const double entries = fHistogram.GetEntries() + double(n);
-      fHistogram.PutStats(fStats);
-      fHistogram.SetEntries(entries);
+      const double entries = fHistogram->GetEntries() + double(n);
+      fHistogram->PutStats(fStats);
+      fHistogram->SetEntries(entries);
    }
 
 private:
@@ -90,15 +92,13 @@ private:
       }
    }
 
-   TH1D &fHistogram;
+   TH1D *fHistogram;
    int fBins;
    double fLow, fHigh;
    int fZeroBin;
    double *fSumw, *fSumw2;
    double fStats[TH1::kNstat] = {};
 };
-
-} // namespace
 
 /// The rows that one thread holds in memory, unsorted until `order` is made.
 struct RowStore::Slot {
@@ -163,6 +163,16 @@ private:
    const char *fRow = nullptr;
 };
 
+/// Order of the heap of runs, which gives the greatest first: the run with the smallest row.
+struct Later {
+   std::size_t rowSize;
+   template <typename Run>
+   bool operator()(const Run &a, const Run &b) const
+   {
+      return rowLess(b->row(), a->row(), rowSize);
+   }
+};
+
 RowStore::RowStore(unsigned floats, unsigned ints, unsigned slots, std::size_t memory,
                    std::string folder)
    : fFloats(floats),
@@ -175,7 +185,11 @@ RowStore::RowStore(unsigned floats, unsigned ints, unsigned slots, std::size_t m
       fSlots.push_back(std::make_unique<Slot>());
 }
 
-RowStore::~RowStore() = default;
+RowStore::~RowStore()
+{
+   if (fNext.valid())
+      fNext.wait();
+}
 
 RowStore::Writer RowStore::add(unsigned slotNumber)
 {
@@ -235,67 +249,74 @@ void RowStore::spill(Slot &slot)
    fRuns.push_back(std::move(run));
 }
 
-void RowStore::startReading()
+void RowStore::startReading(std::size_t n, const std::vector<TH1D *> &histograms)
 {
-   fReading = true;
+   fBatchSize = n;
+   fFillers.reserve(histograms.size());
+   for (TH1D *histogram : histograms)
+      fFillers.emplace_back(*histogram);
    for (auto &slot : fSlots) {
       sort(*slot);
       fRuns.push_back(std::make_unique<Run>(*slot, fRowSize));
    }
    fRuns.erase(std::remove_if(fRuns.begin(), fRuns.end(), [](auto &run) { return !run->row(); }),
                fRuns.end());
+   std::make_heap(fRuns.begin(), fRuns.end(), Later{fRowSize});
+   fNext = std::async(std::launch::async, [this] { return merge(); });
 }
 
-std::size_t RowStore::next(std::size_t n)
+std::size_t RowStore::next()
 {
-   // A heap gives the greatest first, hence the exchanged arguments.
-   const auto later = [this](const auto &a, const auto &b) {
-      return rowLess(b->row(), a->row(), fRowSize);
-   };
-   if (!fReading) {
-      startReading();
-      std::make_heap(fRuns.begin(), fRuns.end(), later);
-   }
-   fIdentities.resize(3 * n);
-   fWeights.resize(n);
-   fFeatures.resize(fFloats * n);
-   fIntegers.resize(fInts * n);
-   for (fTaken = 0; fTaken < n && !fRuns.empty(); ++fTaken) {
-      std::pop_heap(fRuns.begin(), fRuns.end(), later);
+   fBatch = fNext.get();
+   fNext = std::async(std::launch::async, [this] { return merge(); });
+   return fBatch.size;
+}
+
+RowStore::Batch RowStore::merge()
+{
+   Batch batch;
+   batch.identities.resize(3 * fBatchSize);
+   batch.weights.resize(fBatchSize);
+   batch.features.resize(fFloats * fBatchSize);
+   batch.integers.resize(fInts * fBatchSize);
+   for (; batch.size < fBatchSize && !fRuns.empty(); ++batch.size) {
+      std::pop_heap(fRuns.begin(), fRuns.end(), Later{fRowSize});
       Run &run = *fRuns.back();
       const char *row = run.row();
-      std::memcpy(&fIdentities[3 * fTaken], row, kIdentitySize);
-      std::memcpy(&fWeights[fTaken], row + kIdentitySize, sizeof(double));
-      std::memcpy(&fFeatures[fFloats * fTaken], row + kFeatureOffset, fFloats * sizeof(float));
-      std::memcpy(fIntegers.data() + fInts * fTaken, row + kFeatureOffset + fFloats * sizeof(float),
-                  fInts * sizeof(std::int32_t));
+      const char *features = row + kFeatureOffset;
+      const char *integers = features + fFloats * sizeof(float);
+      std::memcpy(&batch.identities[3 * batch.size], row, kIdentitySize);
+      std::memcpy(&batch.weights[batch.size], row + kIdentitySize, sizeof(double));
+      std::copy(features, integers,
+                reinterpret_cast<char *>(&batch.features[fFloats * batch.size]));
+      std::copy(integers, row + fRowSize,
+                reinterpret_cast<char *>(batch.integers.data() + fInts * batch.size));
       run.advance();
       if (run.row())
-         std::push_heap(fRuns.begin(), fRuns.end(), later);
+         std::push_heap(fRuns.begin(), fRuns.end(), Later{fRowSize});
       else
          fRuns.pop_back();
    }
-   return fTaken;
+   fill(batch);
+   return batch;
 }
 
-void RowStore::fill(const std::vector<TH1D *> &histograms) const
+void RowStore::fill(const Batch &batch)
 {
-   std::vector<Filler> fillers;
-   fillers.reserve(histograms.size());
-   for (TH1D *histogram : histograms)
-      fillers.emplace_back(*histogram);
+   if (fFillers.empty())
+      return;
    // Blocks of rows that stay in the cache while all columns are read.
    constexpr std::size_t block = 128;
-   for (std::size_t first = 0; first < fTaken; first += block) {
-      const std::size_t n = std::min(block, fTaken - first);
-      const double *weights = &fWeights[first];
-      for (unsigned column = 0; column < fFloats; ++column)
-         fillers[column].fill(&fFeatures[first * fFloats + column], fFloats, weights, n);
-      for (unsigned column = 0; column < fInts; ++column)
-         fillers[fFloats + column].fill(&fIntegers[first * fInts + column], fInts, weights, n);
+   for (std::size_t first = 0; first < batch.size; first += block) {
+      const std::size_t n = std::min(block, batch.size - first);
+      const double *weights = &batch.weights[first];
+      for (unsigned i = 0; i < fFloats; ++i)
+         fFillers[i].fill(&batch.features[first * fFloats + i], fFloats, weights, n);
+      for (unsigned i = 0; i < fInts; ++i)
+         fFillers[fFloats + i].fill(&batch.integers[first * fInts + i], fInts, weights, n);
    }
-   for (Filler &filler : fillers)
-      filler.finish(fTaken);
+   for (Filler &filler : fFillers)
+      filler.finish(batch.size);
 }
 
 } // namespace m3l

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -68,25 +69,35 @@ public:
    unsigned ints() const { return fInts; }
    std::uint64_t size() const;
 
-   /// Takes the next `n` rows at most in sorted order into the arrays below; returns their number.
-   /// The first call ends the adding of rows.
-   std::size_t next(std::size_t n);
+   /// Ends the adding of rows and begins to give them back, `n` at a time, in sorted order. The
+   /// rows also fill a histogram per feature and one per integer, in this order.
+   void startReading(std::size_t n, const std::vector<TH1D *> &histograms);
 
-   const std::int64_t *identities() const { return fIdentities.data(); } ///< rows x 3
-   const double *weights() const { return fWeights.data(); }             ///< rows
-   const float *features() const { return fFeatures.data(); }            ///< rows x floats
-   const std::int32_t *integers() const { return fIntegers.data(); }     ///< rows x ints
+   /// Takes the next rows into the arrays below; returns their number, 0 after the last. While the
+   /// caller works on them, the rows after them are made ready in another thread.
+   std::size_t next();
 
-   /// Fills a histogram per feature, then one per integer, with the rows of the last `next`.
-   void fill(const std::vector<TH1D *> &histograms) const;
+   const std::int64_t *identities() const { return fBatch.identities.data(); } ///< rows x 3
+   const double *weights() const { return fBatch.weights.data(); }             ///< rows
+   const float *features() const { return fBatch.features.data(); }            ///< rows x floats
+   const std::int32_t *integers() const { return fBatch.integers.data(); }     ///< rows x ints
 
 private:
+   class Filler;
    class Run;
    struct Slot;
+   struct Batch {
+      std::size_t size = 0;
+      std::vector<std::int64_t> identities;
+      std::vector<double> weights;
+      std::vector<float> features;
+      std::vector<std::int32_t> integers;
+   };
 
    void sort(Slot &slot) const;
    void spill(Slot &slot);
-   void startReading();
+   Batch merge();
+   void fill(const Batch &batch);
 
    unsigned fFloats, fInts;
    std::size_t fRowSize, fRowsPerSlot;
@@ -94,13 +105,10 @@ private:
    std::vector<std::unique_ptr<Slot>> fSlots;
    std::vector<std::unique_ptr<Run>> fRuns; ///< sources of sorted rows; a heap once reading began
    std::mutex fRunsMutex;
-   bool fReading = false;
-
-   std::size_t fTaken = 0;
-   std::vector<std::int64_t> fIdentities;
-   std::vector<double> fWeights;
-   std::vector<float> fFeatures;
-   std::vector<std::int32_t> fIntegers;
+   std::size_t fBatchSize = 0;
+   std::vector<Filler> fFillers;
+   Batch fBatch;
+   std::future<Batch> fNext; ///< the batch after it, being made
 };
 
 /// RDataFrame action that adds an event to a RowStore: the three numbers of its identity, the

@@ -1,0 +1,182 @@
+"""Tables as pandas reads them, histograms as uproot reads them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import reference
+import uproot
+from conftest import read_json, read_table, table_path
+
+from analysis import features
+
+LAYOUT = features.LAYOUTS[0]
+
+
+@pytest.fixture(scope="module")
+def rows(demo_output):
+    return read_table(demo_output, "WZ")
+
+
+def test_columns_have_the_types_that_are_promised(rows):
+    cells = reference.labels(reference.LAYOUTS["T3N5"])
+    scalars = [feature.name for feature in features.FEATURES]
+    identity = ["DatasetNumber", "RunNumber", "EventNumber"]
+    assert set(rows.columns) == {*cells, *scalars, *identity, "wgt_SG"}
+    integers = {feature.name for feature in features.FEATURES if feature.integer}
+    for name in rows.columns:
+        kind = {"wgt_SG": "float64"}.get(name, "float32")
+        kind = "int64" if name in identity else "int32" if name in integers else kind
+        assert rows[name].dtype == kind, name
+
+
+def test_rows_are_sorted_by_their_identity(demo_output):
+    for sample in ("WZ", "data"):
+        table = read_table(demo_output, sample)
+        keys = table[["DatasetNumber", "RunNumber", "EventNumber"]]
+        assert keys.equals(keys.sort_values(list(keys), ignore_index=True))
+        assert not keys.duplicated().any()
+        assert list(table.index) == list(range(len(table)))
+
+
+def test_part_of_a_table_is_read_without_the_rest(demo_output, rows):
+    path = table_path(demo_output, "WZ")
+    part = pd.read_hdf(path, "mini", start=100, stop=350)
+    pd.testing.assert_frame_equal(part, rows.iloc[100:350])
+    assert len(pd.read_hdf(path, "mini", start=len(rows))) == 0
+
+
+def test_table_is_small_and_holds_one_key(demo_output, rows):
+    path = table_path(demo_output, "WZ")
+    with pd.HDFStore(path, "r") as store:
+        assert store.keys() == ["/mini"]
+    raw = 4 * rows.shape[0] * rows.shape[1]
+    assert path.stat().st_size < 0.35 * raw
+
+
+def test_table_written_in_pieces_is_what_pandas_reads(ROOT, tmp_path):
+    from analysis.export import Table
+
+    rng = np.random.default_rng(11)
+    blocks = {
+        "float32": rng.normal(size=(1000, 3)).astype("f4"),
+        "float64": rng.normal(size=(1000, 1)),
+        "int32": rng.integers(-5, 5, (1000, 2)).astype("i4"),
+        "int64": rng.integers(-(2**62), 2**62, (1000, 3)),
+    }
+    table = Table(tmp_path / "t.hdf5", ["a", "b", "c"], ["i", "j"])
+    for begin, end in ((0, 300), (300, 301), (301, 1000)):
+        table.append(**{kind: values[begin:end] for kind, values in blocks.items()})
+    table.close()
+    read = pd.read_hdf(tmp_path / "t.hdf5", "mini")
+    names = {"float32": ["a", "b", "c"], "float64": ["wgt_SG"], "int32": ["i", "j"]}
+    names["int64"] = ["DatasetNumber", "RunNumber", "EventNumber"]
+    for kind, columns in names.items():
+        np.testing.assert_array_equal(read[columns].to_numpy(), blocks[kind])
+        assert {str(t) for t in read[columns].dtypes} == {kind}
+
+
+# --- histograms -------------------------------------------------------------------------------
+
+
+def declared(demo_output):
+    """{name: (bins, low, high)} from the record."""
+    return {f["name"]: f["bins"] for f in read_json(demo_output / "run.json")["features"]}
+
+
+def expected_histogram(values, weights, bins, low, high):
+    """Contents with underflow and overflow."""
+    edges = np.concatenate([[-np.inf], np.linspace(low, high, bins + 1), [np.inf]])
+    return np.histogram(values, edges, weights=weights)[0]
+
+
+@pytest.mark.parametrize("sample", ["WZ", "HNL450", "data"])
+def test_histograms_are_those_of_the_table(demo_output, sample):
+    """With underflow, overflow and the sum of squared weights."""
+    table = read_table(demo_output, sample)
+    weights = table.wgt_SG.to_numpy()
+    overflows = 0
+    with uproot.open(demo_output / "histograms.root") as file:
+        names = set(file["SR3L"].keys(cycle=False, recursive=False))
+        for name, (bins, low, high) in declared(demo_output).items():
+            histogram = file[f"SR3L/h_{name}_{sample}"]
+            assert f"h_{name}_{sample}" in names
+            axis = histogram.axis()
+            assert (axis.member("fNbins"), axis.low, axis.high) == (bins, low, high)
+            values = table[name].to_numpy().astype(float)
+            for found, w in (
+                (histogram.values(flow=True), weights),
+                (histogram.variances(flow=True), weights**2),
+            ):
+                expected = expected_histogram(values, w, bins, low, high)
+                np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12, err_msg=name)
+            assert histogram.member("fEntries") == len(table)
+            overflows += histogram.values(flow=True)[-1]
+    assert overflows > 0
+
+
+def test_histograms_know_their_moments(demo_output, ROOT):
+    table = read_table(demo_output, "WZ")
+    file = ROOT.TFile(str(demo_output / "histograms.root"))
+    histogram = file.Get("SR3L/h_m_3l_WZ")
+    inside = table[(table.m_3l >= 0) & (table.m_3l < 1000)]
+    mean = np.average(inside.m_3l.astype(float), weights=inside.wgt_SG)
+    assert histogram.GetMean() == pytest.approx(mean, rel=1e-6)
+    assert histogram.GetSumw2N() == histogram.GetNcells()
+    assert histogram.GetXaxis().GetTitle() == "m(3#ell) [GeV]"
+    file.Close()
+
+
+def test_histograms_fill_like_root(ROOT, tmp_path):
+    """Edges, outside, NaN, negative weights: the same bins and moments as TH1::Fill."""
+    values = [-1.0, 0.0, 0.1, 0.3, 0.7, 0.9999999, 1.0, 2.0, float("nan"), 0.5]
+    weights = [1.0, 2.0, -1.5, 0.25, 3.0, 1.0, 1.0, 0.5, 1.0, 4.0]
+    store = ROOT.m3l.RowStore(1, 0, 1, 10**6, str(tmp_path))
+    plain, filled = (ROOT.TH1D(name, "", 10, 0.0, 1.0) for name in ("plain", "filled"))
+    for histogram in (plain, filled):
+        histogram.SetDirectory(ROOT.nullptr)
+        histogram.Sumw2()
+    for number, (value, weight) in enumerate(zip(values, weights, strict=True)):
+        row = store.add(0)
+        for identity in (1, 1, number):
+            row.put["std::int64_t"](identity)
+        row.put["double"](weight)
+        row.put["float"](value)
+        # The store has single precision.
+        plain.Fill(float(np.float32(value)), weight)
+    store.startReading(3, ROOT.std.vector["TH1D*"]([filled]))
+    while store.next():
+        pass
+    for b in range(12):
+        assert filled.GetBinContent(b) == plain.GetBinContent(b), b
+        assert filled.GetBinError(b) == pytest.approx(plain.GetBinError(b)), b
+    assert filled.GetEntries() == plain.GetEntries() == 10
+    assert filled.GetMean() == pytest.approx(plain.GetMean())
+    assert filled.GetStdDev() == pytest.approx(plain.GetStdDev())
+
+
+# --- the folder -------------------------------------------------------------------------------
+
+
+def test_products_of_a_failed_run_disappear(ROOT, tmp_path):
+    from analysis.export import Output
+
+    with pytest.raises(RuntimeError), Output(tmp_path / "out") as output:
+        output.write_json("cutflow.json", {})
+        raise RuntimeError
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_published_products_are_readable_by_others(demo_output):
+    for path in (*demo_output.rglob("*"),):
+        assert path.stat().st_mode & 0o044 == 0o044, path
+
+
+def test_tables_of_two_regions_have_two_names(ROOT):
+    from analysis import selection
+    from analysis.export import table_name
+
+    names = [table_name("WZ", region) for region in selection.REGIONS]
+    assert names == [
+        "WZ_3lep_df_forML_bkg_signal_fromRDF.hdf5",
+        "WZ_2lep_df_forML_bkg_signal_fromRDF.hdf5",
+    ]
