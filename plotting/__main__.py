@@ -1,0 +1,226 @@
+"""``python -m plotting``: pictures of what run_rdf.py and ml wrote."""
+
+import argparse
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+import matplotlib
+
+from analysis.errors import M3LError
+
+matplotlib.use("Agg")  # no window, whatever the machine
+
+# The commands are imported by main: libraries for plots take a second.
+
+EPILOG = """\
+examples
+  python -m plotting hist output -f e_T_miss flcomp
+  python -m plotting rmm output -r SR3L --event WZ:1234 --units network
+  python -m plotting rmm output --difference HNL450 diboson3L
+  python -m plotting check output
+  python -m plotting report output
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports wrong usage in one line."""
+
+    def error(self, message):
+        self.exit(2, f"m3l: {message}; see {self.prog} --help\n")
+
+
+def parser():
+    """The command line, commands in the order in which they are used."""
+    top = Parser(
+        prog="python -m plotting",
+        description="Pictures of what run_rdf.py and python -m ml wrote.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name, text):
+        made = commands.add_parser(name, help=text, description=text)
+        made.add_argument("output", metavar="OUT", help="folder that run_rdf.py wrote")
+        add = made.add_argument
+        if name != "report":
+            add("-o", "--into", metavar="FOLDER", help="for the pictures (default: OUT/plots)")
+            add(
+                "--format",
+                nargs="+",
+                choices=("pdf", "png", "svg"),
+                default=("pdf", "png"),
+                help="of the pictures (default: pdf png)",
+            )
+        add("--experiment", default="", help="bold label above the plot, such as ATLAS")
+        add("--status", default="", help="after it, such as Internal")
+        add("--energy", type=positive, metavar="TEV", help="centre-of-mass energy for the label")
+        add("--luminosity", type=positive, metavar="IFB", help="luminosity for the label")
+        if name in ("hist", "check", "report"):
+            add("-j", "--processes", type=whole, help="processes (default: all cores)")
+        if name in ("hist", "rmm", "check", "cutflow", "report"):
+            add("-r", "--region", nargs="+", default=[], metavar="REGION", help="only these")
+        if name in ("hist", "check"):
+            add("-f", "--feature", nargs="+", default=[], metavar="FEATURE", help="only these")
+        if name in ("hist", "score", "report"):
+            add("--signal-scale", type=positive, metavar="X", help="of signals (default: by yield)")
+            add(
+                "--uncertainty",
+                type=relative_error,
+                nargs="+",
+                default=[],
+                metavar="PROCESS=X",
+                help="relative systematic error of a process, or of all, as in ttbar=0.06 all=0.02",
+            )
+        if name in ("hist", "score", "cutflow", "report"):
+            add("--linear", action="store_true", help="linear axis of events")
+        return made
+
+    command("hist", "data against stacked simulation")
+    add = command("rmm", "rapidity-mass matrices").add_argument
+    add("-p", "--process", nargs="+", default=[], help="means of these; background: all of it")
+    add(
+        "--event",
+        nargs="+",
+        default=[],
+        type=event,
+        metavar="SAMPLE[:EVENT]",
+        help="single events, the first of the sample or that with an EventNumber",
+    )
+    add("--difference", nargs=2, action="append", default=[], metavar="PROCESS")
+    add("--units", choices=("both", "gev", "network"), default="both", help="(%(default)s)")
+    add("--model", metavar="NAME", help="whose scaling is used (default: the newest)")
+    made = command("check", "test the agreement of data and simulation, worst first")
+    made.add_argument("--shape", action="store_true", help="chi2 after scaling to the data")
+    command("score", "what the network found")
+    command("cutflow", "table as text, LaTeX, HTML, and bars")
+    command("graph", "the computation graph of the run")
+    command("report", "everything on one page, OUT/report/index.html")
+    return top
+
+
+def positive(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not '{text}'")
+    return value
+
+
+def whole(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not '{text}'")
+    return int(text)
+
+
+def relative_error(text):
+    name, sign, value = text.partition("=")
+    if not sign or not name:
+        raise argparse.ArgumentTypeError(f"must be PROCESS=X, not '{text}'")
+    return name, positive(value)
+
+
+def event(text):
+    sample, sign, number = text.partition(":")
+    digits = number.removeprefix("-")
+    if sign and not digits.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be SAMPLE or SAMPLE:NUMBER, not '{text}'")
+    return sample, int(number) if sign else None
+
+
+def main(arguments=None):
+    """Run a command; returns the exit status."""
+    signal.signal(signal.SIGTERM, interrupt)
+    chosen = parser().parse_args(arguments)
+    warnings.showwarning = lambda *_: None  # of libraries, not for the user
+    try:
+        act(chosen)
+        sys.stdout.flush()
+    except M3LError as error:
+        for problem in error.problems:
+            print(f"m3l: {problem}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(f"m3l: Python finds no {error.name}: source setup.sh first", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("m3l: interrupted, pictures written so far are complete", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except MemoryError:
+        print("m3l: not enough memory: choose fewer regions or samples", file=sys.stderr)
+        return 1
+    return 0
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def act(chosen):
+    from plotting import commands, pool, report
+    from plotting.style import Caption
+
+    folder = Path(getattr(chosen, "into", None) or Path(chosen.output) / "plots")
+    options = commands.Options(
+        output=chosen.output,
+        folder=folder,
+        formats=tuple(dict.fromkeys(getattr(chosen, "format", commands.FORMATS))),
+        caption=Caption(chosen.experiment, chosen.status, chosen.energy, chosen.luminosity),
+        processes=getattr(chosen, "processes", None) or pool.cores(),
+        log=not getattr(chosen, "linear", False),
+        signal_scale=getattr(chosen, "signal_scale", None),
+        relative_errors=dict(getattr(chosen, "uncertainty", [])),
+    )
+    results = options.results
+    results.choose_processes([name for name in options.relative_errors if name != "all"])
+    regions = results.choose_regions(getattr(chosen, "region", []))
+    features = results.choose_features(getattr(chosen, "feature", []))
+    match chosen.command:
+        case "hist":
+            written = commands.hist(options, regions, features)
+        case "rmm":
+            written = commands.rmm(
+                options,
+                regions,
+                chosen.process,
+                chosen.event,
+                [tuple(pair) for pair in chosen.difference],
+                commands.UNITS if chosen.units == "both" else (chosen.units,),
+                chosen.model,
+            )
+        case "check":
+            written = commands.check(options, regions, features, chosen.shape)
+        case "score":
+            written = commands.score(options)
+        case "cutflow":
+            written = commands.make_cutflow(options, regions)
+        case "graph":
+            written = commands.make_graph(options)
+        case "report":
+            written = report.make_report(options, regions)
+    name_files(written)
+
+
+def name_files(written):
+    """Say what was written: each file, or for many of a folder their number."""
+    folders = {}
+    for path in written:
+        folders.setdefault(path.parent, []).append(path.name)
+    for folder, names in folders.items():
+        if len(names) <= 20:
+            for name in names:
+                print(f"wrote {folder / name}")
+        else:
+            print(f"wrote {len(names)} files into {folder}: {names[0]} ... {names[-1]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,462 @@
+"""What each command does: read, draw, save. Each returns the files it wrote."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import InputError
+from plotting import agreement, curves, cutflow, graph, matrix, pool
+from plotting import scores as score_files
+from plotting.draw_agreement import draw_agreement
+from plotting.draw_event import draw_event
+from plotting.draw_graph import draw_graph
+from plotting.draw_matrix import draw_matrix
+from plotting.draw_scores import draw_curves, draw_latent, draw_ranking, draw_training
+from plotting.draw_stack import StackCanvas, draw_stack
+from plotting.event import momenta
+from plotting.results import opened
+from plotting.save import FORMATS, save, write
+from plotting.stack import make_stack, stack_of
+from plotting.style import NO_CAPTION, Caption, number
+
+CHUNK = 12  # pictures that a process draws before it reports
+# Largest value that has a colour of its own in scaled matrices, in standard deviations.
+EVENT_SPAN, MEAN_SPAN = 3.0, 1.0
+UNITS = ("gev", "network")
+BACKGROUND = "background"  # name of all simulated backgrounds together
+TOP_SHARE = 0.01  # of events that are looked at as the most anomalous
+TOP_EVENTS = 6  # drawn in the transverse plane
+
+
+@dataclass(frozen=True)
+class Options:
+    """What all commands know."""
+
+    output: str  # folder of the run
+    folder: Path  # for the pictures
+    formats: tuple[str, ...] = FORMATS
+    caption: Caption = NO_CAPTION
+    processes: int = 1
+    log: bool = True
+    signal_scale: float | None = None
+    relative_errors: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def results(self):
+        return opened(self.output)
+
+
+def hist(options, regions, features):
+    """Data against simulation for features in regions."""
+    jobs = [(region, name) for region in regions for name in features]
+    chunks = [(options, part) for part in pool.in_chunks(jobs, CHUNK)]
+    return pool.flat(pool.each(hist_chunk, chunks, options.processes, "dozen"))
+
+
+def hist_chunk(options, jobs):
+    canvas = StackCanvas()
+    written = []
+    for region, name in jobs:
+        histograms = options.results.histograms(region, name)
+        figure = stack_figure(options, region, name, histograms, canvas)
+        written += save(figure, options.folder / "hist" / region / name, options.formats)
+    return written
+
+
+def stack_figure(options, region, name, histograms, canvas=None):
+    stack = make_stack(
+        options.results,
+        region,
+        name,
+        histograms,
+        signal_scale=options.signal_scale,
+        relative_errors=options.relative_errors,
+    )
+    return draw_stack(stack, log=options.log, caption=options.caption, canvas=canvas)
+
+
+def check(options, regions, features, shape=False):
+    """Data against simulation in numbers: a table and a picture per region."""
+    written = []
+    for region in regions:
+        found = compare_all(options, region, features, shape)
+        base = options.folder / "check" / region
+        print(f"{region}{', blind: no data' if options.results.regions[region].blind else ''}")
+        lines = agreement.table_lines(found)
+        print("\n".join(lines[:21]))
+        if len(lines) > 21:
+            print(f"... {len(lines) - 21} more in {base}.txt")
+        print(agreement.summary(found))
+        write(base.with_name(f"{region}.txt"), "\n".join(lines) + "\n")
+        write(base.with_name(f"{region}.csv"), pd.DataFrame(map(asdict, found)).to_csv(index=False))
+        written += [base.with_name(f"{region}.txt"), base.with_name(f"{region}.csv")]
+        if any(one.tested for one in found):
+            written += save(agreement_figure(options, region, found), base, options.formats)
+    return written
+
+
+def compare_all(options, region, features, shape=False):
+    """The Agreements of features in a region, the worst first."""
+    chunks = [(options, region, part, shape) for part in pool.in_chunks(features, 4 * CHUNK)]
+    return agreement.judged(pool.flat(pool.each(compare_chunk, chunks, options.processes, "tests")))
+
+
+def compare_chunk(options, region, features, shape):
+    return [
+        compare_one(options.results, region, name, options.results.histograms(region, name), shape)
+        for name in features
+    ]
+
+
+def compare_one(results, region, name, histograms, shape=False):
+    data, background = agreement.totals(results, region, histograms)
+    blind = results.regions[region].blind
+    return agreement.compare(region, name, data, background, blind=blind, shape=shape)
+
+
+def agreement_figure(options, region, found):
+    tested = [one for one in found if one.tested]
+    return draw_agreement(
+        [one.p for one in tested],
+        [one.p_chi2 for one in tested],
+        [options.results.features[one.feature].label for one in tested],
+        [one.verdict == agreement.VERDICTS[0] for one in tested],
+        title=region,
+        caption=options.caption,
+    )
+
+
+def make_cutflow(options, regions):
+    """Cutflow as text, LaTeX, HTML and bars."""
+    written = []
+    for region in regions:
+        made = cutflow.make_cutflow(options.results, region)
+        lines = cutflow.as_text(made)
+        print("\n".join(lines), end="\n\n")
+        base = options.folder / "cutflow" / region
+        for ending, text in (
+            ("txt", "\n".join(lines) + "\n"),
+            ("tex", cutflow.as_latex(made)),
+            ("html", cutflow.as_html(made) + "\n"),
+        ):
+            written.append(base.with_name(f"{region}.{ending}"))
+            write(written[-1], text)
+        written += save(cutflow_figure(options, made), base, options.formats)
+    return written
+
+
+def cutflow_figure(options, made):
+    stack = cutflow.as_stack(made, options.results)
+    return draw_stack(stack, log=options.log, caption=options.caption)
+
+
+def make_graph(options):
+    """The computation graph of the run."""
+    return save(graph_figure(options), options.folder / "graph", options.formats)
+
+
+def graph_figure(options):
+    nodes = graph.make_graph(options.results)
+    return draw_graph(nodes, graph.places(nodes), caption=options.caption)
+
+
+def rmm(options, regions, processes=(), events=(), differences=(), units=UNITS, model=None):
+    """Matrices: means of processes, single events, differences of two processes.
+
+    processes: names, "background" for all backgrounds; without processes, events and differences:
+        means of all processes with events, and the differences of signals and background
+    events: (sample, EventNumber or None for the first)
+    differences: (process, process to subtract)
+    """
+    results = options.results
+    everything = not (processes or events or differences)
+    written = []
+    for region in regions:
+        pictures = Matrices(options, region, model)
+        if everything:
+            chosen = pictures.filled()
+            signals = [p.name for p in results.processes if p.kind == "signal"]
+            pairs = [(n, BACKGROUND) for n in signals if n in chosen and BACKGROUND in chosen]
+        else:
+            chosen, pairs = processes, differences
+        folder = options.folder / "rmm" / region
+        for unit in units:
+            for name in chosen:
+                figure = pictures.mean(name, unit)
+                written += save(figure, folder / f"{name}_{unit}", options.formats)
+            for first, second in pairs:
+                figure = pictures.difference(first, second, unit)
+                name = f"{first}_minus_{second}_{unit}"
+                written += save(figure, folder / name, options.formats)
+            for sample, wanted in events:
+                figure, found = pictures.event(sample, wanted, unit)
+                name = f"event_{sample}_{found}_{unit}"
+                written += save(figure, folder / name, options.formats)
+    return written
+
+
+class Matrices:
+    """Draws the matrices of a region, in GeV or as the network sees them."""
+
+    def __init__(self, options, region, model=None):
+        self.options, self.region, self.results = options, region, options.results
+        objects, _ = self.results.objects
+        blocks = (1, *(multiplicity for _, multiplicity, _ in self.results.types))
+        self.axes = {"objects": objects, "blocks": blocks, "caption": options.caption}
+        self.energies = np.array(
+            [
+                [self.results.features[cell].unit == "GeV" for cell in row]
+                for row in self.results.cells
+            ]
+        )
+        self.model = model
+        self.scalings, self.means = {}, {}
+
+    def scaling(self):
+        if "network" not in self.scalings:
+            self.scalings["network"] = matrix.model_scaling(self.results, self.region, self.model)
+        return self.scalings["network"]
+
+    def samples(self, name):
+        """The samples of a process, or of all backgrounds."""
+        visible = self.results.visible(self.region)
+        if name == BACKGROUND:
+            return [s.name for s in visible if s.kind == BACKGROUND]
+        process = self.results.process(name)
+        if process.kind == "data" and self.results.regions[self.region].blind:
+            raise InputError(f"region '{self.region}' is blind: its data is not drawn")
+        return [s.name for s in visible if s.process == name]
+
+    def filled(self):
+        """Names of the processes with events, all backgrounds together first."""
+        names = [BACKGROUND, *(process.name for process in self.results.processes)]
+        flow = self.results.cutflow[self.region]
+        visible = {s.process for s in self.results.visible(self.region)} | {BACKGROUND}
+        return [
+            name
+            for name in names
+            if name in visible and any(flow[s][-1]["entries"] for s in self.samples(name))
+        ]
+
+    def mean_values(self, name, unit):
+        if (name, unit) not in self.means:
+            scaling = self.scaling() if unit == "network" else None
+            found = matrix.mean_of(self.results, self.region, self.samples(name), scaling)
+            if not found.events:
+                raise InputError(f"process '{name}' has no events in region '{self.region}'")
+            self.means[name, unit] = found.mean
+        return self.means[name, unit]
+
+    def label(self, name):
+        return "Background" if name == BACKGROUND else self.results.process(name).label
+
+    def draw(self, values, unit, title, span):
+        title = f"{self.region}, {title}"
+        if unit == "network":
+            label = self.scaling().about
+            return draw_matrix(values, span=span, title=title, bar_label=label, **self.axes)
+        return draw_matrix(values, energies=self.energies, title=title, **self.axes)
+
+    def mean(self, name, unit):
+        title = f"mean of {self.label(name)}"
+        return self.draw(self.mean_values(name, unit), unit, title, MEAN_SPAN)
+
+    def difference(self, first, second, unit):
+        values = self.mean_values(first, unit) - self.mean_values(second, unit)
+        title = f"{self.region}, mean of {self.label(first)} $-$ {self.label(second)}"
+        if unit == "network":
+            label = f"Difference, {self.scaling().about}"
+            return draw_matrix(values, span=MEAN_SPAN, title=title, bar_label=label, **self.axes)
+        # In GeV and numbers of order one: only relative to the second they share a scale.
+        second_values = self.mean_values(second, unit)
+        relative = np.divide(
+            values, second_values, out=np.full_like(values, np.nan), where=second_values > 0
+        )
+        label = f"Difference / {self.label(second)}"
+        return draw_matrix(relative, span=1.0, title=title, bar_label=label, **self.axes)
+
+    def event(self, sample, wanted, unit):
+        """The Figure of an event and its number."""
+        name = self.results.choose_sample(sample)
+        if name not in [s.name for s in self.results.visible(self.region)]:
+            raise InputError(
+                f"sample '{name}' may not be looked at in the blind region '{self.region}'"
+                if self.results.regions[self.region].blind
+                else f"sample '{name}' has no events in region '{self.region}'"
+            )
+        values, found = matrix.event_matrix(self.results, self.region, name, wanted)
+        process = next(s.process for s in self.results.samples if s.name == name)
+        values = self.scaling()(values) if unit == "network" else values
+        title = f"event {found} of {self.label(process)}"
+        return self.draw(values, unit, title, EVENT_SPAN), found
+
+
+def score(options):
+    """What the network found: distributions, curves, training, latent space, cells, events."""
+    written = []
+    for name, figure in score_figures(options, print):
+        written += save(figure, options.folder / "score" / name, options.formats)
+    return written
+
+
+def score_figures(options, say):
+    """Yield (name, Figure) of everything about scores; `say` is given lines of text."""
+    results = options.results
+    scores = score_files.read_scores(results)
+    region, labels = scores.region, {p.name: p.label for p in results.processes}
+    feature_labels = {name: feature.label for name, feature in results.features.items()}
+    if results.regions[region].blind:
+        say(f"region {region} is blind: data not drawn")
+    say(
+        f"{region}, model {scores.model}: drawn are the {scores.held_out:.0%} of the background's "
+        "events that did not train their network, scaled up to the yield of all"
+    )
+    stack = stack_of(
+        results,
+        region,
+        score_files.score_histograms(scores),
+        label=score_files.SCORE_LABEL,
+        signal_scale=options.signal_scale,
+        relative_errors=options.relative_errors,
+    )
+    yield "score", draw_stack(stack, log=options.log, caption=options.caption)
+    if not scores.of("background"):
+        raise InputError("no simulated background is scored: nothing to compare with")
+    values, weights = scores.joined(scores.of("background"))
+    names = ("Autoencoder", *scores.rivals)
+    for process in [p for p in results.processes if p.kind == "signal"]:
+        samples = [s for s in scores.of("signal") if s.process == process.name]
+        if not samples or not sum(len(s.score) for s in samples):
+            say(f"{process.name} has no events in {region}: no curves")
+            continue
+        signal, signal_weights = scores.joined(samples)
+        drawn = {}
+        for column, name in enumerate(names):
+            pair = (values[:, column], weights, signal[:, column], signal_weights)
+            drawn[name] = curves.make_curve(*pair, score_files.seed_of(*pair))
+            for line in curve_lines(process.name, cutflow.plain_text(name), drawn[name], pair):
+                say(line)
+        title = f"{region}, {process.label}"
+        figure = draw_curves(drawn, title=title, caption=options.caption)
+        yield f"curves_{process.name}", figure
+    if curve := score_files.training_curves(results, scores.model):
+        title = f"model {scores.model}"
+        yield "training", draw_training(curve, title=title, caption=options.caption)
+    if latent := score_files.latent_plane(results, scores):
+        yield "latent", latent_figure(options, scores, labels, *latent)
+    else:
+        say(f"no latent space: python -m ml encode {results.folder}")
+    names, found, _ = score_files.correlations(results, scores, "background")
+    _, in_data, events = score_files.correlations(results, scores, "data")
+    yield (
+        "correlations",
+        draw_ranking(
+            [feature_labels[name] for name in names],
+            found,
+            points=in_data if events else None,
+            axis="Spearman's correlation with the score",
+            names=("Background", "Data" if events else ""),
+            title=region,
+            caption=options.caption,
+        ),
+    )
+    yield from error_figures(options, scores, labels, feature_labels, say)
+    yield from ((name, figure) for name, figure, _ in event_figures(options, scores))
+
+
+def curve_lines(process, name, curve, pair):
+    """Lines of text: the area under a curve, and cuts that were chosen on the background."""
+    yield f"{process:<14} {name:<20} AUC {curve.auc:.3f} +- {curve.auc_error:.3f}"
+    for point in curves.working_points(*pair):
+        yield (
+            f"  background {point.efficiency:g}: cut at {point.threshold:.4g}, signal "
+            f"{point.signal_efficiency:.3f} +- {point.signal_efficiency_error:.3f}, "
+            f"s = {number(point.signal)}, b = {number(point.background)} +- "
+            f"{number(point.background_error)}, expected significance {point.significance:.2g}"
+        )
+
+
+def latent_figure(options, scores, labels, vectors, weights, axes):
+    colours = {p.name: p.colour for p in options.results.processes}
+    names = [s.sample for s in scores.of("background")]
+    overlays = {}
+    for scored in [*scores.of("signal"), *scores.of("data")]:
+        overlays.setdefault(scored.process, []).append(vectors[scored.sample])
+    return draw_latent(
+        np.concatenate([vectors[name] for name in names]),
+        np.concatenate([weights[name] for name in names]),
+        [(labels[p], colours[p], np.concatenate(parts)) for p, parts in overlays.items()],
+        axes,
+        title=scores.region,
+        caption=options.caption,
+    )
+
+
+def error_figures(options, scores, labels, feature_labels, say):
+    """Yield (name, Figure): which cells make the top events of data, background and signals odd."""
+    results = options.results
+    groups = {}
+    for scored in scores.samples:
+        name = BACKGROUND if scored.kind == BACKGROUND else scored.process
+        groups.setdefault(name, []).append(scored)
+    drawing = Matrices(options, scores.region)
+    for name, samples in groups.items():
+        if not sum(len(s.score) for s in samples):
+            continue
+        found = score_files.mean_errors(results, scores, samples, TOP_SHARE, at_least=10)
+        if found is None:
+            say(f"no errors of single cells: python -m ml score {results.folder} --errors")
+            return
+        shares = dict(zip(*found, strict=True))
+        values = np.array(
+            [[shares.get(cell, np.nan) for cell in row] for row in results.cells], float
+        )
+        label = "Background" if name == BACKGROUND else labels[name]
+        title = f"{scores.region}, top {TOP_SHARE:.0%} of {label}"
+        bar = "Mean share of the squared error [%]"
+        figure = draw_matrix(values, sequential=True, title=title, bar_label=bar, **drawing.axes)
+        yield f"cells_{name}", figure
+        yield (
+            f"features_{name}",
+            draw_ranking(
+                [feature_labels.get(feature, feature) for feature in shares],
+                list(shares.values()),
+                axis=bar,
+                title=title,
+                caption=options.caption,
+            ),
+        )
+
+
+def event_figures(options, scores):
+    """Yield (name, Figure, text) of the most anomalous events: of data, or else of background."""
+    results = options.results
+    objects, owners = results.objects
+    kind = "data" if any(len(s.score) for s in scores.of("data")) else BACKGROUND
+    ranked = [
+        (-scored.score[place], *scored.identity[place], scored, place)
+        for scored in scores.of(kind)
+        for place in score_files.top_events(scored, TOP_EVENTS)
+    ]
+    ranked.sort(key=lambda entry: entry[:4])
+    for rank, (negative, *identity, scored, place) in enumerate(ranked[:TOP_EVENTS], 1):
+        table = results.table(scores.region, scored.sample)
+        row = table.iloc[scored.rows[place] : scored.rows[place] + 1]
+        seen = momenta(
+            matrix.cell_values(results, row)[0],
+            objects,
+            owners,
+            energy_scale=results.energy_scale,
+            h=results.h,
+        )
+        title = f"{scored.sample} {identity[2]}, score {-negative:.2f}"
+        figure = draw_event(
+            seen.labels, seen.types, seen.e_t, seen.phi, seen.met, title=title, caption=NO_CAPTION
+        )
+        text = (
+            f"{rank}: {scored.sample}, dataset {identity[0]}, run {identity[1]}, event "
+            f"{identity[2]}, score {-negative:.2f}"
+        )
+        yield f"event_{rank}", figure, text

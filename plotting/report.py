@@ -1,0 +1,260 @@
+"""The page: everything about a run in one HTML file that needs no server and no network."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+
+from plotting import agreement, commands, cutflow, pool
+from plotting import scores as score_files
+from plotting.draw_stack import StackCanvas
+from plotting.save import write
+from plotting.style import STYLE
+
+HERE = Path(__file__).parent
+CHUNK = 20  # pictures that a process draws before it reports
+GALLERY_DPI, LARGE_DPI = 96, 120
+COLOURS = 40  # in the palette of a picture, which makes it a third as large
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the page."""
+
+    name: str
+    title: str  # HTML
+    text: str  # for those who do not see it
+    data: str  # as data: URL
+    width: int  # pixels
+    height: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """A feature in the gallery."""
+
+    region: str
+    feature: str
+    label: str  # HTML
+    kind: str
+    order: int  # in the declaration
+    verdict: str
+    numbers: str  # of the tests
+    picture: Picture
+
+
+def make_report(options, regions):
+    """Write OUT/report/index.html about some regions; returns the files written."""
+    results = options.results
+    features = features_of(results)
+    # The longest first, so that processes end together.
+    jobs = {"scores": [(score_section, options)], "graph": [(graph_picture, options)]}
+    jobs["matrices"] = [(matrix_pictures, options, region) for region in regions]
+    for region in regions:
+        parts = pool.in_chunks(features, CHUNK)
+        jobs[region] = [(gallery_chunk, options, region, part) for part in parts]
+    flat = [(name, job) for name, parts in jobs.items() for job in parts]
+    done = sorted(pool.each(call, [job for _, job in flat], options.processes, "part"))
+    made = {name: [] for name in jobs}
+    for (name, _), (_, result) in zip(flat, done, strict=True):
+        made[name].append(result)
+    cards, agreements, flows, bars = [], [], [], []
+    for region in regions:
+        found = [pair for part in made[region] for pair in part]
+        judged = agreement.judged([one for one, _ in found])
+        pictures = {one.feature: image for one, image in found}
+        cards += [card(results, one, pictures[one.feature]) for one in judged]
+        if any(one.tested for one in judged):
+            figure = commands.agreement_figure(options, region, judged)
+            text = f"The features of {region} with the worst agreement, and all against chance"
+            agreements.append(picture(figure, f"check_{region}", f"Agreement in {region}", text))
+        flows.append(cutflow.make_cutflow(results, region))
+        figure = commands.cutflow_figure(options, flows[-1])
+        text = f"Events of each process after each cut of {region}"
+        bars.append(picture(figure, f"cutflow_{region}", f"Cutflow of {region}", text))
+    page = (
+        environment()
+        .get_template("report.html")
+        .render(
+            results=results,
+            record=results.record,
+            regions=[results.regions[region] for region in regions],
+            flows=[(flow, Markup(cutflow.as_html(flow))) for flow in flows],
+            bars=bars,
+            yields=yields_table(flows),
+            cards=cards,
+            kinds=list(dict.fromkeys(feature.kind for feature in results.features.values())),
+            verdicts=[v for v in agreement.VERDICTS if any(c.verdict == v for c in cards)],
+            verdict_counts={
+                region: {
+                    v: sum(c.verdict == v and c.region == region for c in cards)
+                    for v in agreement.VERDICTS
+                }
+                for region in regions
+            },
+            agreements=agreements,
+            matrices=[image for part in made["matrices"] for image in part],
+            graph=made["graph"][0],
+            scored=made["scores"][0],
+            style=Markup((HERE / "report.css").read_text()),
+            script=Markup((HERE / "report.js").read_text()),
+        )
+    )
+    path = results.folder / "report" / "index.html"
+    write(path, page)
+    return [path]
+
+
+def features_of(results):
+    """Names of the features in the gallery."""
+    return list(results.features)
+
+
+def call(function, *arguments):
+    """What a process of the pool does."""
+    return function(*arguments)
+
+
+def card(results, found, image):
+    """The Card of a feature from its Agreement and Picture."""
+    feature = results.features[found.feature]
+    return Card(
+        found.region,
+        found.feature,
+        Markup(cutflow.plain(feature.label)),
+        feature.kind,
+        list(results.features).index(found.feature),
+        found.verdict,
+        numbers(found),
+        image,
+    )
+
+
+def graph_picture(options):
+    figure = commands.graph_figure(options)
+    text = "Which column needs which, from the ntuple to features and cuts"
+    return picture(figure, "graph", "Computation graph", text)
+
+
+def environment():
+    loader = FileSystemLoader(HERE)
+    made = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["plain"] = lambda latex: Markup(cutflow.plain(latex))
+    return made
+
+
+def picture(figure, name, title, text, dpi=LARGE_DPI):
+    """A Figure as a Picture, in a palette that makes it small."""
+    if not isinstance(figure.canvas, FigureCanvasAgg):
+        FigureCanvasAgg(figure)
+    with rc_context(STYLE):
+        figure.set_dpi(dpi)
+        figure.canvas.draw()
+    image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
+    small = image.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    small.save(buffer, format="PNG", compress_level=6)
+    data = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return Picture(name, title, text, data, *small.size)
+
+
+def gallery_chunk(options, region, names):
+    """[(Agreement, Picture)] of some features."""
+    results, canvas, made = options.results, StackCanvas(), []
+    for name in names:
+        histograms = results.histograms(region, name)
+        found = commands.compare_one(results, region, name, histograms)
+        figure = commands.stack_figure(options, region, name, histograms, canvas)
+        label = cutflow.plain(results.features[name].label)
+        text = f"Data and stacked simulation against {name} in {region}"
+        if results.regions[region].blind:
+            text = f"Stacked simulation against {name} in {region}, data is blind"
+        made.append((found, picture(figure, name, label, text, GALLERY_DPI)))
+    return made
+
+
+def numbers(found):
+    """The result of the tests as text."""
+    if not found.tested:
+        return ""
+    return f"χ²/ndof {found.chi2:.1f}/{found.ndof}, p = {found.p_chi2:.2g}; KS p = {found.p_ks:.2g}"
+
+
+def yields_table(flows):
+    """Rows (label, kind, [text per region]) of the events after all cuts."""
+    rows = {}
+    for flow in flows:
+        for row in flow.rows:
+            rows.setdefault(row.name, (row.label, row.kind, {}))[2][flow.region] = (
+                cutflow.entries_of(row, "±")[-1]
+            )
+    order = ("background", "total", "signal", "data")
+    return [
+        (label, kind, [cells.get(flow.region, "blind" if flow.blind else "") for flow in flows])
+        for label, kind, cells in sorted(rows.values(), key=lambda row: order.index(row[1]))
+    ]
+
+
+def matrix_pictures(options, region):
+    """Means of processes in GeV and as the network sees them, differences of the signals."""
+    made = []
+    drawing = commands.Matrices(options, region)
+    filled = drawing.filled()
+    signals = [p.name for p in options.results.processes if p.kind == "signal"]
+    single = [commands.BACKGROUND, *signals]
+    for unit, words in (("network", "scaled"), ("gev", "in GeV")):
+        for name in [n for n in filled if unit == "network" or n in single]:
+            title = f"{region}: {cutflow.plain(drawing.label(name))}, mean, {words}"
+            text = f"Mean matrix of {name} in {region}, {words}"
+            figure = drawing.mean(name, unit)
+            made.append(picture(figure, f"{region}_{name}_{unit}", title, text, GALLERY_DPI))
+    for name in [n for n in signals if n in filled and commands.BACKGROUND in filled]:
+        title = f"{region}: {cutflow.plain(drawing.label(name))} − background"
+        text = f"Mean matrix of {name} minus that of the background in {region}"
+        figure = drawing.difference(name, commands.BACKGROUND, "network")
+        made.append(picture(figure, f"{region}_{name}_difference", title, text, GALLERY_DPI))
+    return made
+
+
+TITLES = {
+    "score": "Anomaly score",
+    "training": "Training",
+    "latent": "Latent space",
+    "correlations": "Correlation with features",
+}
+
+
+def score_section(options):
+    """Pictures and lines about scores, or None where there are none."""
+    results = options.results
+    if not score_files.has_scores(results):
+        return None
+    lines, groups = [], {"training": [], "result": [], "why": [], "events": []}
+    scores = score_files.read_scores(results)
+    texts = {name: text for name, _, text in commands.event_figures(options, scores)}
+    for name, figure in commands.score_figures(options, lines.append):
+        kind, _, rest = name.partition("_")
+        group = {"training": "training", "latent": "training", "event": "events"}.get(
+            kind, "why" if kind in ("cells", "features", "correlations") else "result"
+        )
+        title = TITLES.get(name) or {
+            "curves": f"ROC and improvement, {rest}",
+            "cells": f"Cells that make the top events of {rest} anomalous",
+            "features": f"Features that make the top events of {rest} anomalous",
+            "event": texts.get(name, ""),
+        }.get(kind, name)
+        groups[group].append(picture(figure, name, title, title, GALLERY_DPI))
+    return {"region": scores.region, "model": scores.model, "lines": lines, **groups}

@@ -1,0 +1,316 @@
+"""What a run left in its output folder: record, histograms, cutflow, tables and scores."""
+
+import json
+import warnings
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tables
+import uproot
+
+from analysis.errors import InputError
+from analysis.processes import PROCESSES, Process
+from analysis.samples import choose
+
+IDENTITY = ["DatasetNumber", "RunNumber", "EventNumber"]
+WEIGHT = "wgt_SG"
+FORMAT = 1  # of run.json
+# Names of the matrix cells by their place in it.
+CELL_KINDS = ("missing momentum", "transverse mass", "rapidity", "energy", "mass", "rapidity gap")
+AGAIN = "write it again with run_rdf.py"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample of the run."""
+
+    name: str
+    process: str  # the channel it is stacked in
+    kind: str  # data, background or signal
+    tables: dict[str, str]  # region: file, relative to the folder
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A feature as the run declared it."""
+
+    name: str
+    label: str  # LaTeX
+    unit: str  # empty where it has none
+    bins: tuple[int, float, float]  # number, low, high
+    integer: bool
+    network: bool
+    cell: tuple[int, int] | None  # row and column in the matrix
+
+    @property
+    def edges(self):
+        """(bins + 1,) edges of the bins."""
+        number, low, high = self.bins
+        return np.linspace(low, high, number + 1)
+
+    @property
+    def kind(self):
+        """The kind of quantity, by which pictures are filtered."""
+        if self.cell is None:
+            return "count or code" if self.integer else "event"
+        row, column = self.cell
+        if row == column:
+            return CELL_KINDS[0] if row == 0 else CELL_KINDS[3]
+        if row == 0:
+            return CELL_KINDS[1]
+        if column == 0:
+            return CELL_KINDS[2]
+        return CELL_KINDS[4 if row < column else 5]
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region of the run."""
+
+    name: str
+    cuts: tuple[tuple[str, str], ...]  # name and expression
+    blind: bool  # data must not be drawn
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Sums of weights in bins, with flow: first and last entry are under- and overflow."""
+
+    edges: np.ndarray  # (bins + 1,)
+    sumw: np.ndarray  # (bins + 2,)
+    sumw2: np.ndarray  # (bins + 2,)
+
+    @classmethod
+    def empty(cls, edges):
+        return cls(edges, np.zeros(len(edges) + 1), np.zeros(len(edges) + 1))
+
+    @classmethod
+    def of(cls, values, weights, edges):
+        """The histogram of (events,) values and weights; NaN is left out."""
+        bins = np.concatenate([[-np.inf], edges[:-1], [edges[-1]], [np.inf]])
+        sums = [np.histogram(values, bins, weights=w)[0] for w in (weights, weights**2)]
+        return cls(edges, *(s.astype(float) for s in sums))
+
+    def __add__(self, other):
+        return Histogram(self.edges, self.sumw + other.sumw, self.sumw2 + other.sumw2)
+
+    def __mul__(self, factor):
+        return Histogram(self.edges, self.sumw * factor, self.sumw2 * factor**2)
+
+
+class Results:
+    """The output folder of a run of run_rdf.py; whatever is missing raises InputError.
+
+    What is read once is kept. Data is never read where it is blind.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise InputError(f"no folder {folder}: write it with run_rdf.py -o {folder}")
+        self.record = self.json("run.json")
+        try:
+            if self.record["format"] != FORMAT:
+                raise InputError(
+                    f"{self.folder / 'run.json'} has format {self.record['format']}, this version "
+                    f"reads {FORMAT}: {AGAIN}"
+                )
+            self.luminosity_ifb = self.record["luminosity_ifb"]
+            self.samples = tuple(
+                Sample(s["name"], s["process"], s["kind"], s["tables"])
+                for s in self.record["samples"]
+            )
+            self.processes = in_order(Process(**p) for p in self.record["processes"])
+            unblind = self.record["unblind"]
+            self.regions = {
+                r["name"]: Region(
+                    r["name"],
+                    tuple((cut["name"], cut["expression"]) for cut in r["cuts"]),
+                    r["blind"] and not unblind,
+                )
+                for r in self.record["regions"]
+            }
+            self.features = {
+                f["name"]: Feature(
+                    f["name"],
+                    f["label"],
+                    f["unit"],
+                    (int(f["bins"][0]), *map(float, f["bins"][1:])),
+                    f["integer"],
+                    f["network"],
+                    tuple(f["cell"]) if f["cell"] else None,
+                )
+                for f in self.record["features"]
+            }
+            self.types = tuple(
+                (t["name"], t["multiplicity"], t["label"]) for t in self.record["layout"]["types"]
+            )
+            self.energy_scale = self.record["layout"]["energy_scale"]
+            self.h = self.record["layout"]["h"]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{self.folder / 'run.json'} is not the record of a run ({error!r}): {AGAIN}"
+            ) from None
+        needed = ["cutflow.json", "histograms.root"]
+        needed += [name for sample in self.samples for name in sample.tables.values()]
+        if missing := [name for name in needed if not (self.folder / name).is_file()]:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise InputError(f"{self.folder} is not complete, it lacks {missing[0]}{more}: {AGAIN}")
+
+    def json(self, name):
+        """The content of a JSON file of the folder."""
+        path = self.folder / name
+        try:
+            content = json.loads(path.read_text())
+        except FileNotFoundError:
+            cut = "a run was interrupted there" if any(self.folder.glob(".partial-*")) else ""
+            raise InputError(
+                f"{self.folder} holds no complete run, it lacks {name}"
+                + (f" ({cut})" if cut else "")
+                + f": {AGAIN}"
+            ) from None
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise InputError(f"{path} is not valid JSON ({error}): {AGAIN}") from None
+        if not isinstance(content, dict):
+            raise InputError(f"{path} does not hold a JSON object: {AGAIN}")
+        return content
+
+    def choose_regions(self, names):
+        return choose(names, self.regions, "region of this run")
+
+    def choose_features(self, names):
+        return choose(names, self.features, "feature of this run")
+
+    def choose_processes(self, names):
+        known = [process.name for process in self.processes]
+        return choose(names, known, "process of this run") if names else ()
+
+    def choose_sample(self, name):
+        return choose([name], [s.name for s in self.samples], "sample of this run")[0]
+
+    def visible(self, region, kind=None):
+        """The samples that may be looked at in a region, of one kind or of all."""
+        hidden = self.regions[region].blind
+        return tuple(
+            s
+            for s in self.samples
+            if not (hidden and s.kind == "data") and kind in (None, s.kind) and region in s.tables
+        )
+
+    def process(self, name):
+        """The declared Process of this name."""
+        (chosen,) = self.choose_processes([name])
+        return next(process for process in self.processes if process.name == chosen)
+
+    @cached_property
+    def cutflow(self):
+        """{region: {sample: [{cut, entries, sumw, sumw2}, ...]}} without blind data."""
+        content = self.json("cutflow.json")
+        try:
+            return {
+                region: {s.name: content[region][s.name] for s in self.visible(region)}
+                for region in self.regions
+            }
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.folder / 'cutflow.json'} lacks {error}, which run.json lists: {AGAIN}"
+            ) from None
+
+    @cached_property
+    def _histograms(self):
+        path = self.folder / "histograms.root"
+        try:
+            return uproot.open(path)
+        except Exception as error:  # uproot raises a dozen kinds for a damaged file
+            raise InputError(f"{path} cannot be read ({reason(error)}): {AGAIN}") from None
+
+    def histogram(self, region, feature, sample):
+        """The Histogram of a feature of a sample; `feature` and `sample` are names."""
+        name = f"{region}/h_{feature}_{sample}"
+        path = self.folder / "histograms.root"
+        try:
+            stored = self._histograms[name]
+            values, variances = stored.values(flow=True), stored.variances(flow=True)
+            edges = stored.axis().edges()
+        except InputError:
+            raise
+        except uproot.KeyInFileError:
+            raise InputError(f"{path} lacks {name}, which run.json lists: {AGAIN}") from None
+        except Exception as error:
+            raise InputError(f"{path}: {name} cannot be read ({reason(error)}): {AGAIN}") from None
+        return Histogram(edges, values, variances)
+
+    def histograms(self, region, feature):
+        """{sample: Histogram} of a feature for all samples that may be looked at."""
+        samples = self.visible(region)
+        return {sample.name: self.histogram(region, feature, sample.name) for sample in samples}
+
+    def table(self, region, sample, columns=None):
+        """The selected events of a sample as a DataFrame, all columns or those named."""
+        (found,) = [s for s in self.samples if s.name == sample]
+        path = self.folder / found.tables[region]
+        return read_frame(path, "mini", columns)
+
+    def counts(self, table):
+        """(events, types) numbers of objects of each type of the matrix, from a table."""
+        return np.stack([table[f"n_{name}"].to_numpy() for name, *_ in self.types], axis=1)
+
+    @cached_property
+    def cells(self):
+        """Names of the matrix cells as (size, size) array."""
+        size = 1 + sum(multiplicity for _, multiplicity, _ in self.types)
+        names = np.full((size, size), "", dtype=object)
+        for feature in self.features.values():
+            if feature.cell is not None:
+                names[feature.cell] = feature.name
+        return names
+
+    @cached_property
+    def objects(self):
+        """LaTeX labels of the rows of the matrix, and for each row (type, rank); met has None."""
+        labels, owners = [r"$E_T^{\mathrm{miss}}$"], [None]
+        for number, (_, multiplicity, label) in enumerate(self.types):
+            for rank in range(multiplicity):
+                labels.append(f"${label}_{{{rank + 1}}}$")
+                owners.append((number, rank))
+        return labels, owners
+
+
+def in_order(processes):
+    """Processes in the order of their declaration, the others behind them."""
+    declared = [process.name for process in PROCESSES]
+    known = dict(zip(declared, range(len(declared)), strict=True))
+    return tuple(sorted(processes, key=lambda process: known.get(process.name, len(known))))
+
+
+def read_frame(path, key=None, columns=None):
+    """Read a pandas table; raises InputError where it cannot be read or lacks columns."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            frame = pd.read_hdf(path, key)
+    except FileNotFoundError:
+        raise InputError(f"no file {path}") from None
+    except (OSError, KeyError, ValueError, TypeError, tables.HDF5ExtError) as error:
+        raise InputError(f"{path} cannot be read ({reason(error)}): {AGAIN}") from None
+    if columns is None:
+        return frame
+    if missing := [name for name in columns if name not in frame]:
+        raise InputError(f"{path} lacks the column {missing[0]}: {AGAIN}")
+    return frame[list(columns)]
+
+
+@cache
+def opened(folder):
+    """The Results of a folder, read once per process."""
+    return Results(folder)
+
+
+def reason(error):
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,273 @@
+"""What the network found: scores, their rivals, training curves, latent space, top events."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.errors import InputError
+from plotting.matrix import model_records
+from plotting.results import IDENTITY, WEIGHT, Histogram, read_frame, reason
+
+SCORE_LABEL = r"Anomaly score $\log_{10}(\mathrm{MSE})$"
+# The simplest cuts that a search could make instead: label and the features that are summed.
+RIVALS = (
+    (r"$E_T^{\mathrm{miss}}$", ("e_T_miss",)),
+    (r"$H_T(\ell) + H_T(j)$", ("ht_lep", "ht_jet")),
+)
+MOST_RANKED = 100_000  # events at most from which correlations are taken
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scored events of one sample which its network has not been trained on."""
+
+    sample: str
+    process: str
+    kind: str  # background, signal or data
+    score: np.ndarray  # (events,)
+    weight: np.ndarray  # (events,) scaled up to the yield of all events, trained on or not
+    rivals: np.ndarray  # (events, rivals) in GeV
+    identity: np.ndarray  # (events, 3) DatasetNumber, RunNumber, EventNumber
+    rows: np.ndarray  # (events,) positions in the tables of scores and features
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of a region."""
+
+    region: str
+    model: str
+    samples: tuple[Scored, ...]
+    rivals: tuple[str, ...]  # labels
+    held_out: float  # share of the background's events that are not trained on
+
+    def of(self, kind):
+        """The samples of a kind."""
+        return [scored for scored in self.samples if scored.kind == kind]
+
+    def joined(self, samples):
+        """(events, 1 + rivals) score and rivals, and (events,) weights, of several samples."""
+        values = [np.column_stack([s.score, s.rivals]) for s in samples]
+        return np.concatenate(values), np.concatenate([s.weight for s in samples])
+
+
+def has_scores(results):
+    return any((results.folder / "scores").glob("[!.]*.hdf5"))
+
+
+def about(path):
+    """What ml wrote about a file of scores or latent vectors: sample, region, model."""
+    try:
+        with pd.HDFStore(path, "r") as store:
+            (key,) = store.keys()
+            return json.loads(store.get_storer(key).attrs.m3l)
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"{path} is not a file of python -m ml ({reason(error)}): score again"
+        ) from None
+
+
+def read_scores(results):
+    """Read OUT/scores of all samples that may be looked at.
+
+    Events that the network was trained on are left out, and the others of the sample scaled up to
+    the sum of weights of all. Raises InputError where scores are missing or of other tables.
+    """
+    folder = results.folder / "scores"
+    again = f"python -m ml score {results.folder}"
+    if not has_scores(results):
+        raise InputError(f"no scores in {folder}: {again}")
+    first = about(sorted(folder.glob("[!.]*.hdf5"))[0])
+    region, model = first["region"], first["model"]
+    if region not in results.regions:
+        raise InputError(f"the scores in {folder} are of region '{region}': {again}")
+    rivals = [rival for rival in RIVALS if set(rival[1]) <= set(results.features)]
+    columns = [*IDENTITY, WEIGHT, *(name for _, names in rivals for name in names)]
+    samples, events = [], np.zeros(2)
+    for sample in results.visible(region):
+        path = folder / f"{sample.name}.hdf5"
+        if not path.is_file():
+            raise InputError(f"{folder} lacks sample '{sample.name}': {again}")
+        if (of := about(path)) and (of["region"], of["model"]) != (region, model):
+            raise InputError(f"the scores in {folder} are of several models: {again}")
+        scores = read_frame(path, columns=[*IDENTITY, "score", "trained_on"])
+        table = results.table(region, sample.name, columns)
+        same = len(scores) == len(table) and (
+            scores[IDENTITY].to_numpy() == table[IDENTITY].to_numpy()
+        )
+        if not np.all(same):
+            raise InputError(f"{path} holds other events than the table of the run: {again}")
+        kept = ~scores["trained_on"].to_numpy(bool)
+        weight = table[WEIGHT].to_numpy()
+        if len(kept) and not kept.any():
+            raise InputError(
+                f"sample '{sample.name}': the network was trained on all its events, so their "
+                "scores mean nothing: train with --folds"
+            )
+        if sample.kind == "background":
+            events += [kept.sum(), len(kept)]
+        left = weight[kept].sum()
+        scale = weight.sum() / left if left and not kept.all() else 1.0
+        sums = [table[list(names)].sum(axis=1).to_numpy(float)[kept] for _, names in rivals]
+        samples.append(
+            Scored(
+                sample.name,
+                sample.process,
+                sample.kind,
+                scores["score"].to_numpy(float)[kept],
+                weight[kept] * scale,
+                np.stack(sums, axis=1) if sums else np.empty((kept.sum(), 0)),
+                table[IDENTITY].to_numpy()[kept],
+                np.flatnonzero(kept),
+            )
+        )
+    labels = tuple(label for label, _ in rivals)
+    return Scores(region, model, tuple(samples), labels, float(events[0] / max(events[1], 1)))
+
+
+def score_histograms(scores, bins=40):
+    """{sample: Histogram} of the scores, on an axis that holds all but a thousandth of them."""
+    values = np.concatenate([scored.score for scored in scores.samples if scored.kind != "data"])
+    low, high = np.quantile(values, [0.0005, 0.9995]) if len(values) else (0.0, 1.0)
+    step = 0.05 * np.ceil(max(high - low, 1e-3) / bins / 0.05)
+    low = np.floor(low / step) * step
+    edges = low + step * np.arange(np.ceil((high - low) / step) + 1)
+    return {s.sample: Histogram.of(s.score, s.weight, edges) for s in scores.samples}
+
+
+def seed_of(*arrays):
+    """A seed for random numbers that depends on the content of the arrays alone."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return int.from_bytes(digest.digest()[:8], "little")
+
+
+def top_events(scored, number):
+    """Positions of the highest scores, highest first; equal ones by identity."""
+    order = np.lexsort((*scored.identity.T[::-1], -scored.score))
+    return order[:number]
+
+
+def mean_errors(results, scores, scored, share=0.01, at_least=1):
+    """The mean share of each feature in the squared error of a sample's top events.
+
+    scored: a sample, or several of them as a list
+    share: part of the events that counts as top; at_least: but so many
+    Returns (features,) names and (features,) shares in percent, or None where `ml score` was not
+    asked for the errors of the features.
+    """
+    several = scored if isinstance(scored, list) else [scored]
+    names, rows, values = None, [], []
+    for one in several:
+        frame = read_frame(results.folder / "scores" / f"{one.sample}.hdf5")
+        columns = [name for name in frame if name.startswith("error_")]
+        if not columns:
+            return None
+        names = names or columns
+        errors = np.nan_to_num(frame[names].to_numpy(float)[one.rows])
+        rows.append(errors)
+        values.append(one.score)
+    errors, values = np.concatenate(rows), np.concatenate(values)
+    number = min(len(values), max(at_least, int(np.ceil(share * len(values)))))
+    top = errors[np.argsort(-values, kind="stable")[:number]]
+    total = top.sum(axis=1, keepdims=True)
+    shares = np.divide(top, total, out=np.zeros_like(top), where=total > 0)
+    return [name.removeprefix("error_") for name in names], 100 * shares.mean(axis=0)
+
+
+def correlations(results, scores, kind):
+    """Spearman's rank correlation of the score with each feature, over the events of a kind.
+
+    Events count with the size of their weight; of very many, evenly spaced ones are taken.
+    Returns (names, correlations, number of events); a feature that never varies has NaN.
+    """
+    names = list(results.features)
+    blocks, values, weights = [], [], []
+    samples = scores.of(kind)
+    step = -(-sum(len(s.score) for s in samples) // MOST_RANKED) or 1
+    for scored in samples:
+        table = results.table(scores.region, scored.sample, names)
+        blocks.append(table.to_numpy(np.float32)[scored.rows[::step]])
+        values.append(scored.score[::step])
+        weights.append(np.abs(scored.weight[::step]))
+    found = np.full(len(names), np.nan)
+    if not values or sum(map(len, values)) < 3:
+        return names, found, 0
+    features, weight = np.concatenate(blocks), np.concatenate(weights)
+    score = weighted_ranks(np.concatenate(values), weight)
+    for place, column in enumerate(features.T):
+        ranks = weighted_ranks(column, weight)
+        size = np.sqrt(np.sum(weight * ranks**2) * np.sum(weight * score**2))
+        if size > 0:
+            found[place] = np.sum(weight * ranks * score) / size
+    return names, found, len(score)
+
+
+def weighted_ranks(values, weights):
+    """(events,) weight below each value plus half of that at it, less the weighted mean."""
+    _, place = np.unique(values, return_inverse=True)
+    at = np.bincount(place, weights)
+    ranks = (np.cumsum(at) - at / 2)[place]
+    return ranks - np.average(ranks, weights=weights)
+
+
+def training_curves(results, model):
+    """The training of a model: a list of {loss: (epochs,), val_loss: (epochs,), best: epoch}.
+
+    One entry per fold. Returns () if the folder of the model is gone.
+    """
+    folder = results.folder / "models" / model
+    curves = []
+    for path in sorted([*folder.glob("model.json"), *folder.glob("*/model.json")]):
+        try:
+            record = json.loads(path.read_text())
+            history = record["history"]
+            curves.append(
+                {
+                    "loss": np.array(history["loss"], float),
+                    "val_loss": np.array(history["val_loss"], float),
+                    "best": int(record["best_epoch"]),
+                }
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is not complete ({error!r}): train again") from None
+    return tuple(curves)
+
+
+def latent_plane(results, scores):
+    """The latent vectors of the scored samples in two dimensions.
+
+    More than two dimensions are projected on the two main axes of the background. Of a model per
+    fold, only the events of the first fold are used, since each has a latent space of its own.
+    Returns ({sample: (events, 2)}, {sample: (events,) weights}, labels of the axes) or None where
+    `python -m ml encode` has not been run for this model.
+    """
+    several = model_records(results).get(scores.model, {}).get("members", 1) > 1
+    vectors, weights = {}, {}
+    for scored in scores.samples:
+        path = results.folder / "latent" / f"{scored.sample}.hdf5"
+        if not path.is_file() or about(path)["model"] != scores.model:
+            return None
+        frame = read_frame(path)
+        frame = frame[frame["fold"] == 0] if several else frame
+        names = [name for name in frame if name.startswith("latent_")]
+        vectors[scored.sample] = frame[names].to_numpy(float)
+        weights[scored.sample] = frame[WEIGHT].to_numpy(float)
+    background = np.concatenate([vectors[s.sample] for s in scores.of("background")])
+    if len(background) < 3 or background.shape[1] < 2:
+        return None
+    if background.shape[1] == 2:
+        return vectors, weights, ("Latent 1", "Latent 2")
+    centre = background.mean(axis=0)
+    size, axes = np.linalg.eigh(np.cov((background - centre).T))
+    size, axes = size[::-1], axes[:, ::-1][:, :2]
+    axes = axes * np.where(np.abs(axes).max(axis=0) == axes.max(axis=0), 1, -1)  # the same sign
+    labels = tuple(
+        f"Main axis {number + 1} of {len(size)} ({100 * size[number] / size.sum():.0f} %)"
+        for number in range(2)
+    )
+    return {name: (v - centre) @ axes for name, v in vectors.items()}, weights, labels

@@ -1,0 +1,113 @@
+"""How pictures look: mplhep's ROOT style at journal size, and the labels above a plot."""
+
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+
+import mplhep
+from matplotlib import rc_context
+from matplotlib.mathtext import MathTextParser
+
+FONT = 11  # points
+DPI = 150  # of PNG files
+
+STYLE = {
+    **mplhep.style.ROOT,
+    "figure.figsize": (6.4, 5.6),
+    "figure.dpi": DPI,
+    "font.size": FONT,
+    # The sans-serif letters of the style have no root sign.
+    "mathtext.fallback": "stixsans",
+    "axes.linewidth": 1.0,
+    "xtick.major.size": 7,
+    "xtick.minor.size": 3.5,
+    "xtick.major.pad": 5,
+    "ytick.major.size": 7,
+    "ytick.minor.size": 3.5,
+    "lines.linewidth": 1.4,
+    "hatch.linewidth": 0.6,
+    "svg.hashsalt": "m3l",  # otherwise names inside the file are random
+}
+
+# Parsing LaTeX is half of the time of a plot, and matplotlib forgets what it has parsed with each
+# picture: its cache belongs to a parser, and each picture has a new one. Parsers of one kind give
+# equal results, so let them share.
+MathTextParser.__eq__ = lambda self, other: vars(self) == vars(other)
+MathTextParser.__hash__ = lambda self: hash(tuple(vars(self).items()))
+MathTextParser._parse_cached = lru_cache(2000)(MathTextParser._parse_cached.__wrapped__)
+
+BAND = {"facecolor": "none", "edgecolor": "#404040", "hatch": "//////", "linewidth": 0}
+MISSING = "#c4c4c4"  # cells of the matrix without a value
+INK = "#000000"
+QUIET = "#5a5a5a"
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What stands above a plot; empty by default, since not every plot is a collaboration's."""
+
+    experiment: str = ""  # bold, "ATLAS"
+    status: str = ""  # after it, "Internal"
+    energy_tev: float | None = None
+    luminosity_ifb: float | None = None
+
+    @property
+    def right(self):
+        """Energy and luminosity as LaTeX."""
+        parts = []
+        if self.energy_tev:
+            parts.append(rf"$\sqrt{{s}} = {self.energy_tev:g}$ TeV")
+        if self.luminosity_ifb:
+            parts.append(rf"{self.luminosity_ifb:g} fb$^{{-1}}$")
+        return ", ".join(parts)
+
+
+NO_CAPTION = Caption()
+
+
+def styled(draw):
+    """Decorator: the function draws in the style of this module."""
+
+    @wraps(draw)
+    def in_style(*arguments, **options):
+        with rc_context(STYLE):
+            return draw(*arguments, **options)
+
+    return in_style
+
+
+def add_caption(axes, caption, left=""):
+    """Write experiment and status above `axes` on the left, energy and luminosity on the right.
+
+    left: plain text, for the left side where it is free or after the status
+    Returns the artists.
+    """
+    artists = []
+    if caption.experiment or caption.status:
+        made = mplhep.label.exp_text(
+            exp=caption.experiment, text=caption.status, loc=0, ax=axes, fontsize=FONT + 2
+        )
+        artists += [text for text in made if text is not None]
+    elif left:
+        artists.append(axes.text(0, 1.015, left, transform=axes.transAxes, fontsize=FONT))
+        left = ""
+    right = ",  ".join(part for part in (left, caption.right) if part)
+    if right:
+        artists.append(
+            axes.text(1, 1.015, right, transform=axes.transAxes, ha="right", fontsize=FONT)
+        )
+    return artists
+
+
+def axis_title(label, unit):
+    """Label and unit of a quantity as an axis shows them."""
+    return f"{label} [{unit}]" if unit else label
+
+
+def number(value):
+    """A yield with three or more significant digits, without exponent."""
+    size = abs(value)
+    if size >= 100 or value == 0:
+        return f"{value:.0f}"
+    if size >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"

@@ -1,0 +1,1 @@
+"""How fast the program is, beside two other ways to do the same analysis."""

@@ -1,0 +1,53 @@
+"""The events that are read: made from the demo, in a mixture of which a fifth is selected."""
+
+import os
+
+from tests.benchmarks.measure import REPOSITORY, python
+
+DEMO = REPOSITORY / "analysis" / "demo"
+MIXTURE = ("Zee", "Zmm", "Ztt", "ttbar", "ttZ")  # 19 % of their events are in SR3L
+
+WEIGHTS = tuple(
+    "genWeight eventWeight jvtWeight bTagWeight leptonWeight globalDiLepTrigSF pileupWeight".split()
+)
+IDENTITY = ("DatasetNumber", "RunNumber", "EventNumber")
+# What an analysis with all features of the default layout has to read.
+BRANCHES = (
+    *"lepPt lepEta lepPhi lepM lepFlavor lepCharge lepD0Sig lepZ0SinTheta".split(),
+    *"lepPassOR lepLoose lepTight lepIsoLoose_VarRad".split(),
+    *"jetPt jetEta jetPhi jetM jetJVT jetdl1r met_Et met_Phi met_Sign".split(),
+    *WEIGHTS,
+    *IDENTITY,
+)
+
+
+def events_file(folder, events):
+    """Return a file of so many events, made where the folder does not have it yet."""
+    path = folder / f"{'-'.join(MIXTURE)}-{events}.root"
+    if not path.exists():
+        made = path.with_name(f"unfinished-{path.name}")
+        files = [DEMO / f"{name}.root" for name in MIXTURE]
+        generate = ("-m", "analysis.demo.generate", "benchmark", "--events", events, "--out", made)
+        python(*generate, "--from", *files)
+        os.replace(made, path)
+    return path
+
+
+SAMPLE = """
+[[sample]]
+name = "benchmark{number}"
+process = "ttbar"
+kind = "background"
+schema = "susy"
+tree = "nominal"
+files = ["{file}"]
+xsec_pb = 1.0
+"""
+
+
+def samples_file(events, copies=1):
+    """Return a samples file that declares a file of events so many times."""
+    path = events.with_name(f"{events.stem}-{copies}.toml")
+    blocks = (SAMPLE.format(number=number, file=events.name) for number in range(copies))
+    path.write_text("luminosity_ifb = 1.0\n" + "".join(blocks))
+    return path

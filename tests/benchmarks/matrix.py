@@ -1,0 +1,44 @@
+"""Time per event of the matrix in C++ alone, with all objects present, in nanoseconds.
+
+    python -m tests.benchmarks.matrix [EVENTS]
+
+Prints JSON: of each layout its rows, the time of the program's functor, and the time of an
+implementation with TLorentzVector that is compiled with the same options. Their cells must agree.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import ROOT
+
+import helpers
+from analysis.features import LAYOUTS
+from helpers.build import library
+
+SOURCE = Path(__file__).with_name("matrix.cxx")
+
+
+def main(events=2000):
+    if helpers.load() == "interpreted":
+        raise SystemExit("the matrix is timed where the helpers are compiled")
+    ROOT.gSystem.Load("libPhysics")
+    path = library("matrix_benchmark", SOURCE, [SOURCE, *helpers.source_files()])
+    if ROOT.gSystem.Load(str(path)) < 0:
+        raise SystemExit(f"{path} does not load")
+    ROOT.gInterpreter.Declare(
+        "namespace matrix_benchmark { std::vector<double>"
+        " measure(const std::vector<unsigned> &multiplicities, unsigned n); }"
+    )
+    results = []
+    for layout in LAYOUTS:
+        numbers = ROOT.std.vector["unsigned"]([kind.multiplicity for kind in layout.types])
+        matrix, lorentz, difference = ROOT.matrix_benchmark.measure(numbers, events)
+        if difference > 1e-4:
+            raise SystemExit(f"{layout.name}: the two matrices differ by {difference:.2g}")
+        results.append({"size": layout.size, "matrix": matrix, "lorentz": lorentz})
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -1,0 +1,114 @@
+"""What all tests share: the option --slow, the helpers, and ways to run the program."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DEMO = REPOSITORY / "analysis" / "demo"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run also the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        skip = pytest.mark.skip(reason="takes minutes, --slow runs it")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def ROOT():  # noqa: N802
+    """ROOT with the helpers loaded."""
+    import ROOT
+
+    import helpers
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        helpers.load()
+    return ROOT
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of the program left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def lines(self):
+        """Lines on stderr."""
+        return self.err.splitlines()
+
+
+@pytest.fixture
+def run_here(ROOT, capfd):
+    """Call run_rdf.py's main in this process, one thread: quick."""
+    import run_rdf
+
+    def call(*words):
+        capfd.readouterr()
+        status = 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            try:
+                run_rdf.main([*map(str, words), "-j", "1"])
+            except SystemExit as exit:
+                status = exit.code
+        return Outcome(status, *capfd.readouterr())
+
+    return call
+
+
+def run_program(*words, folder=REPOSITORY, python=(sys.executable,), timeout=300, **environment):
+    """Run run_rdf.py in a process of its own."""
+    done = subprocess.run(
+        [*python, str(folder / "run_rdf.py"), *map(str, words)],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def demo_output(tmp_path_factory):
+    """Output folder of `python run_rdf.py -j 1`: the whole demo, one thread, compiled."""
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    outcome = run_program("-j", "1", "-o", folder)
+    assert outcome.status == 0, outcome.err
+    return folder
+
+
+def table_path(folder, sample, tag="3lep"):
+    return folder / "hdf5" / f"{sample}_{tag}_df_forML_bkg_signal_fromRDF.hdf5"
+
+
+def read_table(folder, sample, tag="3lep"):
+    import pandas as pd
+
+    return pd.read_hdf(table_path(folder, sample, tag), "mini")
+
+
+def read_json(path):
+    return json.loads(Path(path).read_text())
+
+
+def assert_nothing_left(folder):
+    """No product, complete or not, is in an output folder."""
+    left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    assert left in ([], ["hdf5"]), left

@@ -1,0 +1,111 @@
+"""The program and both peers of the benchmarks find the same numbers in the same events."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import DEMO, REPOSITORY, read_json, read_table, run_program
+
+EVENTS = DEMO / "ttZ.root"  # jets, b-jets, both flavours and negative weights
+
+TOML = """
+luminosity_ifb = 1.0
+
+[[sample]]
+name = "events"
+process = "ttbar"
+kind = "background"
+schema = "susy"
+tree = "nominal"
+files = ["{file}"]
+xsec_pb = 1.0
+"""
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory):
+    """Folder with the program's products."""
+    folder = tmp_path_factory.mktemp("program")
+    (folder / "samples.toml").write_text(TOML.format(file=EVENTS))
+    words = ("--samples", folder / "samples.toml", "-o", folder / "out", "-j", "1")
+    outcome = run_program(*words)
+    assert outcome.status == 0, outcome.err
+    return folder / "out"
+
+
+@pytest.fixture(
+    scope="module",
+    # ROOT's interpreter takes half a minute for the expressions of the thesis.
+    params=["awkward_peer", pytest.param("thesis", marks=pytest.mark.slow)],
+)
+def peer(request, tmp_path_factory):
+    """Folder with a peer's products."""
+    if request.param == "awkward_peer":
+        for module in ("uproot", "awkward", "vector"):
+            pytest.importorskip(module)
+    folder = tmp_path_factory.mktemp("peer") / "out"
+    words = (sys.executable, "-m", f"tests.benchmarks.{request.param}", EVENTS, folder)
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+def by_event(table):
+    return table.set_index("EventNumber").sort_index()
+
+
+def test_cutflow(ours, peer):
+    """Entries are equal, sums of weights and of their squares up to rounding."""
+    (expected,) = read_json(ours / "cutflow.json")["SR3L"].values()
+    found = read_json(peer / "cutflow.json")
+    assert [row["cut"] for row in found] == [row["cut"] for row in expected]
+    assert [row["entries"] for row in found] == [row["entries"] for row in expected]
+    for name in ("sumw", "sumw2"):
+        values = [row[name] for row in found]
+        assert values == pytest.approx([row[name] for row in expected], rel=1e-9)
+
+
+def test_every_feature_of_every_event(ours, peer):
+    """225 cells, other features, weight and identity agree to 1e-4."""
+    expected = by_event(read_table(ours, "events"))
+    found = by_event(pd.read_hdf(peer / "table.hdf5", "mini"))
+    assert sorted(found.columns) == sorted(expected.columns)
+    assert found.index.equals(expected.index)
+    for name in expected.columns:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_flavours(ours, peer):
+    """Number of events of each flavour composition."""
+    counts = (
+        table["flcomp"].value_counts().sort_index()
+        for table in (read_table(ours, "events"), pd.read_hdf(peer / "table.hdf5", "mini"))
+    )
+    expected, found = counts
+    assert sorted(expected.index) == [0, 1, 2, 3, 4, 5]
+    assert found.to_dict() == expected.to_dict()
+
+
+def test_histograms(ours, peer):
+    """Contents and squared errors of all histograms, under- and overflow included."""
+    uproot = pytest.importorskip("uproot")
+    with uproot.open(ours / "histograms.root") as file:
+        expected = {
+            name.removeprefix("h_").removesuffix("_events"): histogram
+            for name, histogram in file["SR3L"].items(cycle=False)
+        }
+    if (peer / "histograms.npz").exists():
+        found = dict(np.load(peer / "histograms.npz"))
+    else:
+        with uproot.open(peer / "histograms.root") as file:
+            found = {
+                name.removeprefix("h_"): (h.values(flow=True), h.variances(flow=True))
+                for name, h in file.items(cycle=False)
+            }
+    assert sorted(found) == sorted(expected)
+    for name, (contents, squares) in found.items():
+        wanted = expected[name]
+        for values, exact in ((contents, wanted.values(True)), (squares, wanted.variances(True))):
+            np.testing.assert_allclose(values, exact, rtol=1e-6, atol=1e-6, err_msg=name)

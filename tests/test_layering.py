@@ -1,0 +1,68 @@
+"""Who may import whom."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY
+
+NEVER = {
+    "helpers": {"analysis", "ml", "plotting", "keras", "tensorflow", "matplotlib", "mplhep"},
+    "analysis": {"ml", "plotting", "keras", "tensorflow", "keras_tuner", "matplotlib", "mplhep"},
+    "ml": {"ROOT", "helpers", "analysis", "plotting"},
+    "plotting": {"ROOT", "helpers", "ml", "keras", "tensorflow", "keras_tuner"},
+}
+
+# Start in a fraction of a second and work where there is no ROOT.
+DECLARATIONS = ("errors", "processes", "samples", "schemas", "selection", "features", "expressions")
+
+FILES = sorted(path for part in NEVER for path in (REPOSITORY / part).rglob("*.py"))
+
+
+def imported(path):
+    """Modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_part_imports_only_what_it_may(path):
+    part = path.relative_to(REPOSITORY).parts[0]
+    if path.name == "generate.py":
+        pytest.skip("makes the demo, is no part of the program")
+    found = {name.split(".")[0] for name in imported(path)}
+    assert found & NEVER[part] == set()
+
+
+@pytest.mark.parametrize("name", DECLARATIONS)
+def test_declarations_import_the_standard_library_and_each_other(name):
+    found = {module.split(".")[0] for module in imported(REPOSITORY / "analysis" / f"{name}.py")}
+    assert found - set(sys.stdlib_module_names) - {"numpy"} <= {"analysis"}
+    inside = {
+        module.split(".")[1]
+        for module in imported(REPOSITORY / "analysis" / f"{name}.py")
+        if module.startswith("analysis.")
+    }
+    assert inside <= set(DECLARATIONS)
+
+
+def test_list_loads_neither_root_nor_numpy_nor_pandas():
+    code = (
+        "import sys, run_rdf; run_rdf.main(['--list']); "
+        "print(*sorted({'ROOT', 'numpy', 'pandas', 'tables', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_no_header_opens_a_namespace():
+    for path in (REPOSITORY / "helpers").glob("*.h"):
+        assert "using namespace" not in path.read_text(), path.name

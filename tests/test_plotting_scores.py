@@ -1,0 +1,251 @@
+"""Scores, curves and cuts, matrices, events, cutflow and graph: numbers and pictures."""
+
+import io
+import json
+
+import numpy as np
+import plot_inputs
+import pytest
+
+from analysis.errors import InputError
+from plotting import curves, cutflow, event, graph, matrix, scores
+from plotting.draw_event import draw_event
+from plotting.draw_graph import draw_graph
+from plotting.draw_matrix import draw_matrix
+from plotting.draw_scores import draw_curves, draw_latent, draw_ranking, draw_training
+from plotting.draw_stack import draw_stack
+from plotting.results import Results
+from plotting.style import MISSING
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = plot_inputs.write_run(tmp_path_factory.mktemp("run") / "out")
+    return Results(plot_inputs.write_scores(folder))
+
+
+def rendered(figure):
+    figure.savefig(io.BytesIO(), format="png")
+    return figure
+
+
+def auc_by_pairs(background, signal, bw, sw):
+    more = (signal[:, None] > background) + 0.5 * (signal[:, None] == background)
+    return float(sw @ more @ bw / (sw.sum() * bw.sum()))
+
+
+def test_area_is_that_of_all_pairs():
+    random = np.random.default_rng(5)
+    b, s = random.normal(0, 1, 400).round(1), random.normal(1, 1, 300).round(1)
+    bw, sw = random.normal(1, 0.6, 400), random.uniform(0.5, 1, 300)
+    curve = curves.make_curve(b, bw, s, sw, 1, replicas=100)
+    assert curve.auc == pytest.approx(auc_by_pairs(b, s, bw, sw))
+    assert 0 < curve.auc_error < 0.05
+    # Hanley and McNeil, Radiology 143 (1982) 29, for equal weights
+    ones = curves.make_curve(b, np.ones(400), s, np.ones(300), 1, replicas=400)
+    a = ones.auc
+    q1, q2 = a / (2 - a), 2 * a**2 / (1 + a)
+    variance = (a * (1 - a) + 299 * (q1 - a**2) + 399 * (q2 - a**2)) / (300 * 400)
+    assert ones.auc_error == pytest.approx(np.sqrt(variance), rel=0.2)
+
+
+def test_curve_goes_through_known_points():
+    values = np.arange(1000.0)
+    curve = curves.make_curve(values, np.ones(1000), values + 500, np.ones(1000), 1, replicas=50)
+    at = np.argmin(np.abs(curve.background - 0.1))
+    assert curve.signal[at] == pytest.approx(0.6, abs=5e-3)
+    assert curve.improvement[0][at] == pytest.approx(0.6 / np.sqrt(curve.background[at]), abs=0.02)
+    assert (curve.low <= curve.signal + 1e-9).all() and (curve.high >= curve.signal - 1e-9).all()
+    assert curve.reach == pytest.approx(0.01)
+    again = curves.make_curve(values, np.ones(1000), values + 500, np.ones(1000), 1, replicas=50)
+    assert (again.low == curve.low).all()
+
+
+def test_cuts_do_not_look_at_the_signal():
+    random = np.random.default_rng(6)
+    b, w = random.normal(0, 1, 5000), np.full(5000, 0.1)
+    one = curves.working_points(b, w, random.normal(1, 1, 100), np.ones(100))
+    two = curves.working_points(b, w, random.normal(5, 1, 100), np.ones(100))
+    assert [p.threshold for p in one] == [p.threshold for p in two]
+    assert [p.efficiency for p in one] == [0.1, 0.01]  # 0.001: five events are too few
+    assert one[0].background == pytest.approx(50, abs=0.2)
+    assert one[0].background_error == pytest.approx(np.sqrt(500) * 0.1, abs=0.01)
+
+
+def test_significance():
+    assert curves.significance(10, 100, 0) == pytest.approx(0.9839, abs=1e-3)
+    assert curves.significance(10, 100, 1e-4) == pytest.approx(0.9839, abs=1e-3)
+    assert curves.significance(10, 100, 10) < 0.8
+    assert np.isnan(curves.significance(1, 0, 0))
+
+
+def test_only_events_that_were_not_trained_on_count(results):
+    found = scores.read_scores(results)
+    assert found.held_out == pytest.approx(0.4)
+    for scored in found.samples:
+        table = results.table("SR3L", scored.sample)
+        assert scored.weight.sum() == pytest.approx(table["wgt_SG"].sum())
+        share = 0.4 if scored.kind == "background" else 1.0
+        assert len(scored.score) == pytest.approx(share * len(table))
+        assert scored.rivals[:, 0] == pytest.approx(table["e_T_miss"].to_numpy()[scored.rows])
+
+
+def test_scores_of_other_events_are_refused(tmp_path):
+    folder = plot_inputs.write_scores(plot_inputs.write_run(tmp_path / "out"))
+    other = plot_inputs.write_scores(
+        plot_inputs.write_run(
+            tmp_path / "other", edit=lambda _, __, table: table.assign(RunNumber=7)
+        )
+    )
+    (other / "scores" / "WZ.hdf5").replace(folder / "scores" / "WZ.hdf5")
+    with pytest.raises(InputError, match="other events than the table"):
+        scores.read_scores(Results(folder))
+    (folder / "scores" / "WZ.hdf5").unlink()
+    with pytest.raises(InputError, match="lacks sample 'WZ'"):
+        scores.read_scores(Results(folder))
+
+
+def test_correlations_are_weighted_ranks(results):
+    names, found, events = scores.correlations(results, scores.read_scores(results), "background")
+    assert events == 1000
+    assert found[names.index("e_T_miss")] > 0.8
+    x = np.array([1.0, 1, 2, 3])
+    ranks = scores.weighted_ranks(x, np.array([1.0, 1, 2, 1]))
+    assert ranks == pytest.approx(np.array([1, 1, 3, 4.5]) - (1 + 1 + 6 + 4.5) / 5)
+
+
+def test_everything_about_scores_is_drawn(results):
+    found = scores.read_scores(results)
+    b, w = found.joined(found.of("background"))
+    s, v = found.joined(found.of("signal"))
+    made = {
+        name: curves.make_curve(b[:, n], w, s[:, n], v, 1, replicas=20)
+        for n, name in enumerate(("Autoencoder", *found.rivals))
+    }
+    figure = rendered(draw_curves(made, title="x"))
+    legend = [t.get_text() for t in figure.axes[0].get_legend().get_texts()]
+    assert [line.split(":")[0] for line in legend[:3]] == ["Autoencoder", *found.rivals]
+    assert "AUC" in legend[0]
+    training = scores.training_curves(results, found.model)
+    kept = rendered(draw_training(training)).axes[0].lines[2]
+    assert (kept.get_xdata(), kept.get_ydata()) == ([2], [2.2])
+    vectors, weights, labels = scores.latent_plane(results, found)
+    assert vectors["WZ"].shape == (1500, 2) and len(labels) == 2
+    rendered(draw_latent(vectors["WZ"], weights["WZ"], [("x", "k", vectors["data"])], labels))
+    names, shares = scores.mean_errors(results, found, found.of("data"))
+    assert shares.sum() == pytest.approx(100) and "e_T_miss" in names
+    axes = rendered(draw_ranking(["a", "b", "c"], [1.0, -3.0, np.nan])).axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["b", "a"]
+
+
+def test_matrix_has_grey_cells_where_objects_are_missing(results):
+    values, number = matrix.event_matrix(results, "SR3L", "WZ")
+    table = results.table("SR3L", "WZ")
+    assert number == table["EventNumber"].iloc[0]
+    present = 1 + np.minimum(results.counts(table)[0], [4, 5, 5]).sum()
+    assert np.isfinite(values).sum() == present**2
+    objects, _ = results.objects
+    energies = np.ones_like(values, bool)
+    figure = rendered(draw_matrix(values, objects=objects, blocks=(1, 4, 5, 5), energies=energies))
+    axes = figure.axes[0]
+    assert axes.get_facecolor() == pytest.approx((*(int(MISSING[1:3], 16) / 255,) * 3, 1))
+    assert [t.get_text() for t in axes.get_xticklabels()] == objects
+    assert sorted(line.get_ydata()[0] for line in axes.lines[::2]) == [1, 5, 10]
+    with pytest.raises(InputError, match="no event 3"):
+        matrix.event_matrix(results, "SR3L", "WZ", 3)
+
+
+def test_mean_in_gev_is_over_the_events_with_the_object(results):
+    mean = matrix.mean_of(results, "SR3L", ["WZ"]).mean
+    table = results.table("SR3L", "WZ")
+    has = table["n_jet"] > 0
+    expected = np.average(table["e_T_jet_0"][has], weights=table["wgt_SG"][has])
+    assert mean[1, 1] == pytest.approx(expected)
+    scaling = matrix.model_scaling(results, "SR3L")
+    scaled = matrix.mean_of(results, "SR3L", ["WZ"], scaling).mean
+    everything = np.average(table["e_T_jet_0"], weights=table["wgt_SG"])
+    assert scaled[1, 1] == pytest.approx((everything - 1.0) * 0.5)
+    assert scaling.about == "scaled for model 'small'"
+
+
+def test_scaling_without_a_model_is_that_of_the_background(results, tmp_path):
+    plain = Results(plot_inputs.write_run(tmp_path / "out"))
+    scaling = matrix.model_scaling(plain, "SR3L")
+    background = [s.name for s in plain.visible("SR3L", "background")]
+    mean = matrix.mean_of(plain, "SR3L", background, scaling)
+    seen = np.isfinite(mean.mean)
+    assert mean.mean[seen] == pytest.approx(0, abs=1e-6)
+    assert mean.spread[seen] == pytest.approx(1, abs=1e-6)
+    with pytest.raises(InputError, match="no model 'x'"):
+        matrix.model_scaling(plain, "SR3L", "x")
+
+
+def test_directions_are_found_again_from_masses():
+    random = np.random.default_rng(7)
+    for _ in range(20):
+        pt = np.sort(random.uniform(20, 200, 5))[::-1]
+        y, phi = random.normal(0, 1, 5), random.uniform(-np.pi, np.pi, 5)
+        met, size = 80.0, 6
+        values = np.zeros((size, size))
+        values[0, 0] = met
+        for i in range(5):
+            values[0, i + 1] = np.sqrt(2 * pt[i] * met * (1 - np.cos(phi[i])))
+            step = (pt[i - 1] - pt[i]) / (pt[i - 1] + pt[i]) if i else pt[0]
+            values[i + 1, i + 1] = step
+            for j in range(i + 1, 5):
+                dy, dphi = y[i] - y[j], phi[i] - phi[j]
+                mass = np.sqrt(2 * pt[i] * pt[j] * (np.cosh(dy) - np.cos(dphi)))
+                values[i + 1, j + 1] = mass
+                values[j + 1, i + 1] = event.C * (np.cosh(dy / 2) - 1)
+        owners = [None, *((0, n) for n in range(5))]
+        seen = event.momenta(values, list("xabcde"), owners)
+        assert seen.e_t == pytest.approx(pt)
+        turned = [np.abs(np.exp(1j * sign * seen.phi) - np.exp(1j * phi)) for sign in (1, -1)]
+        assert min(max(t) for t in turned) < 1e-3
+    figure = rendered(draw_event(seen.labels, seen.types, seen.e_t, seen.phi, met))
+    assert len(figure.axes[0].texts) >= 6
+    rendered(draw_event((), (), (), (), 0.0))
+
+
+def test_cutflow_table_and_bars(results):
+    made = cutflow.make_cutflow(results, "SR3L")
+    (total,) = made.rows_of("total")
+    assert total.sumw == pytest.approx(sum(row.sumw for row in made.rows_of("background")))
+    assert total.sumw2 == pytest.approx(sum(row.sumw2 for row in made.rows_of("background")))
+    assert cutflow.with_error(802.79, 11.48) == "803 +- 11"
+    assert cutflow.with_error(0.3172, 0.00958) == "0.3172 +- 0.0096"
+    assert cutflow.with_error(5.0, 0.0) == "5 +- 0"
+    assert cutflow.with_error(1302.4, 996.0) == "1302 +- 996"
+    text = "\n".join(cutflow.as_text(made))
+    assert "total background" in text and "3 signal" in text
+    latex = cutflow.as_latex(made)
+    assert latex.count(r"\\") == 7 and latex.startswith(r"\begin{tabular}{lrr}")
+    assert "<sub>" not in cutflow.as_html(made) and "t̄" in cutflow.as_html(made)
+    axes = rendered(draw_stack(cutflow.as_stack(made, results))).axes
+    assert axes[0].get_xlim() == (-0.5, 1.5)
+    assert cutflow.plain(r"$E_T^{\mathrm{miss}}$") == "E<sub>T</sub><sup>miss</sup>"
+    assert cutflow.plain(r"$m(j_{1}, \mu_{2})$") == "m(j<sub>1</sub>, μ<sub>2</sub>)"
+
+
+def test_graph_has_what_is_needed_in_order(results):
+    nodes = graph.make_graph(results)
+    place = {node.name: number for number, node in enumerate(nodes)}
+    level = {node.name: node.level for node in nodes}
+    for node in nodes:
+        for need in node.needs:
+            assert place[need] < place[node.name] and level[need] < level[node.name]
+    by_name = {node.name: node for node in nodes}
+    assert set(by_name["ele_SG"].needs) == {"ele_BL", "lepIsoLoose_VarRad", "lepTight", "lepD0Sig"}
+    assert by_name["feature flcomp"].needs == ("lepFlavor", "leptons")
+    assert "ele_SG" in by_name["matrix"].needs and "pho_SG" not in by_name
+    figure = rendered(draw_graph(nodes, graph.places(nodes)))
+    said = [t.get_text() for t in figure.axes[0].texts]
+    assert "T3N5 matrix, 15 x 15" in said and "SR3L: 3 signal" in said
+
+
+def test_graph_of_declarations_that_need_themselves(tmp_path):
+    folder = plot_inputs.write_run(tmp_path / "out")
+    record = json.loads((folder / "run.json").read_text())
+    record["variables"].append({"name": "leptons", "expression": "leptons + 1"})
+    (folder / "run.json").write_text(json.dumps(record))
+    graph.make_graph(Results(folder))
