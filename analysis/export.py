@@ -32,6 +32,10 @@ def table_name(sample, region):
     return f"{sample}_{region.tag}_df_forML_bkg_signal_fromRDF.hdf5"
 
 
+# Compression setting of histograms.root: thousands of small objects want a fast algorithm.
+LZ4 = 404
+
+
 class Output:
     """The output folder of a run, to be used in a `with` statement.
 
@@ -99,7 +103,7 @@ class Histograms:
 
     def __init__(self, path):
         # "reproducible" leaves out the time and the UUID, so that equal runs give equal files.
-        self.file = ROOT.TFile.Open(f"{path}?reproducible=histograms", "RECREATE")
+        self.file = ROOT.TFile.Open(f"{path}?reproducible=histograms", "RECREATE", "", LZ4)
 
     def write(self, region, histograms):
         with captured_stderr() as output:

@@ -275,11 +275,12 @@ std::size_t RowStore::next()
 RowStore::Batch RowStore::merge()
 {
    Batch batch;
-   batch.identities.resize(3 * fBatchSize);
-   batch.weights.resize(fBatchSize);
-   batch.features.resize(fFloats * fBatchSize);
-   batch.integers.resize(fInts * fBatchSize);
-   for (; batch.size < fBatchSize && !fRuns.empty(); ++batch.size) {
+   const std::size_t n = std::min<std::uint64_t>(fBatchSize, size() - fGiven);
+   batch.identities.resize(3 * n);
+   batch.weights.resize(n);
+   batch.features.resize(fFloats * n);
+   batch.integers.resize(fInts * n);
+   for (; batch.size < n; ++batch.size) {
       std::pop_heap(fRuns.begin(), fRuns.end(), Later{fRowSize});
       Run &run = *fRuns.back();
       const char *row = run.row();
@@ -297,6 +298,7 @@ RowStore::Batch RowStore::merge()
       else
          fRuns.pop_back();
    }
+   fGiven += n;
    fill(batch);
    return batch;
 }

@@ -106,6 +106,7 @@ private:
    std::vector<std::unique_ptr<Run>> fRuns; ///< sources of sorted rows; a heap once reading began
    std::mutex fRunsMutex;
    std::size_t fBatchSize = 0;
+   std::uint64_t fGiven = 0; ///< rows that were put into batches
    std::vector<Filler> fFillers;
    Batch fBatch;
    std::future<Batch> fNext; ///< the batch after it, being made

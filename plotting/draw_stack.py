@@ -3,8 +3,9 @@
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import TICKDOWN, TICKLEFT, TICKRIGHT, TICKUP, Line2D
 from matplotlib.patches import StepPatch
-from matplotlib.ticker import AutoMinorLocator, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import AutoMinorLocator, LogLocator, MaxNLocator
 
 from plotting.style import (
     BAND,
@@ -12,6 +13,7 @@ from plotting.style import (
     INK,
     NO_CAPTION,
     QUIET,
+    STYLE,
     add_caption,
     axis_title,
     number,
@@ -63,13 +65,13 @@ class StackCanvas:
         main.set_yscale("log" if log else "linear")
         if log:
             main.yaxis.set_major_locator(LogLocator(numticks=8))
-            main.yaxis.set_minor_locator(LogLocator(subs=np.arange(2, 10), numticks=8))
-            main.yaxis.set_minor_formatter(NullFormatter())
+            between = LogLocator(subs=np.arange(2, 10), numticks=8)
         else:
             main.yaxis.set_major_locator(MaxNLocator(6))
-            main.yaxis.set_minor_locator(AutoMinorLocator())
+            between = AutoMinorLocator()
         main.set_ylim(bottom, top)
         main.set_xlim(edges[0], edges[-1])
+        self.artists += minor_ticks(main.yaxis, between)
         self.draw_simulation(stack, bottom if log else None)
         if with_ratio:
             self.draw_data(stack)
@@ -87,6 +89,8 @@ class StackCanvas:
         self.ratio = self.figure.add_axes((LEFT, BOTTOM, RIGHT - LEFT, MIDDLE - BOTTOM))
         self.main = self.figure.add_axes((LEFT, MIDDLE, RIGHT - LEFT, TOP - MIDDLE))
         self.artists = []
+        for axes in (self.main, self.ratio):
+            axes.minorticks_off()  # see minor_ticks
 
     def limits(self, stack, log):
         """Limits of the axis of events, with room for the legend."""
@@ -176,7 +180,7 @@ class StackCanvas:
         axes.set_ylim(*ratio_range)
         step = (ratio_range[1] - ratio_range[0]) / 4
         axes.set_yticks(np.arange(ratio_range[0] + step, ratio_range[1], step))
-        axes.yaxis.set_minor_locator(AutoMinorLocator())
+        self.artists += minor_ticks(axes.yaxis, AutoMinorLocator())
         axes.set_xlim(edges[0], edges[-1])
         band = stack.ratio_error
         inside = np.isfinite(band)
@@ -208,14 +212,12 @@ class StackCanvas:
             axes.set_xlabel("")
             if stack.ticks:
                 axes.set_xticks((stack.edges[1:] + stack.edges[:-1]) / 2, stack.ticks)
-                axes.xaxis.set_minor_locator(MaxNLocator(1, prune="both"))
-                axes.tick_params(axis="x", which="both", length=0)
+                axes.tick_params(axis="x", length=0)
             else:
                 axes.xaxis.set_major_locator(MaxNLocator(6, min_n_ticks=3))
                 axes.xaxis.set_major_formatter("{x:g}")
-                axes.xaxis.set_minor_locator(AutoMinorLocator())
-                axes.tick_params(axis="x", which="minor", length=3.5)
-                axes.tick_params(axis="x", which="major", length=7)
+                axes.tick_params(axis="x", length=7)
+                self.artists += minor_ticks(axes.xaxis, AutoMinorLocator())
         main.tick_params(labelbottom=not with_ratio)
         if with_ratio:
             ratio.set_ylabel("Data / sim.", loc="center")
@@ -253,6 +255,35 @@ class StackCanvas:
                     color=QUIET,
                 )
             )
+
+
+def minor_ticks(axis, locator):
+    """Draw the minor ticks of an axis on both sides, as two rows of markers.
+
+    That looks like those of the axis, which draws each by itself, in a third of the plot's time.
+    Returns the artists.
+    """
+    axes = axis.axes
+    locator.set_axis(axis)
+    low, high = sorted(axis.get_view_interval())
+    places = np.array([place for place in locator() if low < place < high])
+    style = {
+        "color": INK,
+        "linestyle": "",
+        "markersize": STYLE[f"{axis.axis_name}tick.minor.size"],
+        "markeredgewidth": 0.6,
+        "zorder": 2.5,
+        "clip_on": False,
+    }
+    lower, upper = np.zeros(len(places)), np.ones(len(places))
+    if axis.axis_name == "x":
+        across = axes.get_xaxis_transform()
+        rows = [(places, lower, TICKUP), (places, upper, TICKDOWN)]
+    else:
+        across = axes.get_yaxis_transform()
+        rows = [(lower, places, TICKRIGHT), (upper, places, TICKLEFT)]
+    lines = [Line2D(x, y, marker=marker, transform=across, **style) for x, y, marker in rows]
+    return [axes.add_artist(line) for line in lines]
 
 
 def columns(entries):
