@@ -1,9 +1,9 @@
 """The C++ helpers, callable from RDataFrame strings and from Python.
 
 >>> import helpers
->>> helpers.load()
+>>> how = helpers.load()
 >>> import ROOT
->>> ROOT.flavourComp3L({1, 2, 2})
+>>> ROOT.flavourComp3L([1, 2, 2])
 2
 """
 

@@ -187,8 +187,8 @@ RowStore::RowStore(unsigned floats, unsigned ints, unsigned slots, std::size_t m
 
 RowStore::~RowStore()
 {
-   if (fNext.valid())
-      fNext.wait();
+   if (fWorker.joinable())
+      fWorker.join();
 }
 
 RowStore::Writer RowStore::add(unsigned slotNumber)
@@ -262,13 +262,27 @@ void RowStore::startReading(std::size_t n, const std::vector<TH1D *> &histograms
    fRuns.erase(std::remove_if(fRuns.begin(), fRuns.end(), [](auto &run) { return !run->row(); }),
                fRuns.end());
    std::make_heap(fRuns.begin(), fRuns.end(), Later{fRowSize});
-   fNext = std::async(std::launch::async, [this] { return merge(); });
+   startMerging();
+}
+
+void RowStore::startMerging()
+{
+   fWorker = std::thread([this] {
+      try {
+         fNextBatch = merge();
+      } catch (...) {
+         fProblem = std::current_exception();
+      }
+   });
 }
 
 std::size_t RowStore::next()
 {
-   fBatch = fNext.get();
-   fNext = std::async(std::launch::async, [this] { return merge(); });
+   fWorker.join();
+   if (fProblem)
+      std::rethrow_exception(fProblem);
+   std::swap(fBatch, fNextBatch);
+   startMerging();
    return fBatch.size;
 }
 

@@ -9,10 +9,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <future>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 class TH1D;
@@ -96,6 +97,7 @@ private:
 
    void sort(Slot &slot) const;
    void spill(Slot &slot);
+   void startMerging();
    Batch merge();
    void fill(const Batch &batch);
 
@@ -109,7 +111,10 @@ private:
    std::uint64_t fGiven = 0; ///< rows that were put into batches
    std::vector<Filler> fFillers;
    Batch fBatch;
-   std::future<Batch> fNext; ///< the batch after it, being made
+   // The batch after it is made by a thread. (Not std::async, which the interpreter cannot link.)
+   Batch fNextBatch;
+   std::thread fWorker;
+   std::exception_ptr fProblem;
 };
 
 /// RDataFrame action that adds an event to a RowStore: the three numbers of its identity, the

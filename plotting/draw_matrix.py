@@ -106,7 +106,7 @@ def draw_matrix(
     for edge in np.cumsum(blocks)[:-1]:
         axes.axhline(edge, color=INK, linewidth=1.2)
         axes.axvline(edge, color=INK, linewidth=1.2)
-    font = FONT - 1 if size <= 16 else (FONT - 3 if size <= 24 else FONT - 5.5)
+    font = FONT - 1 if size <= 16 else (FONT - 3 if size <= 24 else FONT - 4)
     axes.set_xticks(np.arange(size) + 0.5, objects, fontsize=font)
     axes.set_yticks(np.arange(size) + 0.5, objects, fontsize=font)
     axes.tick_params(which="both", length=0)

@@ -39,7 +39,10 @@ def make_graph(results):
         layout = record["layout"]
         parts = ["met_Et", "met_Phi"]
         left_out = {text for sample in record["samples"] for text in sample["left_out"]}
+        counted = {feature["name"] for feature in record["features"]}
         for kind in layout["types"]:
+            if f"n_{kind['name']}" not in counted:
+                continue  # objects that the input format does not carry
             parts += [f"{kind['of']}{part}" for part in ("Pt", "Eta", "Phi", "M")] + [kind["mask"]]
         text = f"{layout['name']} matrix, {len(results.cells)} x {len(results.cells)}"
         wanted["matrix"] = ("matrix", text, parts)

@@ -257,8 +257,13 @@ class Results:
         return read_frame(path, "mini", columns)
 
     def counts(self, table):
-        """(events, types) numbers of objects of each type of the matrix, from a table."""
-        return np.stack([table[f"n_{name}"].to_numpy() for name, *_ in self.types], axis=1)
+        """(events, types) numbers of objects of each type of the matrix, from a table.
+
+        A type that the input format does not carry has no column, and no objects.
+        """
+        none = np.zeros(len(table), int)
+        counts = [table.get(f"n_{name}", none) for name, *_ in self.types]
+        return np.stack(counts, axis=1)
 
     @cached_property
     def cells(self):

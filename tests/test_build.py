@@ -1,5 +1,6 @@
 """Compiling and loading the helpers: the cache, several processes, CMake, no compiler."""
 
+import doctest
 import importlib
 import os
 import shutil
@@ -149,6 +150,12 @@ def test_stamp_changes_with_every_source(tmp_path, monkeypatch):
     assert stamp.fingerprint() != before
 
 
+def test_examples_of_the_documentation_work(ROOT):
+    import helpers
+
+    assert doctest.testmod(helpers).failed == 0
+
+
 def test_root_prompt_knows_the_helpers():
     root = Path(sys.executable).with_name("root")
     root = root if root.exists() else shutil.which("root")
@@ -192,7 +199,7 @@ def checkout(tmp_path):
     return copy
 
 
-LOAD = "import helpers; print(helpers.load()); import ROOT; print(ROOT.flavourComp3L({1, 2, 2}))"
+LOAD = "import helpers; print(helpers.load()); import ROOT; print(ROOT.flavourComp3L([1, 2, 2]))"
 
 
 def load_in(folder, **environment):

@@ -669,13 +669,18 @@ def store_rows(ROOT, rows, memory, folder, slots=1, batch=10):
         writer.put["std::int32_t"](row[5])
     assert store.size() == len(rows)
     result = []
-    store.startReading(batch, ROOT.std.vector["TH1D*"]())
+    histograms = [ROOT.TH1D(name, "", 10, 0.0, 10.0) for name in ("feature", "count")]
+    for histogram in histograms:
+        histogram.SetDirectory(ROOT.nullptr)
+        histogram.Sumw2()
+    store.startReading(batch, ROOT.std.vector["TH1D*"](histograms))
     while taken := store.next():
         identities = np.frombuffer(store.identities(), "i8", 3 * taken).reshape(taken, 3).copy()
         weights = np.frombuffer(store.weights(), "f8", taken).copy()
         features = np.frombuffer(store.features(), "f4", taken).copy()
         integers = np.frombuffer(store.integers(), "i4", taken).copy()
         result += zip(*identities.T.tolist(), weights, features, integers, strict=True)
+    assert [histogram.GetEntries() for histogram in histograms] == [len(rows)] * 2
     return [tuple(map(float, row)) for row in result]
 
 
@@ -702,6 +707,22 @@ def test_rows_of_one_identity_have_one_order(ROOT, tmp_path):
     ]
     assert len(orders[0]) == 12
     assert all(order == orders[0] for order in orders)
+
+
+def test_store_without_rows_gives_none(ROOT, tmp_path):
+    assert store_rows(ROOT, [], 10**6, tmp_path) == []
+
+
+def test_store_that_is_left_before_its_end_goes_quietly(ROOT, tmp_path):
+    store = ROOT.m3l.RowStore(0, 0, 1, 10**6, str(tmp_path))
+    for number in range(100):
+        row = store.add(0)
+        for value in (1, 1, number):
+            row.put["std::int64_t"](value)
+        row.put["double"](1.0)
+    store.startReading(10, ROOT.std.vector["TH1D*"]())
+    assert store.next() == 10
+    del store
 
 
 def test_rows_that_cannot_be_spilled_throw(ROOT, tmp_path):

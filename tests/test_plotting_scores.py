@@ -155,6 +155,17 @@ def test_matrix_has_grey_cells_where_objects_are_missing(results):
         matrix.event_matrix(results, "SR3L", "WZ", 3)
 
 
+def test_objects_that_the_format_does_not_carry_are_missing(tmp_path):
+    folder = plot_inputs.write_run(tmp_path / "out")
+    record = json.loads((folder / "run.json").read_text())
+    record["features"] = [f for f in record["features"] if f["name"] != "n_muo"]
+    (folder / "run.json").write_text(json.dumps(record))
+    results = Results(folder)
+    table = results.table("SR3L", "WZ").drop(columns="n_muo")
+    assert np.isnan(matrix.cell_values(results, table)[:, 10:]).all()
+    assert "muo_SG" not in next(n for n in graph.make_graph(results) if n.kind == "matrix").needs
+
+
 def test_mean_in_gev_is_over_the_events_with_the_object(results):
     mean = matrix.mean_of(results, "SR3L", ["WZ"]).mean
     table = results.table("SR3L", "WZ")
