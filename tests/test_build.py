@@ -204,7 +204,7 @@ LOAD = "import helpers; print(helpers.load()); import ROOT; print(ROOT.flavourCo
 
 def load_in(folder, **environment):
     return subprocess.run(
-        [sys.executable, "-W", "ignore:\n:UserWarning", "-c", LOAD],
+        [sys.executable, "-c", LOAD],
         cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,
