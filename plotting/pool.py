@@ -35,7 +35,7 @@ def each(work, chunks, processes, what):
     if os.name == "posix":
         context.set_forkserver_preload([work.__module__])
     with ProcessPoolExecutor(min(processes, len(chunks)), context, initializer=follow) as pool:
-        tasks = {pool.submit(work, *chunk): place for place, chunk in enumerate(chunks)}
+        tasks = {pool.submit(ended, work, chunk): place for place, chunk in enumerate(chunks)}
         try:
             for task in tqdm(as_completed(tasks), **show):
                 yield tasks[task], task.result()
@@ -43,8 +43,10 @@ def each(work, chunks, processes, what):
             raise OutputError(
                 "a drawing process ended, perhaps for lack of memory: try again with -j 1"
             ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
 
 
 def flat(results):
@@ -52,10 +54,18 @@ def flat(results):
     return [item for _, items in sorted(results, key=lambda pair: pair[0]) for item in items]
 
 
+def ended(work, chunk):
+    """Do the work; when told to terminate, clean up and end, which the executor would not."""
+    try:
+        return work(*chunk)
+    except SystemExit:
+        os._exit(1)
+
+
 def follow():
     """Leave interruption to the parent process, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
     def wait():
         multiprocessing.parent_process().join()
