@@ -171,7 +171,7 @@ def test_more_events_than_the_sample_has_means_all(run_here, tmp_path):
 
 
 def test_region_sr2l(run_here, tmp_path):
-    outcome = run_here("-s", "ZZ", "-r", "SR2L", "-o", tmp_path)
+    outcome = run_here("-s", "ZZ", "-r", "SR2L", "-o", tmp_path, "--interpret")
     assert (outcome.status, outcome.err) == (0, "")
     assert list(read_json(tmp_path / "cutflow.json")) == ["SR2L"]
     events = reference.read_susy(DEMO / "ZZ.root")
@@ -453,7 +453,7 @@ def blind_region(monkeypatch):
 
 
 def test_data_in_a_blind_region_is_not_booked(blind_region, run_here, tmp_path):
-    outcome = run_here("-s", "ttZ", "data", "-o", tmp_path)
+    outcome = run_here("-s", "ttZ", "data", "-o", tmp_path, "--interpret")
     assert (outcome.status, outcome.err) == (0, "")
     assert "blind: data not looked at, --unblind does" in outcome.out
     assert [path.name for path in (tmp_path / "hdf5").iterdir()] == [
