@@ -48,7 +48,7 @@ print(os.path.dirname(os.path.dirname(os.path.abspath(ROOT.__file__))))' 2>/dev/
             }
         fi
         if ! "$venv/bin/python" -m pip install -qq --disable-pip-version-check \
-            --editable "$here[$extras]"; then
+            --editable "${here}[${extras}]"; then
             echo "m3l: packages could not be installed, see above; then source setup.sh again" >&2
             return 1
         fi

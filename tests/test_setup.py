@@ -82,6 +82,36 @@ def test_environment_that_cannot_be_made_leaves_the_shell_with_a_message(shell, 
     assert f"m3l: the virtual environment {venv} cannot be made, see above" in done.stderr
 
 
+FAKE_PYTHON = """#!/bin/sh
+echo "$@" >>"{log}"
+case "$*" in
+*--version*) echo Python 3.11.2 ;;
+*"-m venv"*)
+    for venv; do :; done
+    mkdir -p "$venv/bin"
+    cp "$0" "$venv/bin/python"
+    echo 'VIRTUAL_ENV="{venv}"' >"$venv/bin/activate" ;;
+esac
+"""
+
+
+def test_packages_are_installed_once_with_the_wheel_of_root_where_there_is_none(shell, tmp_path):
+    tools, log, venv = tools_without_python(tmp_path / "bin"), tmp_path / "log", tmp_path / "a venv"
+    (tools / "python3").write_text(FAKE_PYTHON.format(log=log, venv=venv))
+    (tools / "python3").chmod(0o755)
+    text = f"{AFTER}; {AFTER}"
+    done = run_in(shell, text, tmp_path, PATH=str(tools), M3L_VENV=str(venv))
+    assert [line for line in done.stdout.splitlines() if "m3l" not in line] == [
+        "status 0",
+        "gone",
+    ] * 2, done
+    calls = log.read_text().splitlines()
+    (made,) = [call for call in calls if call.startswith("-m venv")]
+    (installed,) = [call for call in calls if call.startswith("-m pip install")]
+    assert made == f"-m venv --clear {venv}"
+    assert installed.endswith(f"--editable {REPOSITORY}[root,ml,test]")
+
+
 def test_options_of_the_shell_survive(shell, tmp_path):
     """Also under `set -e` and `set -u`, and in a folder whose name has a space."""
     tools = tools_without_python(tmp_path / "bin")
