@@ -169,14 +169,13 @@ class Planner:
         """All names that an expression may use."""
         return {*self.definitions, *self.branches, NORMALISATION}
 
-    def with_columns(self, definition):
+    def with_columns(self, definition, known):
         """The definition with those inputs that are columns; others are local variables."""
-        inputs = tuple(name for name in definition.inputs if name in self.known())
-        return replace(definition, inputs=inputs)
+        return replace(definition, inputs=tuple(n for n in definition.inputs if n in known))
 
-    def check_names(self, definition):
+    def check_names(self, definition, known):
         for name in definition.inputs:
-            if name in self.known():
+            if name in known:
                 continue
             if name in self.absent:
                 self.problems.append(
@@ -185,7 +184,7 @@ class Planner:
                 )
             elif is_plain(definition.expression):
                 self.problems.append(
-                    f"unknown column '{name}' in {definition.where}" + near_miss(name, self.known())
+                    f"unknown column '{name}' in {definition.where}" + near_miss(name, known)
                 )
 
     def plan(self, regions, features, matrix, constants):
@@ -217,10 +216,11 @@ class Planner:
             *(feature.name for feature in scalars if feature.integer),
         )
         all_cuts = [cut for region_cuts in cuts.values() for cut in region_cuts]
+        known = self.known()
         for definition in (*self.definitions.values(), *all_cuts):
-            self.check_names(definition)
-        cuts = {name: tuple(map(self.with_columns, cuts[name])) for name in cuts}
-        self.definitions = {n: self.with_columns(d) for n, d in self.definitions.items()}
+            self.check_names(definition, known)
+        cuts = {r: tuple(self.with_columns(cut, known) for cut in cuts[r]) for r in cuts}
+        self.definitions = {n: self.with_columns(d, known) for n, d in self.definitions.items()}
         wanted = {*columns, *(name for cut in all_cuts for name in cut.inputs)}
         ordered = [] if self.problems else self.in_order(wanted)
         if self.problems:

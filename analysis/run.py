@@ -81,18 +81,17 @@ def prepare(job):
             found.append((sample, inputs, norm, planner))
     absent = set().union(*(planner.absent for *_, planner in found))
     row = job.declarations.features(absent)
-    model = None
+    score = None
     if job.model:
-        model = read_model(job.model)
+        scalars = [feature.name for feature in row if feature.expression]
+        score = read_model(job.model).expression(job.declarations.layout, scalars)
         floats = [feature for feature in row if not feature.integer]
         row = (*floats, SCORE, *(feature for feature in row if feature.integer))
     cells = job.declarations.layout.size**2
     plans = []
     for sample, _, norm, planner in found:
         planner.add_weight(norm)
-        if model:
-            scalars = [feature.name for feature in row if feature.expression and feature != SCORE]
-            score = model.expression(job.declarations.layout, scalars)
+        if score:
             planner.add(SCORE.name, score, f"model {job.model}")
         regions = visible(job, sample)
         matrix = job.declarations.layout.expression(planner.absent)
