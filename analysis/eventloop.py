@@ -16,7 +16,7 @@ from analysis.expressions import IDENTITY, WEIGHT
 from helpers.terminal import captured_stderr
 
 # Rows of a sample in memory, all threads together; more go to temporary files.
-ROW_MEMORY = 128 * 1024**2
+ROW_MEMORY = 64 * 1024**2
 
 # Seconds between two looks at the number of events.
 TICK = 0.1

@@ -24,7 +24,7 @@ BATCH = 8192  # rows that are merged, written and filled at once
 
 # A fifth of the size, and fast: most cells of most events are zero, and shuffling their bytes among
 # those of the others would only break up the runs of zeros.
-COMPRESSION = tables.Filters(complevel=5, complib="blosc:lz4", shuffle=False)
+COMPRESSION = tables.Filters(complevel=1, complib="blosc:lz4", shuffle=False)
 
 
 def table_name(sample, region):
@@ -222,9 +222,9 @@ def write_rows(rows, path, features, histograms):
     """
     floats = [feature.name for feature in features if not feature.integer]
     integers = [feature.name for feature in features if feature.integer]
-    rows.startReading(BATCH, ROOT.std.vector["TH1D*"](histograms))
     table = Table(path, floats, integers)
     try:
+        rows.startReading(BATCH, ROOT.std.vector["TH1D*"](histograms))
         while taken := rows.next():
             shaped = {}
             for kind, pointer, width in (
@@ -238,6 +238,7 @@ def write_rows(rows, path, features, histograms):
             table.append(**shaped)
         return int(table.rows.nrows)
     finally:
+        rows.stopReading()
         table.close()
 
 

@@ -1,5 +1,7 @@
 #include "dataset.h"
 
+#include "treesource.h"
+
 #include <ROOT/RDF/RDatasetSpec.hxx>
 #include <ROOT/RDFHelpers.hxx>
 #include <ROOT/RDataFrame.hxx>
@@ -10,6 +12,7 @@
 #include <TLeaf.h>
 #include <TTree.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <mutex>
@@ -128,11 +131,27 @@ double sumOfBranch(const std::string &path, const std::string &treeName, const s
    return sum;
 }
 
-Node openDataset(const std::string &tree, const std::vector<std::string> &files, long long begin,
-                 long long end)
+Node openDataset(const std::string &treeName, const std::vector<std::string> &files,
+                 const std::vector<long long> &entries, const std::vector<std::string> &columns,
+                 long long begin, long long end)
 {
+   {
+      std::unique_ptr<TFile> file(TFile::Open(files.at(0).c_str()));
+      auto *tree = file ? file->Get<TTree>(treeName.c_str()) : nullptr; // null for an RNTuple
+      const auto readable = [&](const std::string &column) {
+         TBranch *branch = tree->GetBranch(column.c_str());
+         return branch && !TreeSource::typeOf(*branch).empty();
+      };
+      if (tree && std::all_of(columns.begin(), columns.end(), readable)) {
+         std::vector<TreeFile> parts;
+         for (std::size_t i = 0; i < files.size(); ++i)
+            parts.push_back({files[i], entries.at(i)});
+         auto source = std::make_unique<TreeSource>(*tree, std::move(parts), begin, end);
+         return {ROOT::RDataFrame(std::move(source))};
+      }
+   }
    ROOT::RDF::Experimental::RDatasetSpec spec;
-   spec.AddSample({"sample", tree, files});
+   spec.AddSample({"sample", treeName, files});
    if (end >= 0)
       spec.WithGlobalRange({begin, end});
    return {ROOT::RDataFrame(spec)};

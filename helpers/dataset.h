@@ -39,8 +39,11 @@ struct Node {
 };
 
 /// A dataframe over the entries [begin, end) of all files together; end = -1 reads all.
-Node openDataset(const std::string &tree, const std::vector<std::string> &files, long long begin,
-                 long long end);
+/// \param entries  of each file
+/// \param columns  that will be read; where a TreeSource can give them all, it does
+Node openDataset(const std::string &tree, const std::vector<std::string> &files,
+                 const std::vector<long long> &entries, const std::vector<std::string> &columns,
+                 long long begin, long long end);
 
 /// A column that holds the same number for every event of the sample.
 Node defineConstant(const Node &node, const std::string &name, double value);

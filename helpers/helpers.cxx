@@ -6,6 +6,7 @@
 #include "network.cxx"
 #include "rmm.cxx"
 #include "rows.cxx"
+#include "treesource.cxx"
 #else
 #include "m3l.h"
 #endif

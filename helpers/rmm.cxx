@@ -143,7 +143,9 @@ ROOT::RVecF RMM::fill(double met, double metPhi, const Objects *const *types, st
          cells[i * fSize + i] = rank == 0 ? et * scale : deltaTransverseEnergy(previousEt, et);
          previousEt = et;
       }
-      if (count > 0)
+      if (!blocks.empty() && blocks.back().end == first)
+         blocks.back().end += count; // a long loop is faster than two short ones
+      else if (count > 0)
          blocks.push_back({first, first + count});
       first += fTypes[t].multiplicity;
    }

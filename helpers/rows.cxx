@@ -16,20 +16,60 @@ namespace m3l
 namespace
 {
 
-constexpr std::size_t kIdentitySize = 3 * sizeof(std::int64_t);
-constexpr std::size_t kFeatureOffset = kIdentitySize + sizeof(double);
+/// A row in memory: the identity, the weight, a bit for each float that is not +0, these floats,
+/// the integers, and what fills up to eight bytes.
+struct Row {
+   explicit Row(const char *bytes)
+      : bytes(bytes)
+   {
+   }
 
-/// Order of rows: identity first, then content.
-bool rowLess(const char *a, const char *b, std::size_t size)
-{
-   std::int64_t idA[3], idB[3];
-   std::memcpy(idA, a, kIdentitySize);
-   std::memcpy(idB, b, kIdentitySize);
-   for (int i = 0; i < 3; ++i)
-      if (idA[i] != idB[i])
-         return idA[i] < idB[i];
-   return std::memcmp(a + kIdentitySize, b + kIdentitySize, size - kIdentitySize) < 0;
-}
+   static constexpr std::size_t identitySize = 3 * sizeof(std::int64_t);
+   static constexpr std::size_t maskOffset = identitySize + sizeof(double);
+   static std::size_t words(unsigned floats) { return (floats + 63) / 64; }
+   static std::size_t maxSize(unsigned floats, unsigned ints)
+   {
+      return rounded(maskOffset + words(floats) * 8 + (floats + ints + 1) * 4);
+   }
+   static std::size_t rounded(std::size_t size) { return (size + 7) / 8 * 8; }
+
+   std::int64_t identity(unsigned i) const { return value<std::int64_t>(8 * i); }
+   double weight() const { return value<double>(identitySize); }
+   std::uint64_t mask(unsigned word) const { return value<std::uint64_t>(maskOffset + 8 * word); }
+   std::size_t size(unsigned floats, unsigned ints) const
+   {
+      return rounded(integersOffset(floats) + ints * 4);
+   }
+   std::size_t integersOffset(unsigned floats) const
+   {
+      std::size_t nonZero = 0;
+      for (unsigned word = 0; word < words(floats); ++word)
+         nonZero += __builtin_popcountll(mask(word));
+      return maskOffset + words(floats) * 8 + nonZero * 4;
+   }
+
+   /// Writes the floats, which were zero, and the integers.
+   void unpack(unsigned floats, unsigned ints, float *toFloats, std::int32_t *toInts) const
+   {
+      const char *next = bytes + maskOffset + words(floats) * 8;
+      for (unsigned word = 0; word < words(floats); ++word) {
+         for (std::uint64_t left = mask(word); left; left &= left - 1, next += 4)
+            std::memcpy(toFloats + 64 * word + __builtin_ctzll(left), next, 4);
+      }
+      std::memcpy(toInts, next, ints * 4);
+   }
+
+   const char *bytes;
+
+private:
+   template <typename T>
+   T value(std::size_t offset) const
+   {
+      T value;
+      std::memcpy(&value, bytes + offset, sizeof value);
+      return value;
+   }
+};
 
 } // namespace
 
@@ -100,39 +140,52 @@ private:
    double fStats[TH1::kNstat] = {};
 };
 
-/// The rows that one thread holds in memory, unsorted until `order` is made.
+/// The rows that one thread holds in memory.
 struct RowStore::Slot {
-   /// Rows of a piece of memory. Pieces are neither copied nor cleared, and used again.
-   static constexpr std::size_t kRows = 1024;
+   /// Rows lie one after the other in pieces of memory, which are used again after a spill.
+   static constexpr std::size_t kPiece = 1 << 20;
 
-   char *row(std::size_t i, std::size_t rowSize) const
+   /// Room for a row of at most `size` bytes.
+   char *room(std::size_t size)
    {
-      return pieces[i / kRows].get() + i % kRows * rowSize;
+      if (used > 0 && used + size > kPiece) {
+         ++piece;
+         used = 0;
+      }
+      if (piece == pieces.size())
+         pieces.emplace_back(new char[std::max(kPiece, size)]);
+      return pieces[piece].get() + used;
    }
 
+   void clear()
+   {
+      spilled += rows.size();
+      rows.clear();
+      piece = used = 0;
+   }
+
+   std::size_t bytes() const { return piece * kPiece + used + rows.size() * sizeof(char *); }
+
+   std::vector<const char *> rows;
    std::vector<std::unique_ptr<char[]>> pieces;
-   std::size_t size = 0;
+   std::size_t piece = 0, used = 0; ///< the piece that is being filled, and its bytes
    std::uint64_t spilled = 0;
-   std::vector<std::uint32_t> order;
 };
 
 /// Sorted rows from memory or from a file.
 class RowStore::Run
 {
 public:
-   Run(const Slot &slot, std::size_t rowSize)
-      : fSlot(&slot),
-        fRowSize(rowSize)
+   Run(const Slot &slot)
+      : fSlot(&slot)
    {
-      advance();
    }
-   Run(std::FILE *file, std::size_t rowSize)
+   Run(std::FILE *file, const RowStore &store)
       : fFile(file),
-        fRowSize(rowSize),
-        fBuffer(rowSize)
+        fStore(&store),
+        fBuffer(store.fMaxRowSize)
    {
       std::rewind(fFile);
-      advance();
    }
    ~Run()
    {
@@ -146,39 +199,71 @@ public:
    void advance()
    {
       if (fSlot) {
-         fRow = fNext < fSlot->size ? fSlot->row(fSlot->order[fNext++], fRowSize) : nullptr;
-      } else {
-         fRow = std::fread(fBuffer.data(), fRowSize, 1, fFile) == 1 ? fBuffer.data() : nullptr;
-         if (!fRow && std::ferror(fFile))
-            throw std::runtime_error("cannot read back rows from a temporary file");
+         fRow = fNext < fSlot->rows.size() ? fSlot->rows[fNext++] : nullptr;
+         return;
       }
+      char *buffer = fBuffer.data();
+      const std::size_t head = Row::maskOffset + 8 * Row::words(fStore->fFloats);
+      fRow = std::fread(buffer, head, 1, fFile) == 1 ? buffer : nullptr;
+      if (fRow) {
+         const std::size_t size = Row(buffer).size(fStore->fFloats, fStore->fInts);
+         if (size > head && std::fread(buffer + head, size - head, 1, fFile) != 1)
+            fRow = nullptr;
+      }
+      if (!fRow && std::ferror(fFile))
+         throw std::runtime_error("cannot read back rows from a temporary file");
    }
 
 private:
    const Slot *fSlot = nullptr;
    std::size_t fNext = 0;
    std::FILE *fFile = nullptr;
-   std::size_t fRowSize;
+   const RowStore *fStore = nullptr;
    std::vector<char> fBuffer;
    const char *fRow = nullptr;
 };
 
-/// Order of the heap of runs, which gives the greatest first: the run with the smallest row.
-struct Later {
-   std::size_t rowSize;
-   template <typename Run>
-   bool operator()(const Run &a, const Run &b) const
+/// Order of rows: identity first, then content.
+struct RowStore::Less {
+   bool operator()(const char *a, const char *b) const
    {
-      return rowLess(b->row(), a->row(), rowSize);
+      const Row rowA(a), rowB(b);
+      for (unsigned i = 0; i < 3; ++i)
+         if (rowA.identity(i) != rowB.identity(i))
+            return rowA.identity(i) < rowB.identity(i);
+      return content(rowA) < content(rowB);
    }
+
+   /// The bytes of a row after its identity, with all zeros.
+   std::string content(const Row &row) const
+   {
+      std::vector<float> values(floats);
+      std::vector<std::int32_t> integers(ints);
+      row.unpack(floats, ints, values.data(), integers.data());
+      const double weight = row.weight();
+      std::string bytes(reinterpret_cast<const char *>(&weight), sizeof weight);
+      bytes.append(reinterpret_cast<const char *>(values.data()), floats * sizeof(float));
+      return bytes.append(reinterpret_cast<const char *>(integers.data()), ints * 4);
+   }
+
+   unsigned floats, ints;
+};
+
+/// Order of the heap of runs, which gives the greatest first: the run with the smallest row.
+struct RowStore::Later {
+   bool operator()(const std::unique_ptr<Run> &a, const std::unique_ptr<Run> &b) const
+   {
+      return less(b->row(), a->row());
+   }
+   Less less;
 };
 
 RowStore::RowStore(unsigned floats, unsigned ints, unsigned slots, std::size_t memory,
                    std::string folder)
    : fFloats(floats),
      fInts(ints),
-     fRowSize(kFeatureOffset + floats * sizeof(float) + ints * sizeof(std::int32_t)),
-     fRowsPerSlot(std::max<std::size_t>(1, memory / slots / fRowSize)),
+     fMaxRowSize(Row::maxSize(floats, ints)),
+     fBytesPerSlot(memory / slots),
      fFolder(std::move(folder))
 {
    for (unsigned i = 0; i < slots; ++i)
@@ -187,37 +272,54 @@ RowStore::RowStore(unsigned floats, unsigned ints, unsigned slots, std::size_t m
 
 RowStore::~RowStore()
 {
-   if (fWorker.joinable())
-      fWorker.join();
+   stopReading();
 }
 
-RowStore::Writer RowStore::add(unsigned slotNumber)
+void RowStore::add(unsigned slotNumber, const std::int64_t *identity, double weight,
+                   const float *cells, std::size_t nCells, const float *scalars,
+                   const std::int32_t *integers)
 {
    Slot &slot = *fSlots[slotNumber];
-   if (slot.size == fRowsPerSlot)
+   if (slot.bytes() > fBytesPerSlot && !slot.rows.empty())
       spill(slot);
-   if (slot.size == slot.pieces.size() * Slot::kRows)
-      slot.pieces.emplace_back(new char[Slot::kRows * fRowSize]);
-   return Writer(slot.row(slot.size++, fRowSize));
+   char *const row = slot.room(fMaxRowSize);
+   std::memcpy(row, identity, Row::identitySize);
+   std::memcpy(row + Row::identitySize, &weight, sizeof weight);
+   char *next = row + Row::maskOffset + 8 * Row::words(fFloats);
+   for (unsigned first = 0; first < fFloats; first += 64) {
+      std::uint64_t mask = 0;
+      const unsigned last = std::min(first + 64, fFloats);
+      for (unsigned i = first; i < last; ++i) {
+         // Written in any case, and written over by the next one if it is zero: no branch.
+         const float *value = i < nCells ? cells + i : scalars + (i - nCells);
+         std::uint32_t bits;
+         std::memcpy(&bits, value, sizeof bits);
+         std::memcpy(next, &bits, sizeof bits);
+         const std::uint64_t nonZero = bits != 0;
+         next += 4 * nonZero;
+         mask |= nonZero << (i - first);
+      }
+      std::memcpy(row + Row::maskOffset + first / 8, &mask, sizeof mask);
+   }
+   std::memcpy(next, integers, fInts * 4);
+   std::memset(next + fInts * 4, 0, 4); // what may fill up to eight bytes
+   slot.rows.push_back(row);
+   slot.used += Row::rounded(next + fInts * 4 - row);
 }
 
 std::uint64_t RowStore::size() const
 {
    std::uint64_t size = 0;
    for (const auto &slot : fSlots)
-      size += slot->spilled + slot->size;
+      size += slot->spilled + slot->rows.size();
    return size;
 }
 
 void RowStore::sort(Slot &slot) const
 {
-   slot.order.resize(slot.size);
-   std::iota(slot.order.begin(), slot.order.end(), 0u);
-   const auto less = [&](std::uint32_t a, std::uint32_t b) {
-      return rowLess(slot.row(a, fRowSize), slot.row(b, fRowSize), fRowSize);
-   };
-   if (!std::is_sorted(slot.order.begin(), slot.order.end(), less))
-      std::sort(slot.order.begin(), slot.order.end(), less);
+   const Less less{fFloats, fInts};
+   if (!std::is_sorted(slot.rows.begin(), slot.rows.end(), less))
+      std::sort(slot.rows.begin(), slot.rows.end(), less);
 }
 
 void RowStore::spill(Slot &slot)
@@ -233,8 +335,8 @@ void RowStore::spill(Slot &slot)
 
    sort(slot);
    bool good = true;
-   for (const auto row : slot.order)
-      good = good && std::fwrite(slot.row(row, fRowSize), fRowSize, 1, file) == 1;
+   for (const char *row : slot.rows)
+      good = good && std::fwrite(row, Row(row).size(fFloats, fInts), 1, file) == 1;
    good = std::fflush(file) == 0 && good;
    if (!good) {
       const int error = errno;
@@ -242,9 +344,8 @@ void RowStore::spill(Slot &slot)
       throw std::runtime_error("cannot write rows to a temporary file in " + fFolder + ": " +
                                std::strerror(error));
    }
-   slot.spilled += slot.size;
-   slot.size = 0;
-   auto run = std::make_unique<Run>(file, fRowSize);
+   slot.clear();
+   auto run = std::make_unique<Run>(file, *this);
    const std::lock_guard<std::mutex> lock(fRunsMutex);
    fRuns.push_back(std::move(run));
 }
@@ -257,16 +358,20 @@ void RowStore::startReading(std::size_t n, const std::vector<TH1D *> &histograms
       fFillers.emplace_back(*histogram);
    for (auto &slot : fSlots) {
       sort(*slot);
-      fRuns.push_back(std::make_unique<Run>(*slot, fRowSize));
+      fRuns.push_back(std::make_unique<Run>(*slot));
    }
+   for (auto &run : fRuns)
+      run->advance();
    fRuns.erase(std::remove_if(fRuns.begin(), fRuns.end(), [](auto &run) { return !run->row(); }),
                fRuns.end());
-   std::make_heap(fRuns.begin(), fRuns.end(), Later{fRowSize});
+   std::make_heap(fRuns.begin(), fRuns.end(), Later{{fFloats, fInts}});
    startMerging();
 }
 
 void RowStore::startMerging()
 {
+   if (fGiven == size())
+      return;
    fWorker = std::thread([this] {
       try {
          fNextBatch = merge();
@@ -278,12 +383,19 @@ void RowStore::startMerging()
 
 std::size_t RowStore::next()
 {
-   fWorker.join();
+   stopReading();
    if (fProblem)
       std::rethrow_exception(fProblem);
    std::swap(fBatch, fNextBatch);
+   fNextBatch.size = 0;
    startMerging();
    return fBatch.size;
+}
+
+void RowStore::stopReading()
+{
+   if (fWorker.joinable())
+      fWorker.join();
 }
 
 RowStore::Batch RowStore::merge()
@@ -295,20 +407,17 @@ RowStore::Batch RowStore::merge()
    batch.features.resize(fFloats * n);
    batch.integers.resize(fInts * n);
    for (; batch.size < n; ++batch.size) {
-      std::pop_heap(fRuns.begin(), fRuns.end(), Later{fRowSize});
+      std::pop_heap(fRuns.begin(), fRuns.end(), Later{{fFloats, fInts}});
       Run &run = *fRuns.back();
-      const char *row = run.row();
-      const char *features = row + kFeatureOffset;
-      const char *integers = features + fFloats * sizeof(float);
-      std::memcpy(&batch.identities[3 * batch.size], row, kIdentitySize);
-      std::memcpy(&batch.weights[batch.size], row + kIdentitySize, sizeof(double));
-      std::copy(features, integers,
-                reinterpret_cast<char *>(&batch.features[fFloats * batch.size]));
-      std::copy(integers, row + fRowSize,
-                reinterpret_cast<char *>(batch.integers.data() + fInts * batch.size));
+      const Row row(run.row());
+      for (unsigned i = 0; i < 3; ++i)
+         batch.identities[3 * batch.size + i] = row.identity(i);
+      batch.weights[batch.size] = row.weight();
+      row.unpack(fFloats, fInts, &batch.features[fFloats * batch.size],
+                 batch.integers.data() + fInts * batch.size);
       run.advance();
       if (run.row())
-         std::push_heap(fRuns.begin(), fRuns.end(), Later{fRowSize});
+         std::push_heap(fRuns.begin(), fRuns.end(), Later{{fFloats, fInts}});
       else
          fRuns.pop_back();
    }

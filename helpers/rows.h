@@ -26,8 +26,9 @@ namespace m3l
 ///
 /// A row is (DatasetNumber, RunNumber, EventNumber), the event weight, `floats` features and
 /// `ints` integers. Rows are sorted by the three numbers, and rows that share them by their
-/// content, so that the order does not depend on the number of threads. What exceeds the memory
-/// budget goes to sorted files in `folder`, which are removed with the store.
+/// content, so that the order does not depend on the number of threads. Most cells of most events
+/// are zero and take one bit. What exceeds the memory budget goes to sorted files in `folder`,
+/// which are removed with the store.
 class RowStore
 {
 public:
@@ -38,33 +39,12 @@ public:
    RowStore(const RowStore &) = delete;
    RowStore &operator=(const RowStore &) = delete;
 
-   /// Writes one row, value by value, in the order of its columns.
-   class Writer
-   {
-   public:
-      Writer(char *row)
-         : fNext(row)
-      {
-      }
-      template <typename T>
-      void put(T value)
-      {
-         std::memcpy(fNext, &value, sizeof value);
-         fNext += sizeof value;
-      }
-      void put(const float *values, std::size_t n)
-      {
-         std::memcpy(fNext, values, n * sizeof(float));
-         fNext += n * sizeof(float);
-      }
-
-   private:
-      char *fNext;
-   };
-
-   /// Room for one more row of this slot.
+   /// Adds a row to those of a slot.
+   /// \param identity  three numbers
+   /// \param cells     the first `nCells` of the floats; `scalars` are the others
    /// \throws std::runtime_error if rows cannot be written to `folder`
-   Writer add(unsigned slot);
+   void add(unsigned slot, const std::int64_t *identity, double weight, const float *cells,
+            std::size_t nCells, const float *scalars, const std::int32_t *integers);
 
    unsigned floats() const { return fFloats; }
    unsigned ints() const { return fInts; }
@@ -78,6 +58,9 @@ public:
    /// caller works on them, the rows after them are made ready in another thread.
    std::size_t next();
 
+   /// Waits for the other thread, after which the histograms are not touched any more.
+   void stopReading();
+
    const std::int64_t *identities() const { return fBatch.identities.data(); } ///< rows x 3
    const double *weights() const { return fBatch.weights.data(); }             ///< rows
    const float *features() const { return fBatch.features.data(); }            ///< rows x floats
@@ -87,6 +70,8 @@ private:
    class Filler;
    class Run;
    struct Slot;
+   struct Less;
+   struct Later;
    struct Batch {
       std::size_t size = 0;
       std::vector<std::int64_t> identities;
@@ -102,7 +87,7 @@ private:
    void fill(const Batch &batch);
 
    unsigned fFloats, fInts;
-   std::size_t fRowSize, fRowsPerSlot;
+   std::size_t fMaxRowSize, fBytesPerSlot;
    std::string fFolder;
    std::vector<std::unique_ptr<Slot>> fSlots;
    std::vector<std::unique_ptr<Run>> fRuns; ///< sources of sorted rows; a heap once reading began
@@ -142,26 +127,25 @@ public:
    void Exec(unsigned slot, const Dataset &dataset, const RunNumber &run, const Event &event,
              double weight, const ROOT::RVecF &cells, const Scalars &...scalars)
    {
-      RowStore::Writer row = fRows->add(slot);
-      row.put(static_cast<std::int64_t>(dataset));
-      row.put(static_cast<std::int64_t>(run));
-      row.put(static_cast<std::int64_t>(event));
-      row.put(weight);
-      row.put(cells.data(), fCells);
+      const std::int64_t identity[] = {static_cast<std::int64_t>(dataset),
+                                       static_cast<std::int64_t>(run),
+                                       static_cast<std::int64_t>(event)};
+      // One more than needed where there is none: arrays cannot be empty.
+      float floats[sizeof...(Scalars) + 1];
+      std::int32_t integers[sizeof...(Scalars) + 1];
       unsigned column = 0;
-      (put(row, column++ < fScalars, scalars), ...);
+      const auto put = [&](auto value) {
+         if (column < fScalars)
+            floats[column] = static_cast<float>(value);
+         else
+            integers[column - fScalars] = static_cast<std::int32_t>(value);
+         ++column;
+      };
+      (put(scalars), ...);
+      fRows->add(slot, identity, weight, cells.data(), fCells, floats, integers);
    }
 
 private:
-   template <typename T>
-   static void put(RowStore::Writer &row, bool isFloat, T value)
-   {
-      if (isFloat)
-         row.put(static_cast<float>(value));
-      else
-         row.put(static_cast<std::int32_t>(value));
-   }
-
    std::shared_ptr<RowStore> fRows;
    unsigned fCells, fScalars;
 };

@@ -8,6 +8,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -112,3 +113,10 @@ def assert_nothing_left(folder):
     """No product, complete or not, is in an output folder."""
     left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
     assert left in ([], ["hdf5"]), left
+
+
+def add_row(store, slot, identity, weight, cells, scalars, integers):
+    """Add a row to a RowStore."""
+    # Each with a value too many, since an empty array has no address.
+    arrays = [np.array([*v, 0], "f4") for v in (cells, scalars)] + [np.array([*integers, 0], "i4")]
+    store.add(slot, np.array(identity), weight, arrays[0], len(cells), *arrays[1:])

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import reference
 import uproot
-from conftest import read_json, read_table, table_path
+from conftest import add_row, read_json, read_table, table_path
 
 from analysis import features
 
@@ -136,11 +136,7 @@ def test_histograms_fill_like_root(ROOT, tmp_path):
         histogram.SetDirectory(ROOT.nullptr)
         histogram.Sumw2()
     for number, (value, weight) in enumerate(zip(values, weights, strict=True)):
-        row = store.add(0)
-        for identity in (1, 1, number):
-            row.put["std::int64_t"](identity)
-        row.put["double"](weight)
-        row.put["float"](value)
+        add_row(store, 0, (1, 1, number), weight, [value], [], [])
         # The store has single precision.
         plain.Fill(float(np.float32(value)), weight)
     store.startReading(3, ROOT.std.vector["TH1D*"]([filled]))

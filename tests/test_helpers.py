@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import reference
+from conftest import add_row
 from reference import Objects
 
 ELECTRON_MASS = 0.000511
@@ -661,12 +662,7 @@ def store_rows(ROOT, rows, memory, folder, slots=1, batch=10):
     """Rows (dataset, run, event, weight, feature, count) as they come out of a RowStore."""
     store = ROOT.m3l.RowStore(1, 1, slots, memory, str(folder))
     for number, row in enumerate(rows):
-        writer = store.add(number % slots)
-        for value in row[:3]:
-            writer.put["std::int64_t"](value)
-        writer.put["double"](row[3])
-        writer.put["float"](row[4])
-        writer.put["std::int32_t"](row[5])
+        add_row(store, number % slots, row[:3], row[3], [row[4]], [], [row[5]])
     assert store.size() == len(rows)
     result = []
     histograms = [ROOT.TH1D(name, "", 10, 0.0, 10.0) for name in ("feature", "count")]
@@ -709,6 +705,27 @@ def test_rows_of_one_identity_have_one_order(ROOT, tmp_path):
     assert all(order == orders[0] for order in orders)
 
 
+@pytest.mark.parametrize("floats, cells", [(1, 0), (63, 63), (64, 60), (65, 60), (236, 225)])
+@pytest.mark.parametrize("memory", [10**7, 10**4])
+def test_rows_keep_every_bit_of_their_floats(ROOT, tmp_path, floats, cells, memory):
+    rng = np.random.default_rng(4)
+    values = rng.normal(size=(100, floats)).astype("f4")
+    values[rng.random(values.shape) < 0.8] = 0.0
+    values[rng.random(values.shape) < 0.1] = -0.0
+    values[1], values[2] = 1.0, 0.0
+    values[3, 0], values[4, -1], values[5, 0] = np.nan, np.inf, 1e-45
+    integers = rng.integers(-(2**31), 2**31, size=(100, 3))
+    store = ROOT.m3l.RowStore(floats, 3, 1, memory, str(tmp_path))
+    for number in rng.permutation(100):
+        row = values[number]
+        add_row(store, 0, (1, 1, number), 0.5, row[:cells], row[cells:], integers[number])
+    store.startReading(100, ROOT.std.vector["TH1D*"]())
+    assert store.next() == 100
+    found = np.frombuffer(store.features(), "f4", 100 * floats)
+    assert found.tobytes() == values.tobytes()
+    assert np.frombuffer(store.integers(), "i4", 300).tolist() == integers.ravel().tolist()
+
+
 def test_store_without_rows_gives_none(ROOT, tmp_path):
     assert store_rows(ROOT, [], 10**6, tmp_path) == []
 
@@ -716,10 +733,7 @@ def test_store_without_rows_gives_none(ROOT, tmp_path):
 def test_store_that_is_left_before_its_end_goes_quietly(ROOT, tmp_path):
     store = ROOT.m3l.RowStore(0, 0, 1, 10**6, str(tmp_path))
     for number in range(100):
-        row = store.add(0)
-        for value in (1, 1, number):
-            row.put["std::int64_t"](value)
-        row.put["double"](1.0)
+        add_row(store, 0, (1, 1, number), 1.0, [], [], [])
     store.startReading(10, ROOT.std.vector["TH1D*"]())
     assert store.next() == 10
     del store

@@ -1,0 +1,415 @@
+#include "treesource.h"
+
+#include <ROOT/RDF/RColumnReaderBase.hxx>
+#include <ROOT/RVec.hxx>
+#include <TBasket.h>
+#include <TBranch.h>
+#include <TBranchElement.h>
+#include <TFile.h>
+#include <TLeaf.h>
+#include <TTree.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <set>
+#include <stdexcept>
+#include <tuple>
+#include <type_traits>
+
+namespace m3l
+{
+
+namespace
+{
+
+/// Numbers as baskets hold them: big-endian, `bool` as a byte.
+template <typename T>
+T decoded(const char *bytes)
+{
+   if constexpr (std::is_same_v<T, bool>) {
+      return *bytes != 0;
+   } else if constexpr (sizeof(T) == 1) {
+      return static_cast<T>(*bytes);
+   } else if constexpr (sizeof(T) == 2) {
+      std::uint16_t bits;
+      std::memcpy(&bits, bytes, sizeof bits);
+      return static_cast<T>(__builtin_bswap16(bits));
+   } else if constexpr (sizeof(T) == 4) {
+      std::uint32_t bits;
+      std::memcpy(&bits, bytes, sizeof bits);
+      bits = __builtin_bswap32(bits);
+      T value;
+      std::memcpy(&value, &bits, sizeof value);
+      return value;
+   } else {
+      std::uint64_t bits;
+      std::memcpy(&bits, bytes, sizeof bits);
+      bits = __builtin_bswap64(bits);
+      T value;
+      std::memcpy(&value, &bits, sizeof value);
+      return value;
+   }
+}
+
+/// Types of numbers that ROOT's leaves hold: C++ types, their names in ROOT and in C++. Others,
+/// such as Double32_t, are stored otherwise.
+using Numbers = std::tuple<bool, char, unsigned char, short, unsigned short, int, unsigned int,
+                           Long64_t, ULong64_t, float, double>;
+constexpr std::array<std::pair<const char *, const char *>, std::tuple_size_v<Numbers>> kNames = {{
+   {"Bool_t", "bool"},
+   {"Char_t", "char"},
+   {"UChar_t", "unsigned char"},
+   {"Short_t", "short"},
+   {"UShort_t", "unsigned short"},
+   {"Int_t", "int"},
+   {"UInt_t", "unsigned int"},
+   {"Long64_t", "Long64_t"},
+   {"ULong64_t", "ULong64_t"},
+   {"Float_t", "float"},
+   {"Double_t", "double"},
+}};
+
+/// How the numbers of an entry lie in a basket.
+enum class Shape { number, array, vector };
+
+/// What a branch holds; `element` is empty for what cannot be decoded here.
+struct Content {
+   Shape shape = Shape::number;
+   std::string element;
+};
+
+Content contentOf(TBranch &branch)
+{
+   const auto *leaves = branch.GetListOfLeaves();
+   if (leaves->GetEntriesFast() != 1 || branch.GetListOfBranches()->GetEntriesFast() != 0)
+      return {};
+   auto *leaf = static_cast<TLeaf *>(leaves->UncheckedAt(0));
+   std::string name = leaf->GetTypeName();
+   Content content;
+   if (branch.IsA() == TBranchElement::Class()) {
+      const auto &element = static_cast<TBranchElement &>(branch);
+      const std::string start = "vector<";
+      // Members of classes have another type or streamer.
+      if (element.GetType() != 0 || element.GetStreamerType() != -1 || name.find(start) != 0)
+         return {};
+      name = name.substr(start.size(), name.size() - start.size() - 1);
+      content.shape = Shape::vector;
+   } else if (branch.IsA() != TBranch::Class() || leaf->GetLenStatic() != 1) {
+      return {}; // an object, or an array of fixed length
+   } else if (leaf->GetLeafCount()) {
+      content.shape = Shape::array;
+   }
+   for (const auto &[root, cpp] : kNames)
+      if (name == root || name == cpp)
+         content.element = cpp;
+   return content;
+}
+
+std::string arrayOf(const std::string &element)
+{
+   return element.empty() ? "" : "ROOT::VecOps::RVec<" + element + ">";
+}
+
+constexpr int kTasksPerSlot = 8;
+
+} // namespace
+
+/// The file that a slot reads from.
+class TreeSource::OpenFile
+{
+public:
+   explicit OpenFile(const TreeSource &source)
+      : fSource(source)
+   {
+   }
+
+   bool holds(long long entry) const { return entry >= fFirst && entry < fEnd; }
+
+   /// Open the file that holds an entry.
+   void open(long long entry)
+   {
+      const auto &offsets = fSource.fOffsets;
+      fNumber = std::upper_bound(offsets.begin(), offsets.end(), entry) - offsets.begin() - 1;
+      const TreeFile &wanted = fSource.fFiles.at(fNumber);
+      fFirst = fEnd = offsets[fNumber];
+      ++fGeneration;
+      fFile.reset(TFile::Open(wanted.path.c_str())); // deletes the tree of the last one
+      fTree = fFile && !fFile->IsZombie() ? fFile->Get<TTree>(fSource.fTree.c_str()) : nullptr;
+      if (!fTree || fTree->GetEntries() != wanted.entries)
+         throw std::runtime_error("the file has changed while it was in use: " + wanted.path);
+      fEnd = fFirst + wanted.entries;
+      // All baskets of some thousand entries in few large reads, as remote files need them. A tree
+      // that is small gets no cache.
+      fTree->SetCacheSize();
+      if (fTree->GetReadCache(fFile.get())) {
+         fTree->SetCacheEntryRange(0, wanted.entries);
+         for (const auto &column : fUsed)
+            fTree->AddBranchToCache(column.c_str());
+         fTree->StopCacheLearningPhase();
+      }
+   }
+
+   void use(std::string_view column) { fUsed.emplace(column); }
+
+   TTree &tree() const { return *fTree; }
+   long long first() const { return fFirst; }
+   unsigned generation() const { return fGeneration; } ///< changes with the file
+   const std::string &path() const { return fSource.fFiles[fNumber].path; }
+
+private:
+   const TreeSource &fSource;
+   std::set<std::string> fUsed;
+   std::unique_ptr<TFile> fFile;
+   TTree *fTree = nullptr;
+   std::size_t fNumber = 0;
+   long long fFirst = 0, fEnd = 0; ///< entries of the file
+   unsigned fGeneration = 0;
+};
+
+/// Decodes the baskets of a branch whose numbers are of type T.
+template <typename T>
+class TreeSource::Reader : public ROOT::Detail::RDF::RColumnReaderBase
+{
+public:
+   Reader(OpenFile &file, std::string_view column)
+      : fFile(file),
+        fColumn(column)
+   {
+   }
+
+protected:
+   /// Decode the basket that holds an entry, unless it is at hand; returns the entry's place in it.
+   std::size_t find(long long entry)
+   {
+      if (entry < fBegin || entry >= fEnd || fGeneration != fFile.generation())
+         load(entry);
+      return entry - fBegin;
+   }
+
+   ROOT::RVec<T> fValues;               ///< of all entries of the basket
+   std::vector<std::uint32_t> fOffsets; ///< of the first value of each entry; unused for numbers
+
+private:
+   void load(long long entry)
+   {
+      if (fGeneration != fFile.generation()) {
+         fGeneration = fFile.generation();
+         fBranch = fFile.tree().GetBranch(fColumn.c_str());
+         if (!fBranch)
+            throw std::runtime_error(fFile.path() + " has no branch '" + fColumn + "'");
+      }
+      fBegin = fEnd = 0;
+      const long long local = entry - fFile.first();
+      const Long64_t *starts = fBranch->GetBasketEntry();
+      const int baskets = fBranch->GetWriteBasket() + 1;
+      const int number = std::upper_bound(starts, starts + baskets, local) - starts - 1;
+      const long long next = number + 1 < baskets ? starts[number + 1] : fBranch->GetEntries();
+      fFile.tree().LoadTree(local); // tells the cache where we are
+      TBasket *basket = number < 0 ? nullptr : fBranch->GetBasket(number);
+      // The basket of an unfinished block may hold nothing: then the one before reaches to the end.
+      if (!basket || !decode(*basket, next - starts[number]))
+         throw std::runtime_error("branch '" + fColumn + "' of " + fFile.path() +
+                                  " cannot be read at entry " + std::to_string(local));
+      fBranch->DropBaskets("all");
+      fBegin = starts[number] + fFile.first();
+      fEnd = next + fFile.first();
+   }
+
+   /// Returns false if the basket does not hold this number of entries in the expected form.
+   bool decode(TBasket &basket, std::size_t entries)
+   {
+      const Content content = contentOf(*fBranch);
+      const char *buffer = basket.GetBufferRef()->Buffer();
+      const char *next = buffer + basket.GetKeylen();
+      const char *end = buffer + basket.GetLast();
+      if (std::size_t(basket.GetNevBuf()) != entries)
+         return false;
+      if (content.shape == Shape::number) {
+         fValues.resize(entries);
+         if (std::size_t(end - next) < entries * sizeof(T))
+            return false;
+         for (std::size_t i = 0; i < entries; ++i)
+            fValues[i] = decoded<T>(next + i * sizeof(T));
+         return true;
+      }
+      fValues.resize((end - next) / sizeof(T)); // enough for all, whatever else is between them
+      fOffsets.resize(entries + 1);
+      const int *starts = content.shape == Shape::array ? basket.GetEntryOffset() : nullptr;
+      if (content.shape == Shape::array && !starts)
+         return false;
+      T *value = fValues.data();
+      for (std::size_t i = 0; i < entries; ++i) {
+         std::size_t n;
+         if (content.shape == Shape::vector) {
+            // Number of bytes that follow, with a flag; version of the class; number of values.
+            constexpr std::uint32_t flag = 0x40000000;
+            constexpr std::size_t header = 10;
+            if (next + header > end)
+               return false;
+            n = decoded<std::uint32_t>(next + 6);
+            if (decoded<std::uint32_t>(next) != flag + header - 4 + n * sizeof(T))
+               return false;
+            next += header;
+         } else {
+            const char *entryEnd = i + 1 < entries ? buffer + starts[i + 1] : end;
+            next = buffer + starts[i];
+            n = entryEnd > next ? (entryEnd - next) / sizeof(T) : 0;
+         }
+         if (n * sizeof(T) > std::size_t(end - next))
+            return false;
+         fOffsets[i] = value - fValues.data();
+         for (std::size_t k = 0; k < n; ++k, next += sizeof(T))
+            *value++ = decoded<T>(next);
+      }
+      fOffsets[entries] = value - fValues.data();
+      return true;
+   }
+
+   OpenFile &fFile;
+   std::string fColumn;
+   TBranch *fBranch = nullptr;
+   unsigned fGeneration = 0;
+   long long fBegin = 0, fEnd = 0; ///< entries of the decoded basket
+};
+
+/// A branch with one number per entry.
+template <typename T>
+class TreeSource::NumberReader final : public Reader<T>
+{
+public:
+   using Reader<T>::Reader;
+
+private:
+   void *GetImpl(Long64_t entry) override { return &this->fValues[this->find(entry)]; }
+};
+
+/// A branch with several numbers per entry, which are seen where they were decoded.
+template <typename T>
+class TreeSource::ArrayReader final : public Reader<T>
+{
+public:
+   using Reader<T>::Reader;
+
+private:
+   void *GetImpl(Long64_t entry) override
+   {
+      const std::size_t i = this->find(entry);
+      const std::uint32_t first = this->fOffsets[i];
+      // The view owns nothing, so that there is nothing to destroy before another one takes its
+      // place.
+      return new (&fView)
+         ROOT::RVec<T>(this->fValues.data() + first, this->fOffsets[i + 1] - first);
+   }
+
+   alignas(ROOT::RVec<T>) char fView[sizeof(ROOT::RVec<T>)];
+};
+
+TreeSource::TreeSource(TTree &first, std::vector<TreeFile> files, long long begin, long long end)
+   : fTree(first.GetName()),
+     fFiles(std::move(files)),
+     fOffsets(1, 0)
+{
+   for (const TreeFile &file : fFiles)
+      fOffsets.push_back(fOffsets.back() + file.entries);
+   fBegin = std::max(0LL, begin);
+   fEnd = end < 0 ? fOffsets.back() : std::min(end, fOffsets.back());
+   for (TObject *object : *first.GetListOfBranches()) {
+      auto &branch = static_cast<TBranch &>(*object);
+      const std::string type = typeOf(branch);
+      if (type.empty())
+         continue;
+      fColumns.push_back(branch.GetName());
+      fTypes[branch.GetName()] = type;
+   }
+}
+
+TreeSource::~TreeSource() = default;
+
+std::string TreeSource::typeOf(TBranch &branch)
+{
+   const Content content = contentOf(branch);
+   return content.shape == Shape::number ? content.element : arrayOf(content.element);
+}
+
+void TreeSource::SetNSlots(unsigned slots)
+{
+   fNSlots = slots;
+   fOpen.clear();
+   for (unsigned slot = 0; slot < slots; ++slot)
+      fOpen.push_back(std::make_unique<OpenFile>(*this));
+}
+
+bool TreeSource::HasColumn(std::string_view column) const
+{
+   return fTypes.find(column) != fTypes.end();
+}
+
+std::string TreeSource::GetTypeName(std::string_view column) const
+{
+   return fTypes.at(std::string(column));
+}
+
+std::unique_ptr<ROOT::Detail::RDF::RColumnReaderBase>
+TreeSource::GetColumnReaders(unsigned slot, std::string_view column, const std::type_info &type)
+{
+   OpenFile &file = *fOpen.at(slot);
+   std::unique_ptr<ROOT::Detail::RDF::RColumnReaderBase> made;
+   const std::string name = GetTypeName(column);
+   const auto tryNumber = [&](auto number, const char *element) {
+      using T = decltype(number);
+      if (name == element && type == typeid(T))
+         made = std::make_unique<NumberReader<T>>(file, column);
+      else if (name == arrayOf(element) && type == typeid(ROOT::RVec<T>))
+         made = std::make_unique<ArrayReader<T>>(file, column);
+   };
+   std::apply(
+      [&, i = 0](auto... numbers) mutable { (tryNumber(numbers, kNames[i++].second), ...); },
+      Numbers());
+   if (!made)
+      throw std::runtime_error("column '" + std::string(column) + "' is of type " + name);
+   file.use(column);
+   return made;
+}
+
+std::vector<std::pair<ULong64_t, ULong64_t>> TreeSource::GetEntryRanges()
+{
+   std::vector<std::pair<ULong64_t, ULong64_t>> ranges;
+   if (std::exchange(fGiven, true))
+      return ranges;
+   // Some tasks per slot, so that none has to wait long for the last one, each within a file.
+   const long long task = (fEnd - fBegin) / (kTasksPerSlot * fNSlots) + 1;
+   for (std::size_t number = 0; number < fFiles.size(); ++number) {
+      const long long first = std::max(fBegin, fOffsets[number]);
+      const long long last = std::min(fEnd, fOffsets[number + 1]);
+      if (first >= last)
+         continue;
+      if (fNSlots == 1 || last - first <= task) {
+         ranges.emplace_back(first, last);
+         continue;
+      }
+      OpenFile file(*this);
+      file.open(first);
+      // Entries are compressed in clusters, and no two tasks should decompress the same one.
+      auto cluster = file.tree().GetClusterIterator(first - file.first());
+      for (long long begin = first, end; begin < last; begin = end) {
+         end = begin;
+         while (end < last && end - begin < task) {
+            cluster.Next();
+            end = std::min(last, file.first() + cluster.GetNextEntry());
+         }
+         ranges.emplace_back(begin, end);
+      }
+   }
+   return ranges;
+}
+
+bool TreeSource::SetEntry(unsigned slot, ULong64_t entry)
+{
+   if (!fOpen[slot]->holds(entry))
+      fOpen[slot]->open(entry);
+   return true;
+}
+
+} // namespace m3l

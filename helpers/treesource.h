@@ -1,0 +1,81 @@
+/// \file treesource.h
+/// Reading a TTree basket by basket instead of entry by entry.
+#ifndef M3L_TREESOURCE_H
+#define M3L_TREESOURCE_H
+
+#include <ROOT/RDataSource.hxx>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+class TBranch;
+class TTree;
+
+namespace m3l
+{
+
+/// A file of a sample.
+struct TreeFile {
+   std::string path;
+   long long entries;
+};
+
+/// Gives a TTree of one or several files to RDataFrame.
+///
+/// ROOT reads a branch with several function calls per entry, which takes longer than decompressing
+/// it. Here a basket, the compressed block of some thousand entries, is decoded in one loop when
+/// its first entry is asked for. That works for branches of numbers, of `std::vector`s of numbers
+/// and of arrays of numbers whose length is another branch.
+class TreeSource : public ROOT::RDF::RDataSource
+{
+public:
+   /// \param first       the tree of the first file
+   /// \param begin, end  the entries to read, counted over all files; end < 0 reads all
+   TreeSource(TTree &first, std::vector<TreeFile> files, long long begin, long long end);
+   ~TreeSource() override;
+
+   /// Type of a branch in RDataFrame, empty if its baskets cannot be decoded here.
+   static std::string typeOf(TBranch &branch);
+
+   void SetNSlots(unsigned slots) override;
+   std::size_t GetNFiles() const override { return fFiles.size(); }
+   const std::vector<std::string> &GetColumnNames() const override { return fColumns; }
+   bool HasColumn(std::string_view column) const override;
+   std::string GetTypeName(std::string_view column) const override;
+   std::unique_ptr<ROOT::Detail::RDF::RColumnReaderBase>
+   GetColumnReaders(unsigned slot, std::string_view column, const std::type_info &type) override;
+   std::vector<std::pair<ULong64_t, ULong64_t>> GetEntryRanges() override;
+   void Initialize() override { fGiven = false; }
+   bool SetEntry(unsigned slot, ULong64_t entry) override;
+   std::string GetLabel() override { return "TTree " + fTree; }
+
+protected:
+   Record_t GetColumnReadersImpl(std::string_view, const std::type_info &) override { return {}; }
+
+private:
+   class OpenFile;
+   template <typename T>
+   class Reader;
+   template <typename T>
+   class NumberReader;
+   template <typename T>
+   class ArrayReader;
+
+   std::string fTree;
+   std::vector<TreeFile> fFiles;
+   std::vector<long long> fOffsets; ///< number of the first entry of each file, and of the end
+   long long fBegin, fEnd;
+   std::vector<std::string> fColumns;
+   std::map<std::string, std::string, std::less<>> fTypes;
+   std::vector<std::unique_ptr<OpenFile>> fOpen; ///< for each slot
+   bool fGiven = false;                          ///< the ranges of this event loop
+};
+
+} // namespace m3l
+
+#endif
