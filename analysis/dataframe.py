@@ -1,10 +1,10 @@
-"""From a sample's plan to a dataframe with all columns defined."""
+"""From a sample's plan to its dataframes."""
 
 import ROOT
 
 
-def dataframe(prepared):
-    """Return an RDataFrame over a sample's files, in which each column of its plan is defined.
+def source(prepared):
+    """Return an RDataFrame over a sample's files, with the constants of its plan.
 
     prepared: run.Prepared of the sample
     """
@@ -22,6 +22,19 @@ def dataframe(prepared):
     )
     for name, value in prepared.plan.constants.items():
         df = ROOT.m3l.defineConstant(df, name, value)
+    return df
+
+
+def dataframes(prepared, df):
+    """Return {"all": dataframe with all columns of the plan, region: that of its events}.
+
+    df: what `source` has returned
+    """
     for definition in prepared.plan.definitions:
         df = prepared.graph.define(df, definition.name)
-    return df
+    nodes = {"all": df}
+    for region, cuts in prepared.plan.cuts.items():
+        nodes[region] = df
+        for cut in cuts:
+            nodes[region] = prepared.graph.filter(nodes[region], cut.name)
+    return {name: node.rdf for name, node in nodes.items()}

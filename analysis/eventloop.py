@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 import ROOT
 from tqdm import tqdm
 
-from analysis.dataframe import dataframe
+from analysis.dataframe import dataframes, source
 from analysis.errors import InputError
 from analysis.expressions import IDENTITY, WEIGHT
+from analysis.graph import SELECTED
 from helpers.terminal import captured_stderr
 
 # Rows of a sample in memory, all threads together; more go to temporary files.
@@ -49,30 +50,28 @@ class EventLoop:
         cells, floats, integers = layout
         memory = ROW_MEMORY // max(1, len(regions))
         # ROOT cannot open a dataset without entries in all cases; nothing needs to be read then.
-        self.df = dataframe(prepared) if prepared.entries else None
+        self.df = source(prepared) if prepared.entries else None
+        counters = ROOT.std.vector["std::shared_ptr<m3l::CutflowCounter>"]()
+        self.all = self.counter(counters)
+        self.counters = {  # of each region, a (cut name, counter) per cut
+            region.name: [(cut.name, self.counter(counters)) for cut in region.cuts]
+            for region in regions
+        }
+        self.rows = {
+            region.name: ROOT.m3l.makeRows(floats, integers, self.slots, memory, str(folder))
+            for region in regions
+        }
         self.handles = []
-        self.all = self.count(self.df)
-        self.nodes, self.rows = {}, {}
-        self.counters = {}  # of each region, a (cut name, counter) per cut
-        for region in regions:
-            node, counters = self.df, []
-            definitions = prepared.plan.cuts[region.name]
-            for cut, definition in zip(region.cuts, definitions, strict=True):
-                if node is not None:
-                    node = prepared.graph.filter(node, definition.name)
-                counters.append((cut.name, self.count(node)))
-            rows = ROOT.m3l.makeRows(floats, integers, self.slots, memory, str(folder))
-            if node is not None:
-                self.handles.append(prepared.graph.bookRows(node, rows))
-            self.nodes[region.name] = node
-            self.counters[region.name] = counters
-            self.rows[region.name] = rows
+        if self.df is not None:
+            selected = prepared.graph.select(self.df, counters)
+            self.handles.append(ROOT.m3l.bookSelection(selected, SELECTED))
+            for number, rows in enumerate(self.rows.values()):
+                self.handles.append(prepared.graph.bookRows(selected, number, rows))
 
-    def count(self, node):
-        """Book the counting of the events that reach a node."""
+    def counter(self, counters):
+        """Make one more counter."""
         counter = ROOT.m3l.makeCounter(self.slots)
-        if node is not None:
-            self.handles.append(ROOT.m3l.bookCutflow(node, WEIGHT, counter))
+        counters.push_back(counter)
         return counter
 
     def run(self):
@@ -102,8 +101,7 @@ class EventLoop:
 
     def dataframes(self):
         """The RDataFrame of all events, "all", and that of each region."""
-        nodes = {"all": self.df, **self.nodes}
-        return {name: node.rdf for name, node in nodes.items() if node is not None}
+        return {} if self.df is None else dataframes(self.prepared, self.df)
 
     def release(self):
         """Give back the memory of the rows; the dataframes stay."""
@@ -131,7 +129,7 @@ class EventLoop:
 
     def first_bad(self):
         """Say which event is the first without a finite weight."""
-        bad = self.df.rdf.Filter(f"!std::isfinite({WEIGHT})")
+        bad = self.dataframes()["all"].Filter(f"!std::isfinite({WEIGHT})")
         arrays = bad.AsNumpy([*IDENTITY])
         order = sorted(zip(*(arrays[name].tolist() for name in IDENTITY), strict=True))
         return "first " + ", ".join(f"{n} {v}" for n, v in zip(IDENTITY, order[0], strict=True))

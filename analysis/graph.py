@@ -20,13 +20,13 @@ import ROOT
 
 import helpers
 from analysis.errors import DeclarationError, near_miss
-from analysis.expressions import IDENTITY, MATRIX, NORMALISATION
+from analysis.expressions import IDENTITY, MATRIX, NORMALISATION, WEIGHT
 from helpers.build import CompilerError, cache_folder, library, toolchain
 from helpers.terminal import captured_stderr
 
 
 def graphs(plans, cells, interpret=False):
-    """Return for each plan the C++ namespace with `define`, `filter` and `bookRows`.
+    """Return for each plan the C++ namespace with its nodes, see HEAD.
 
     Plans that differ in constants only share one. What the cache does not have is compiled side by
     side.
@@ -138,6 +138,7 @@ ROOT_FUNCTIONS = (
 
 
 PLACEHOLDER = "M3LGRAPH"
+SELECTED = "m3l_selected"
 NO_NUMBER = "is not one number per event"
 
 HEAD = f"""\
@@ -145,9 +146,18 @@ HEAD = f"""\
 #include "m3l.h"
 
 namespace {PLACEHOLDER} {{
+/// A column and a cut of the plan, for work at the prompt.
 m3l::Node define(const m3l::Node &node, const std::string &name);
 m3l::Node filter(const m3l::Node &node, const std::string &name);
-ROOT::RDF::RResultHandle bookRows(const m3l::Node &node, std::shared_ptr<m3l::RowStore> rows);
+
+/// Everything that has to be known of each event, as one node: the column "{SELECTED}" has a bit
+/// for each region that the event is in. Counts all events and those that pass each cut.
+using Counters = std::vector<std::shared_ptr<m3l::CutflowCounter>>;
+m3l::Node select(const m3l::Node &node, const Counters &counters);
+
+/// The rows of the events in a region.
+ROOT::RDF::RResultHandle bookRows(const m3l::Node &selected, unsigned region,
+                                  std::shared_ptr<m3l::RowStore> rows);
 }}
 """
 
@@ -169,8 +179,8 @@ using result = std::decay_t<typename ROOT::TypeTraits::CallableTraits<F>::ret_ty
 def cpp_source(plan, cells):
     """Write the C++ file of a plan."""
     types = {name: f"branch_{name}" for name in plan.inputs}
-    types[NORMALISATION] = "double"
-    parts = [HEAD + BODY]
+    types[NORMALISATION] = f"branch_{NORMALISATION}"
+    parts = [HEAD + BODY, f"using branch_{NORMALISATION} = double;"]
     parts += [f"using branch_{name} = {cpp_type(kind)};" for name, kind in plan.inputs.items()]
     define, filters = [], []
     declared = {definition.name: definition.where for definition in plan.definitions}
@@ -184,12 +194,11 @@ def cpp_source(plan, cells):
             f'   if (name == "{name}") '
             f'return {{rdf.{verb}("{name}", f_{name}, {quoted(definition.inputs)})}};'
         )
-    cuts = [cut for region in plan.cuts.values() for cut in region]
-    for number, cut in enumerate(cuts):
-        parts += [function(f"cut_{number}", cut, types, "bool")]
+    for name, cut in cut_functions(plan):
+        parts += [function(name, cut, types, "bool")]
         filters.append(
             f"   if (name == {json.dumps(cut.name)}) "
-            f"return {{rdf.Filter(cut_{number}, {quoted(cut.inputs)}, {json.dumps(cut.name)})}};"
+            f"return {{rdf.Filter({name}, {quoted(cut.inputs)}, {json.dumps(cut.name)})}};"
         )
     for name in plan.columns[len(IDENTITY) :]:
         if name != MATRIX:
@@ -200,14 +209,97 @@ def cpp_source(plan, cells):
     node = "const Node &node"
     parts += [f"Node define({node}, const std::string &name)", begin, *define, end]
     parts += [f"Node filter({node}, const std::string &name)", begin, *filters, end]
-    row = ", ".join(types[name] for name in plan.columns)
-    parts += [
-        f"ROOT::RDF::RResultHandle bookRows({node}, std::shared_ptr<RowStore> rows)",
-        begin,
-        f"   return rdf.Book<{row}>(RowAction(rows, {cells}), {quoted(plan.columns)});\n}}",
-        f"}} // namespace {PLACEHOLDER}\n",
-    ]
+    parts += [select(plan), book_rows(plan, cells), f"}} // namespace {PLACEHOLDER}\n"]
     return "\n".join(parts)
+
+
+def cut_functions(plan):
+    """(name of its C++ function, Definition) of each cut of a plan."""
+    cuts = [cut for region in plan.cuts.values() for cut in region]
+    return [(f"cut_{number}", cut) for number, cut in enumerate(cuts)]
+
+
+class Event:
+    """The C++ of a function of one event, in which each column is computed when first asked for."""
+
+    def __init__(self, plan, wanted):
+        """wanted: names of the columns that the function may ask for"""
+        needed = set(wanted)
+        for definition in reversed(plan.definitions):
+            if definition.name in needed:
+                needed.update(definition.inputs)
+        self.branches = []  # what it reads
+        self.lines = []
+        self.made = set()
+        for definition in plan.definitions:
+            if definition.name in needed:
+                call = self.call(f"f_{definition.name}", definition.inputs)
+                self.lines.append(
+                    f"      const Lazy v_{definition.name}{{[&] {{ return {call}; }}}};"
+                )
+                self.made.add(definition.name)
+
+    def value(self, name):
+        if name in self.made:
+            return f"v_{name}()"
+        if name not in self.branches:
+            self.branches.append(name)
+        return f"b_{name}"
+
+    def call(self, function, names):
+        return f"{function}({', '.join(map(self.value, names))})"
+
+    def arguments(self):
+        return ", ".join(["unsigned slot", *(f"const branch_{n} &b_{n}" for n in self.branches)])
+
+
+def select(plan):
+    """The C++ function that counts an event and says in which regions it is."""
+    event = Event(plan, {WEIGHT, *(name for _, cut in cut_functions(plan) for name in cut.inputs)})
+    weight = event.value(WEIGHT)
+    names = iter(cut_functions(plan))
+    counter = 0
+    body = [f"      counters[0]->add(slot, {weight});"]
+    regions = []
+    for number, cuts in enumerate(plan.cuts.values()):
+        body.append(f"      const auto region_{number} = [&] {{")
+        for _ in cuts:
+            name, cut = next(names)
+            counter += 1
+            body.append(f"         if (!{event.call(name, cut.inputs)})\n            return false;")
+            body.append(f"         counters[{counter}]->add(slot, {weight});")
+        body.append("         return true;\n      };")
+        regions.append(f"unsigned(region_{number}()) << {number}")
+    return "\n".join(
+        (
+            "Node select(const Node &node, const Counters &counters)\n{\n   auto rdf = node.rdf;",
+            f"   const auto function = [counters]({event.arguments()}) {{",
+            *event.lines,
+            *body,
+            f"      return {' | '.join(regions) or '0u'};\n   }};",
+            f'   return {{rdf.DefineSlot("{SELECTED}", function, {quoted(event.branches)})}};\n}}',
+        )
+    )
+
+
+def book_rows(plan, cells):
+    """The C++ function that books the rows of a region."""
+    event = Event(plan, plan.columns)
+    row = ", ".join(map(event.value, plan.columns))
+    types = ", ".join(f"branch_{name}" for name in event.branches)
+    return "\n".join(
+        (
+            "ROOT::RDF::RResultHandle bookRows(const Node &selected, unsigned region,",
+            "                                  std::shared_ptr<RowStore> rows)\n{",
+            "   auto rdf = selected.rdf;",
+            "   const auto isIn = [region](unsigned bits) { return (bits >> region & 1) == 1; };",
+            f"   const auto fill = [](RowStore &rows, {event.arguments()}) {{",
+            *event.lines,
+            f"      addRow(rows, slot, {cells}, {row});\n   }};",
+            f'   return rdf.Filter(isIn, {{"{SELECTED}"}})',
+            f"      .Book<{types}>(RowAction(rows, fill), {quoted(event.branches)});\n}}",
+        )
+    )
 
 
 def function(name, definition, types, returns="auto"):

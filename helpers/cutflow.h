@@ -3,18 +3,13 @@
 #ifndef M3L_CUTFLOW_H
 #define M3L_CUTFLOW_H
 
-#include <ROOT/RDF/RActionImpl.hxx>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <vector>
-
-class TTreeReader;
 
 namespace m3l
 {
@@ -148,29 +143,6 @@ private:
       ExactSum sumw, sumw2;
    };
    std::vector<Slot> fSlots;
-};
-
-/// RDataFrame action that counts events by their weight.
-class CutflowAction : public ROOT::Detail::RDF::RActionImpl<CutflowAction>
-{
-public:
-   using Result_t = CutflowCounter;
-
-   explicit CutflowAction(std::shared_ptr<CutflowCounter> counter)
-      : fCounter(std::move(counter))
-   {
-   }
-   CutflowAction(CutflowAction &&) = default;
-
-   std::shared_ptr<Result_t> GetResultPtr() const { return fCounter; }
-   void Initialize() {}
-   void InitTask(TTreeReader *, unsigned) {}
-   void Exec(unsigned slot, double weight) { fCounter->add(slot, weight); }
-   void Finalize() {}
-   std::string GetActionName() const { return "Cutflow"; }
-
-private:
-   std::shared_ptr<CutflowCounter> fCounter;
 };
 
 } // namespace m3l

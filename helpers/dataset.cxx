@@ -174,11 +174,10 @@ std::shared_ptr<RowStore> makeRows(unsigned floats, unsigned ints, unsigned slot
    return std::make_shared<RowStore>(floats, ints, slots, memory, folder);
 }
 
-ROOT::RDF::RResultHandle bookCutflow(const Node &node, const std::string &weight,
-                                     std::shared_ptr<CutflowCounter> counter)
+ROOT::RDF::RResultHandle bookSelection(const Node &node, const std::string &column)
 {
    auto rdf = node.rdf;
-   return rdf.Book<double>(CutflowAction(std::move(counter)), {weight});
+   return rdf.Max<unsigned>(column);
 }
 
 std::string runEventLoop(ROOT::RDF::RResultHandle &result)

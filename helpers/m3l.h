@@ -5,6 +5,7 @@
 
 #include "dataset.h"
 #include "kinematics.h"
+#include "lazy.h"
 #include "leptons.h"
 #include "network.h"
 #include "objects.h"

@@ -102,17 +102,42 @@ private:
    std::exception_ptr fProblem;
 };
 
-/// RDataFrame action that adds an event to a RowStore: the three numbers of its identity, the
-/// weight, the cells of its matrix, then `floats - cells` scalar features and `ints` integers.
-class RowAction : public ROOT::Detail::RDF::RActionImpl<RowAction>
+/// Adds an event to a store: the three numbers of its identity, the weight, the `cells` values of
+/// its matrix, then the other floats and the integers.
+template <typename Dataset, typename RunNumber, typename Event, typename... Scalars>
+void addRow(RowStore &rows, unsigned slot, unsigned cells, const Dataset &dataset,
+            const RunNumber &run, const Event &event, double weight, const ROOT::RVecF &matrix,
+            const Scalars &...scalars)
+{
+   const std::int64_t identity[] = {static_cast<std::int64_t>(dataset),
+                                    static_cast<std::int64_t>(run),
+                                    static_cast<std::int64_t>(event)};
+   // One more than needed where there is none: arrays cannot be empty.
+   float floats[sizeof...(Scalars) + 1];
+   std::int32_t integers[sizeof...(Scalars) + 1];
+   const unsigned nFloats = rows.floats() - cells;
+   unsigned column = 0;
+   const auto put = [&](auto value) {
+      if (column < nFloats)
+         floats[column] = static_cast<float>(value);
+      else
+         integers[column - nFloats] = static_cast<std::int32_t>(value);
+      ++column;
+   };
+   (put(scalars), ...);
+   rows.add(slot, identity, weight, matrix.data(), cells, floats, integers);
+}
+
+/// RDataFrame action that fills a RowStore with a function of the slot and of columns.
+template <typename Fill>
+class RowAction : public ROOT::Detail::RDF::RActionImpl<RowAction<Fill>>
 {
 public:
    using Result_t = RowStore;
 
-   RowAction(std::shared_ptr<RowStore> rows, unsigned cells)
+   RowAction(std::shared_ptr<RowStore> rows, Fill fill)
       : fRows(std::move(rows)),
-        fCells(cells),
-        fScalars(fRows->floats() - cells)
+        fFill(std::move(fill))
    {
    }
    RowAction(RowAction &&) = default;
@@ -123,31 +148,15 @@ public:
    void Finalize() {}
    std::string GetActionName() const { return "Rows"; }
 
-   template <typename Dataset, typename RunNumber, typename Event, typename... Scalars>
-   void Exec(unsigned slot, const Dataset &dataset, const RunNumber &run, const Event &event,
-             double weight, const ROOT::RVecF &cells, const Scalars &...scalars)
+   template <typename... Columns>
+   void Exec(unsigned slot, const Columns &...columns)
    {
-      const std::int64_t identity[] = {static_cast<std::int64_t>(dataset),
-                                       static_cast<std::int64_t>(run),
-                                       static_cast<std::int64_t>(event)};
-      // One more than needed where there is none: arrays cannot be empty.
-      float floats[sizeof...(Scalars) + 1];
-      std::int32_t integers[sizeof...(Scalars) + 1];
-      unsigned column = 0;
-      const auto put = [&](auto value) {
-         if (column < fScalars)
-            floats[column] = static_cast<float>(value);
-         else
-            integers[column - fScalars] = static_cast<std::int32_t>(value);
-         ++column;
-      };
-      (put(scalars), ...);
-      fRows->add(slot, identity, weight, cells.data(), fCells, floats, integers);
+      fFill(*fRows, slot, columns...);
    }
 
 private:
    std::shared_ptr<RowStore> fRows;
-   unsigned fCells, fScalars;
+   Fill fFill;
 };
 
 } // namespace m3l

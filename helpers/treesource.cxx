@@ -180,7 +180,7 @@ public:
    }
 
 protected:
-   /// Decode the basket that holds an entry, unless it is at hand; returns the entry's place in it.
+   /// Decode the entries around an entry, unless they are at hand; returns its place among them.
    std::size_t find(long long entry)
    {
       if (entry < fBegin || entry >= fEnd || fGeneration != fFile.generation())
@@ -188,82 +188,103 @@ protected:
       return entry - fBegin;
    }
 
-   ROOT::RVec<T> fValues;               ///< of all entries of the basket
-   std::vector<std::uint32_t> fOffsets; ///< of the first value of each entry; unused for numbers
+   /// Entries that are decoded together: few enough to stay in the cache until they are used.
+   static constexpr std::size_t kBlock = 256;
+
+   std::unique_ptr<T[]> fValues;       ///< of all entries of the block
+   std::uint32_t fOffsets[kBlock + 1]; ///< of the first value of each entry; unused for numbers
 
 private:
    void load(long long entry)
    {
+      const long long local = entry - fFile.first();
+      bool good = true;
       if (fGeneration != fFile.generation()) {
          fGeneration = fFile.generation();
          fBranch = fFile.tree().GetBranch(fColumn.c_str());
          if (!fBranch)
             throw std::runtime_error(fFile.path() + " has no branch '" + fColumn + "'");
+         fContent = contentOf(*fBranch);
+         good = openBasket(local);
+      } else if (entry < fBegin || local >= fBasketEnd) {
+         good = openBasket(local);
       }
-      fBegin = fEnd = 0;
-      const long long local = entry - fFile.first();
-      const Long64_t *starts = fBranch->GetBasketEntry();
-      const int baskets = fBranch->GetWriteBasket() + 1;
-      const int number = std::upper_bound(starts, starts + baskets, local) - starts - 1;
-      const long long next = number + 1 < baskets ? starts[number + 1] : fBranch->GetEntries();
-      fFile.tree().LoadTree(local); // tells the cache where we are
-      TBasket *basket = number < 0 ? nullptr : fBranch->GetBasket(number);
-      // The basket of an unfinished block may hold nothing: then the one before reaches to the end.
-      if (!basket || !decode(*basket, next - starts[number]))
+      while (good && entry >= fEnd)
+         good = decodeBlock();
+      if (!good) {
+         fBegin = fEnd = fBasketEnd = 0;
          throw std::runtime_error("branch '" + fColumn + "' of " + fFile.path() +
                                   " cannot be read at entry " + std::to_string(local));
-      fBranch->DropBaskets("all");
-      fBegin = starts[number] + fFile.first();
-      fEnd = next + fFile.first();
+      }
    }
 
-   /// Returns false if the basket does not hold this number of entries in the expected form.
-   bool decode(TBasket &basket, std::size_t entries)
+   /// Decompress the basket that holds an entry of the file.
+   bool openBasket(long long entry)
    {
-      const Content content = contentOf(*fBranch);
-      const char *buffer = basket.GetBufferRef()->Buffer();
-      const char *next = buffer + basket.GetKeylen();
-      const char *end = buffer + basket.GetLast();
-      if (std::size_t(basket.GetNevBuf()) != entries)
+      const Long64_t *starts = fBranch->GetBasketEntry();
+      const int baskets = fBranch->GetWriteBasket() + 1;
+      const int number = std::upper_bound(starts, starts + baskets, entry) - starts - 1;
+      if (number < 0)
          return false;
-      if (content.shape == Shape::number) {
-         fValues.resize(entries);
-         if (std::size_t(end - next) < entries * sizeof(T))
+      fBasketEnd = number + 1 < baskets ? starts[number + 1] : fBranch->GetEntries();
+      fBegin = fEnd = starts[number] + fFile.first();
+      fBranch->DropBaskets("all");
+      fFile.tree().LoadTree(entry); // tells the cache where we are
+      TBasket *basket = fBranch->GetBasket(number);
+      if (!basket || basket->GetNevBuf() != fBasketEnd - starts[number])
+         return false;
+      fBuffer = basket->GetBufferRef()->Buffer();
+      fNext = fBuffer + basket->GetKeylen();
+      fLast = fBuffer + basket->GetLast();
+      fStarts = fContent.shape == Shape::array ? basket->GetEntryOffset() : nullptr;
+      const std::size_t size =
+         fContent.shape == Shape::number ? kBlock : (fLast - fNext) / sizeof(T);
+      if (size > fSize) {
+         fValues.reset(new T[size]); // enough for all arrays, whatever else is between them
+         fSize = size;
+      }
+      return fStarts || fContent.shape != Shape::array;
+   }
+
+   /// Decode the next entries; returns false if the basket does not have the expected form.
+   bool decodeBlock()
+   {
+      fBegin = fEnd;
+      const std::size_t entries = std::min<long long>(kBlock, fBasketEnd + fFile.first() - fBegin);
+      fEnd = fBegin + entries;
+      T *value = fValues.get();
+      if (fContent.shape == Shape::number) {
+         if (std::size_t(fLast - fNext) < entries * sizeof(T))
             return false;
-         for (std::size_t i = 0; i < entries; ++i)
-            fValues[i] = decoded<T>(next + i * sizeof(T));
+         for (std::size_t i = 0; i < entries; ++i, fNext += sizeof(T))
+            value[i] = decoded<T>(fNext);
          return true;
       }
-      fValues.resize((end - next) / sizeof(T)); // enough for all, whatever else is between them
-      fOffsets.resize(entries + 1);
-      const int *starts = content.shape == Shape::array ? basket.GetEntryOffset() : nullptr;
-      if (content.shape == Shape::array && !starts)
-         return false;
-      T *value = fValues.data();
       for (std::size_t i = 0; i < entries; ++i) {
          std::size_t n;
-         if (content.shape == Shape::vector) {
+         if (fContent.shape == Shape::vector) {
             // Number of bytes that follow, with a flag; version of the class; number of values.
             constexpr std::uint32_t flag = 0x40000000;
             constexpr std::size_t header = 10;
-            if (next + header > end)
+            if (fNext + header > fLast)
                return false;
-            n = decoded<std::uint32_t>(next + 6);
-            if (decoded<std::uint32_t>(next) != flag + header - 4 + n * sizeof(T))
+            n = decoded<std::uint32_t>(fNext + 6);
+            if (decoded<std::uint32_t>(fNext) != flag + header - 4 + n * sizeof(T))
                return false;
-            next += header;
+            fNext += header;
          } else {
-            const char *entryEnd = i + 1 < entries ? buffer + starts[i + 1] : end;
-            next = buffer + starts[i];
-            n = entryEnd > next ? (entryEnd - next) / sizeof(T) : 0;
+            const bool last = fEnd == fBasketEnd + fFile.first() && i + 1 == entries;
+            fNext = fBuffer + *fStarts++;
+            const char *end = last ? fLast : fBuffer + *fStarts;
+            n = end > fNext ? (end - fNext) / sizeof(T) : 0;
          }
-         if (n * sizeof(T) > std::size_t(end - next))
+         if (n * sizeof(T) > std::size_t(fLast - fNext))
             return false;
-         fOffsets[i] = value - fValues.data();
-         for (std::size_t k = 0; k < n; ++k, next += sizeof(T))
-            *value++ = decoded<T>(next);
+         fOffsets[i] = value - fValues.get();
+         for (std::size_t k = 0; k < n; ++k, fNext += sizeof(T))
+            *value++ = decoded<T>(fNext);
       }
-      fOffsets[entries] = value - fValues.data();
+      fOffsets[entries] = value - fValues.get();
       return true;
    }
 
@@ -271,7 +292,14 @@ private:
    std::string fColumn;
    TBranch *fBranch = nullptr;
    unsigned fGeneration = 0;
-   long long fBegin = 0, fEnd = 0; ///< entries of the decoded basket
+   Content fContent;
+   std::size_t fSize = 0;          ///< room for values
+   const char *fBuffer = nullptr;  ///< the basket
+   const char *fNext = nullptr;    ///< what is not decoded yet
+   const char *fLast = nullptr;    ///< its end
+   const int *fStarts = nullptr;   ///< of the next entries, in the buffer; only for arrays
+   long long fBasketEnd = 0;       ///< number of its last entry + 1, in the file
+   long long fBegin = 0, fEnd = 0; ///< entries of the block, in all files
 };
 
 /// A branch with one number per entry.
@@ -299,8 +327,7 @@ private:
       const std::uint32_t first = this->fOffsets[i];
       // The view owns nothing, so that there is nothing to destroy before another one takes its
       // place.
-      return new (&fView)
-         ROOT::RVec<T>(this->fValues.data() + first, this->fOffsets[i + 1] - first);
+      return new (&fView) ROOT::RVec<T>(this->fValues.get() + first, this->fOffsets[i + 1] - first);
    }
 
    alignas(ROOT::RVec<T>) char fView[sizeof(ROOT::RVec<T>)];

@@ -655,6 +655,24 @@ def test_cutflow_counter_keeps_weights_that_are_not_finite_out_of_the_sums(ROOT,
     assert (count.entries, count.sumw, count.sumw2, count.nonFinite) == (4, 1.5, 4.25, 2)
 
 
+def test_lazy_value_is_made_once_and_only_if_asked_for(ROOT, m3l):
+    ROOT.gInterpreter.Declare("""
+        std::vector<int> lazyCalls()
+        {
+            int first = 0, second = 0, third = 0;
+            {
+                const m3l::Lazy a{[&] { ++first; return ROOT::RVecI(20, 7); }};
+                const m3l::Lazy b{[&] { ++second; return Sum(a()); }};
+                const m3l::Lazy c{[&] { ++third; return b(); }};
+                if (b() + b() != 280)
+                    return {};
+            }
+            return {first, second, third};
+        }
+    """)
+    assert list(ROOT.lazyCalls()) == [1, 1, 0]
+
+
 # --- the store of rows ------------------------------------------------------------------------
 
 
