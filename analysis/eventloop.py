@@ -17,7 +17,7 @@ from analysis.graph import SELECTED
 from helpers.terminal import captured_stderr
 
 # Rows of a sample in memory, all threads together; more go to temporary files.
-ROW_MEMORY = 64 * 1024**2
+ROW_MEMORY = 48 * 1024**2
 
 # Seconds between two looks at the number of events.
 TICK = 0.1

@@ -20,7 +20,7 @@ from analysis.errors import OutputError
 from analysis.expressions import IDENTITY, WEIGHT
 from helpers.terminal import captured_stderr
 
-BATCH = 8192  # rows that are merged, written and filled at once
+BATCH = 4096  # rows that are merged, written and filled at once
 
 # A fifth of the size, and fast: most cells of most events are zero, and shuffling their bytes among
 # those of the others would only break up the runs of zeros.
