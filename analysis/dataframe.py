@@ -12,8 +12,8 @@ def dataframe(prepared):
     files = [file.path for file in prepared.inputs.files if file.entries]
     files = ROOT.std.vector["std::string"](files)
     everything = prepared.entries == prepared.inputs.entries
-    end = -1 if everything else prepared.entries
-    df = ROOT.m3l.openDataset(prepared.sample.tree, files, 0, end)
+    end = -1 if everything else prepared.begin + prepared.entries
+    df = ROOT.m3l.openDataset(prepared.sample.tree, files, prepared.begin, end)
     for name, value in prepared.plan.constants.items():
         df = ROOT.m3l.defineConstant(df, name, value)
     for definition in prepared.plan.definitions:

@@ -16,7 +16,7 @@ import numpy as np
 import ROOT
 import tables
 
-from analysis.errors import OutputError
+from analysis.errors import InputError, OutputError
 from analysis.expressions import IDENTITY, WEIGHT
 from helpers.terminal import captured_stderr
 
@@ -211,6 +211,26 @@ class Table:
 
     def close(self):
         self.file.close()
+
+
+def read_rows(path, floats, integers):
+    """Read a Table in pieces; yields what `Table.append` takes.
+
+    floats, integers: names of the columns that it must have
+    Raises InputError if it has others.
+    """
+    expected = {"float32": floats, "float64": [WEIGHT], "int32": integers, "int64": [*IDENTITY]}
+    with tables.open_file(path) as file:
+        group = file.root.mini
+        found, blocks = {"float32": [], "int32": []}, {}
+        for number in range(group._v_attrs.nblocks):
+            values = group[f"block{number}_values"]
+            found[str(values.dtype)] = [name.decode() for name in group[f"block{number}_items"]]
+            blocks[str(values.dtype)] = values
+        if found != expected:
+            raise InputError(f"{path} has other columns than were submitted")
+        for first in range(0, len(group.axis1), BATCH):
+            yield {kind: values[first : first + BATCH] for kind, values in blocks.items()}
 
 
 def write_rows(rows, path, features, histograms):

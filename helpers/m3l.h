@@ -6,6 +6,7 @@
 #include "dataset.h"
 #include "kinematics.h"
 #include "leptons.h"
+#include "merging.h"
 #include "network.h"
 #include "objects.h"
 #include "rmm.h"
