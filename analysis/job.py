@@ -4,6 +4,7 @@ The piece is computed in a scratch folder of the machine ($TMPDIR), copied besid
 renamed. A failure is written down as well, so that it can be told from a job that never ran.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -49,7 +50,8 @@ def main(words):
     if problem:
         print(f"m3l: {problem}", file=sys.stderr)
         failure = f"{' '.join(problem.split())} (on {socket.gethostname()})\n"
-        write_aside(submission.results / f"{name}.failed", failure)
+        with contextlib.suppress(OSError):  # on a full disk the piece will be missing
+            write_aside(submission.results / f"{name}.failed", failure)
     sys.stderr.flush()
     # The thread of an interrupted event loop would go on.
     os._exit(1 if problem else 0)

@@ -50,9 +50,7 @@ def merge(submission, states):
                 parts = [m for m in manifests.values() if m["piece"]["sample"] == sample.name]
                 written[sample.name] = {}
                 for region in visible(job, sample):
-                    cutflows[region.name][sample.name] = added(
-                        [m["cutflow"] for m in parts], region
-                    )
+                    cutflows[region.name][sample.name] = added(parts, region)
                     rows = sorted_rows(submission, parts, region, job, row, output.staging)
                     written[sample.name][region.name] = output.write_rows(
                         sample.name, region, rows, row
@@ -75,7 +73,7 @@ def refuse_gaps(submission, states):
     open_ = [f"{numbers[s]} {s}" for s in (FAILED, MISSING, RUNNING, WAITING) if numbers[s]]
     if not open_:
         return
-    here = os.path.relpath(submission.folder)
+    here = submission.shown
     advice = f"python -m analysis.submit status {here} shows them"
     if numbers[FAILED] or numbers[MISSING]:
         advice += f", resubmit {here} sends failed and missing ones again"

@@ -16,9 +16,9 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import socket
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from analysis.errors import InputError
@@ -73,10 +73,17 @@ class Submission:
     def id(self):
         return self.record["id"]
 
-    @cached_property
+    @property
     def results(self):
         """Folder of the pieces."""
         return self.jobs / "pieces"
+
+    @property
+    def shown(self):
+        """The output folder as a word for the user to paste."""
+        here = Path.cwd()
+        inside = self.folder.is_relative_to(here) and self.folder != here
+        return shlex.quote(str(self.folder.relative_to(here) if inside else self.folder))
 
     def piece(self, name):
         """The piece of this name. Raises InputError."""

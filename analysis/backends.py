@@ -1,0 +1,460 @@
+"""Batch systems: each sends the pieces of a submission and says which of them are queued.
+
+A backend is a class with the attributes `commands`, programs that must be there, and `foreground`,
+whether it runs the jobs itself, and the methods of `Backend`.
+"""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+from analysis.errors import BatchError, OutputError
+from analysis.options import positive
+from analysis.submission import RUNNING, WAITING
+
+# What makes the Python of the submission work in a job as well (virtual environments, LCG views,
+# conda, a system's ROOT).
+ENVIRONMENT = (
+    "PATH LD_LIBRARY_PATH PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX ROOTSYS ROOT_INCLUDE_PATH "
+    "CPLUS_INCLUDE_PATH CLING_STANDARD_PCH LD_PRELOAD"
+).split()
+
+ENVIRONMENT_SH = """\
+# The environment in which the submission was made; sourced by the jobs.
+{exports}
+export M3L_CACHE="$jobs/cache" HDF5_USE_FILE_LOCKING=FALSE
+export TMPDIR="${{TMPDIR:-${{_CONDOR_SCRATCH_DIR:-/tmp}}}}"
+cd "$jobs/code" || exit 1
+"""
+
+JOB_SH = """\
+#!/bin/bash
+# Runs a piece: job.sh PIECE. Leaves pieces/PIECE/ or a line in pieces/PIECE.failed.
+jobs="$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)"
+. "$jobs/environment.sh"
+piece="$jobs/pieces/$1"
+mkdir -p "$jobs/pieces"
+echo "$HOSTNAME $$" >"$piece.started"
+rm -f "$piece.failed"
+
+{python} -m analysis.job "$jobs/.." "$1" &
+child=$!
+trap 'kill -TERM $child' TERM INT HUP XCPU
+while wait $child; status=$?; kill -0 $child 2>/dev/null; do :; done
+
+if [ $status != 0 ] && [ ! -e "$piece" ] && [ ! -e "$piece.failed" ]; then
+    echo "ended with status $status, killed? out of memory? (on $HOSTNAME)" >"$piece.failed-$$" &&
+        mv -f "$piece.failed-$$" "$piece.failed"
+fi
+rm -f "$piece.started"
+exit {status}
+"""
+
+MERGE_SH = """\
+#!/bin/bash
+# Merges the pieces.
+jobs="$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)"
+. "$jobs/environment.sh"
+exec {python} -m analysis.submit merge "$jobs/.."
+"""
+
+
+def write_scripts(jobs, backend):
+    """Write the scripts that run a piece and that merge, for a submission's folder."""
+    exports = [
+        f"export {name}={shlex.quote(os.environ[name])}"
+        for name in ENVIRONMENT
+        if name in os.environ
+    ]
+    python = shlex.quote(sys.executable)
+    (jobs / "environment.sh").write_text(ENVIRONMENT_SH.format(exports="\n".join(exports)))
+    (jobs / "job.sh").write_text(JOB_SH.format(python=python, status=backend.exit_status))
+    (jobs / "merge.sh").write_text(MERGE_SH.format(python=python))
+
+
+class Backend:
+    """What the batch systems have in common.
+
+    Attributes:
+        submission: the Submission
+        options: dict of the options it was made with
+    """
+
+    commands = ()
+    foreground = False
+    exit_status = "$status"  # of job.sh
+
+    def __init__(self, submission):
+        self.submission = submission
+        self.options = submission.record["options"]
+        self.jobs = submission.jobs
+
+    @staticmethod
+    def add_options(make):
+        """Add the options of this batch system to a parser."""
+
+    @classmethod
+    def check(cls, options):
+        """Raise BatchError if a command is missing or an option cannot be.
+
+        options: dict
+        """
+        for command in cls.commands:
+            if not shutil.which(command):
+                raise BatchError(f"there is no command {command} here, which {cls.needs}")
+
+    def send(self, names):
+        """Send these pieces, all or none; returns a line for the user. Raises BatchError."""
+        raise NotImplementedError
+
+    def queue(self):
+        """{name of a queued piece: (RUNNING or WAITING, remark)}, None if that is not known."""
+        return None
+
+
+def call(*words):
+    """Run a command of a batch system; returns what it prints. Raises BatchError."""
+    done = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode:
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise BatchError(f"{words[0]} refuses: {lines[-1] if lines else 'without a word'}")
+    return done.stdout
+
+
+class Local(Backend):
+    """The jobs as processes of this machine."""
+
+    foreground = True
+
+    @staticmethod
+    def add_options(make):
+        make.add_argument(
+            "-j", "--jobs", type=positive, metavar="N", help="jobs at once (default: all cores)"
+        )
+
+    def send(self, names):
+        return ""
+
+    def run(self, names, look):
+        """Run the jobs, some at once, until all have ended; `look` is called now and then."""
+        todo, running = list(reversed(names)), []
+        cores = len(os.sched_getaffinity(0))
+        at_once = self.options["jobs"] or max(1, cores // self.options["cores"])
+        try:
+            while todo or running:
+                while todo and len(running) < at_once:
+                    running.append(self.start(todo.pop()))
+                time.sleep(0.2)
+                running = [job for job in running if job.poll() is None]
+                look()
+        finally:
+            for job in running:
+                job.send_signal(signal.SIGTERM)
+            for job in running:
+                job.wait()
+
+    def start(self, name):
+        with open(self.jobs / "logs" / f"{name}.txt", "w") as log:
+            return subprocess.Popen(
+                ["bash", self.jobs / "job.sh", name],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for this process, which ends them in order
+            )
+
+
+SLURM = """\
+#!/bin/bash
+#SBATCH --output={logs}/%x_%a.txt
+#SBATCH --time={minutes}
+#SBATCH --mem={memory}M
+#SBATCH --cpus-per-task={cores}
+{extra}"""
+
+# A second script for each task, so that it gets a time limit's signal and the array its numbers.
+SLURM_JOBS = """\
+#SBATCH --signal=B:TERM@30
+exec bash {job} "$(printf %0{width}d $((SLURM_ARRAY_TASK_ID + $1)))"
+"""
+
+ARRAY = 1000  # tasks in an array; a site's MaxArraySize is 1001 where it is not set
+
+
+class Slurm(Backend):
+    """An array job and a merge job that depends on it."""
+
+    commands = ("sbatch", "squeue", "scancel")
+    needs = "Slurm brings"
+
+    @staticmethod
+    def add_options(make):
+        add_limits(make, "a line of sbatch options, --partition=short for example")
+
+    def send(self, names):
+        extra = "".join(f"#SBATCH {line}\n" for line in self.options["extra"])
+        head = SLURM.format(**self.options, logs=self.jobs / "logs", extra=extra)
+        width = len(names[0])
+        job = shlex.quote(str(self.jobs / "job.sh"))
+        array, merge = self.jobs / "jobs.slurm", self.jobs / "merge.slurm"
+        array.write_text(head + SLURM_JOBS.format(job=job, width=width))
+        merge.write_text(f"{head}exec bash {shlex.quote(str(self.jobs / 'merge.sh'))}\n")
+        ids = []
+        try:
+            for offset, tasks in self.arrays(names).items():
+                name = f"--job-name={self.name(offset)}"
+                words = (name, f"--array={ranges(tasks)}", array, offset)
+                ids.append(self.sbatch(*words))
+            after = f"--dependency=afterok:{':'.join(ids)}"
+            name = f"--job-name={self.name('merge')}"
+            merging = self.sbatch(name, after, "--kill-on-invalid-dep=yes", merge)
+        except BaseException:
+            if ids:
+                call("scancel", *ids)
+            raise
+        return f"sent as array job {', '.join(ids)}; job {merging} merges"
+
+    def sbatch(self, *words):
+        return call("sbatch", "--parsable", *words).strip().split(";")[0]
+
+    def name(self, part):
+        return f"m3l-{self.submission.id}-{part}"
+
+    def arrays(self, names):
+        """{offset: numbers of tasks} of the arrays that hold these pieces."""
+        arrays = {}
+        for number in sorted(map(int, names)):
+            arrays.setdefault(number // ARRAY * ARRAY, []).append(number % ARRAY)
+        return arrays
+
+    def queue(self):
+        if not shutil.which("squeue"):
+            return None
+        names = [piece.name for piece in self.submission.pieces]
+        jobs = ",".join(self.name(offset) for offset in self.arrays(names))
+        listed = call("squeue", "--noheader", "--array", f"--name={jobs}", "--format=%j %K %T")
+        queue = {}
+        for line in listed.splitlines():
+            job, task, state = line.split()
+            name = f"{int(job.rpartition('-')[2]) + int(task):0{len(names[0])}}"
+            queue[name] = (RUNNING if state in ("RUNNING", "COMPLETING") else WAITING, "")
+        return queue
+
+
+def ranges(numbers):
+    """Sorted numbers as Slurm writes them: 0-4,7."""
+    parts = []
+    for number in numbers:
+        if parts and parts[-1][1] == number - 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(f"{a}-{b}" if a != b else f"{a}" for a, b in parts)
+
+
+CONDOR = """\
+universe = vanilla
+executable = {executable}
+transfer_executable = {carried}
+should_transfer_files = YES
+when_to_transfer_output = ON_EXIT
+request_memory = {memory}
+request_cpus = {cores}
+{limit}
+job_batch_name = m3l-{id}
++M3LSubmission = "{id}"
+log = {logs}/condor.log
+output = {logs}/$(piece).txt
+error = {logs}/$(piece).txt
+{extra}"""
+
+# Jobs that see the output folder, and those that carry everything with them.
+CONDOR_SHARED = """\
+arguments = {arguments}
+transfer_output_files = ""
+"""
+CONDOR_CARRIED = """\
+arguments = $(piece)
+initialdir = {jobs}/pieces
+transfer_input_files = {jobs}/carried.tar.gz
+transfer_output_files = $(piece).tar
+"""
+
+CONDOR_QUEUE = """\
++M3LPiece = "$(piece)"
+queue piece from {list}
+"""
+
+CONDOR_MERGE = """\
+piece = merge
+queue
+"""
+
+# DAGMan would remove all jobs of a cluster when one fails: job.sh always ends with 0 here, and the
+# merge refuses where pieces are missing.
+DAG = """\
+JOB pieces {folder}/jobs.sub
+JOB merge {folder}/merge.sub
+PARENT pieces CHILD merge
+"""
+
+IDLE, RUNS, ENDED, HELD = "1", "2", "4", "5"  # JobStatus
+
+
+class Condor(Backend):
+    """HTCondor: a DAG of a cluster of jobs and a job that merges."""
+
+    commands = ("condor_submit", "condor_submit_dag", "condor_q")
+    needs = "HTCondor brings"
+    exit_status = "0"
+
+    @staticmethod
+    def add_options(make):
+        add_limits(make, "a line of the submit description, +AccountingGroup = ... for example")
+        make.add_argument("--flavour", metavar="NAME", help="JobFlavour, instead of --minutes")
+        make.add_argument(
+            "--logs",
+            metavar="DIR",
+            help="for submit files and logs, on lxplus in AFS (default: OUT/jobs/logs)",
+        )
+        make.add_argument(
+            "--spool",
+            action="store_true",
+            help="no shared file system: jobs carry what they need, condor_transfer_data fetches",
+        )
+
+    @classmethod
+    def check(cls, options):
+        super().check(options)
+        logs = Path(options["logs"] or Path(options["output"]) / "jobs").resolve()
+        if logs.is_relative_to("/eos") and not options["spool"]:
+            raise BatchError(
+                "HTCondor cannot write logs to EOS: give a folder in AFS, --logs ~/m3l-logs"
+            )
+        if options["spool"] and options["model"]:
+            raise BatchError("--model needs a file system that the jobs share, not --spool")
+
+    def send(self, names):
+        folder = attempt_folder(self.options["logs"] or self.jobs / "logs", self.submission.id)
+        pieces = folder / "pieces.txt"
+        pieces.write_text("\n".join(names) + "\n")
+        jobs, merge = folder / "jobs.sub", folder / "merge.sub"
+        queue = CONDOR_QUEUE.format(list=pieces)
+        if self.options["spool"]:
+            executable = self.jobs / "carried.sh"
+            executable.write_text(CARRIED_SH)
+            executable.chmod(0o755)
+            pack(self.jobs)
+            head = self.description(folder, executable, "true")
+            jobs.write_text(head + CONDOR_CARRIED.format(jobs=self.jobs) + queue)
+            call("condor_submit", "-spool", jobs)
+            return "sent; condor_transfer_data fetches what has ended"
+        head = self.description(folder, "/bin/bash", "false")
+        jobs.write_text(head + self.shared("job.sh", "$(piece)") + queue)
+        merge.write_text(head + self.shared("merge.sh") + CONDOR_MERGE)
+        (folder / "jobs.dag").write_text(DAG.format(folder=folder))
+        mark = f'+M3LSubmission="{self.submission.id}"'
+        call("condor_submit_dag", "-append", mark, folder / "jobs.dag")
+        return f"sent as {folder}/jobs.dag, which merges at the end"
+
+    def description(self, folder, executable, carried):
+        """What the submit descriptions have in common."""
+        limit = f"+MaxRuntime = {60 * self.options['minutes']}"
+        if self.options["flavour"]:
+            limit = f'+JobFlavour = "{self.options["flavour"]}"'
+        return CONDOR.format(
+            **{**self.options, "logs": folder},
+            executable=executable,
+            carried=carried,
+            limit=limit,
+            id=self.submission.id,
+            extra="".join(f"{line}\n" for line in self.options["extra"]),
+        )
+
+    def shared(self, script, *words):
+        arguments = " ".join(["'" + str(self.jobs / script).replace("'", "''") + "'", *words])
+        return CONDOR_SHARED.format(arguments=f'"{arguments}"')
+
+    def queue(self):
+        if not shutil.which("condor_q"):
+            return None
+        mine = f'M3LSubmission == "{self.submission.id}"'
+        words = ("-af", "M3LPiece", "JobStatus", "HoldReason")
+        queue, alive = {}, False
+        for line in call("condor_q", "-constraint", mine, *words).splitlines():
+            piece, state, reason = line.split(maxsplit=2)
+            alive = True
+            if state == HELD:
+                queue[piece] = WAITING, f"held: {reason}"
+            elif state == ENDED:
+                queue[piece] = WAITING, "has ended: condor_transfer_data fetches it"
+            else:
+                queue[piece] = RUNNING if state == RUNS else WAITING, ""
+        queue.pop("undefined", None)  # DAGMan and the merge
+        if alive and not queue:  # DAGMan has not sent the jobs yet
+            return {piece.name: (WAITING, "") for piece in self.submission.pieces}
+        return queue
+
+
+# Runs a piece where nothing is shared, on a machine with the same Python.
+CARRIED_SH = """\
+#!/bin/bash
+# Unpacks what a piece needs, runs it and packs what it made: a file that is always there.
+mkdir -p jobs/pieces
+if tar xzf carried.tar.gz; then
+    bash jobs/job.sh "$1"
+else
+    echo "carried.tar.gz cannot be unpacked (on $HOSTNAME)" >"jobs/pieces/$1.failed"
+fi
+tar cf "$1.tar" -C jobs/pieces .
+exit 0
+"""
+
+
+def pack(jobs):
+    """Make jobs/carried.tar.gz, what a job needs to run elsewhere."""
+    with tarfile.open(jobs / "carried.tar.gz", "w:gz") as archive:
+        for name in ("submission.json", "job.sh", "environment.sh", "code", "cache"):
+            archive.add(jobs / name, f"jobs/{name}")
+
+
+def add_limits(make, extra):
+    """Add the options with which batch systems choose a machine."""
+    make.add_argument(
+        "--minutes", type=positive, default=240, help="time limit of a job (default: 240)"
+    )
+    make.add_argument(
+        "--memory", type=positive, default=2000, metavar="MB", help="of a job (default: 2000)"
+    )
+    make.add_argument("--extra", action="append", default=[], metavar="LINE", help=extra)
+
+
+BACKENDS = {"local": Local, "slurm": Slurm, "condor": Condor}
+
+
+def ask(backend):
+    """The queue of a backend, and a line if it does not answer."""
+    try:
+        return backend.queue(), ""
+    except BatchError as error:
+        return None, f"{error}; what is queued is not known"
+
+
+def attempt_folder(folder, submission):
+    """Make a folder for the files of one sending."""
+    folder = Path(folder).expanduser().resolve() / submission
+    try:
+        number = 1 + sum(1 for path in folder.glob("*") if path.name.isdecimal())
+        made = folder / str(number)
+        made.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}") from None
+    return made
