@@ -186,6 +186,8 @@ SLURM_JOBS = """\
 exec bash {job} "$(printf %0{width}d $((SLURM_ARRAY_TASK_ID + $1)))"
 """
 
+USUAL = ("None", "Priority", "Resources", "JobArrayTaskLimit")  # reasons to wait
+
 ARRAY = 1000  # tasks in an array; a site's MaxArraySize is 1001 where it is not set
 
 
@@ -201,7 +203,13 @@ class Slurm(Backend):
 
     def send(self, names):
         extra = "".join(f"#SBATCH {line}\n" for line in self.options["extra"])
-        head = SLURM.format(**self.options, logs=self.jobs / "logs", extra=extra)
+        head = SLURM.format(
+            logs=self.jobs / "logs",
+            minutes=self.options["minutes"],
+            memory=self.options["memory"],
+            cores=self.options["cores"],
+            extra=extra,
+        )
         width = len(names[0])
         job = shlex.quote(str(self.jobs / "job.sh"))
         array, merge = self.jobs / "jobs.slurm", self.jobs / "merge.slurm"
@@ -240,12 +248,15 @@ class Slurm(Backend):
             return None
         names = [piece.name for piece in self.submission.pieces]
         jobs = ",".join(self.name(offset) for offset in self.arrays(names))
-        listed = call("squeue", "--noheader", "--array", f"--name={jobs}", "--format=%j %K %T")
+        listed = call("squeue", "--noheader", "--array", f"--name={jobs}", "--format=%j %K %T %r")
         queue = {}
         for line in listed.splitlines():
-            job, task, state = line.split()
+            job, task, state, reason = line.split(maxsplit=3)
             name = f"{int(job.rpartition('-')[2]) + int(task):0{len(names[0])}}"
-            queue[name] = (RUNNING if state in ("RUNNING", "COMPLETING") else WAITING, "")
+            if state in ("RUNNING", "COMPLETING"):
+                queue[name] = RUNNING, ""
+            else:
+                queue[name] = WAITING, "" if reason in USUAL else reason
         return queue
 
 
@@ -371,11 +382,13 @@ class Condor(Backend):
         if self.options["flavour"]:
             limit = f'+JobFlavour = "{self.options["flavour"]}"'
         return CONDOR.format(
-            **{**self.options, "logs": folder},
+            id=self.submission.id,
             executable=executable,
             carried=carried,
+            memory=self.options["memory"],
+            cores=self.options["cores"],
             limit=limit,
-            id=self.submission.id,
+            logs=folder,
             extra="".join(f"{line}\n" for line in self.options["extra"]),
         )
 

@@ -34,6 +34,8 @@ from analysis.submission import (
 
 EVENTS_PER_JOB = 50_000_000
 
+LINES = 20  # problems that are shown
+
 
 def parser():
     """The command line."""
@@ -228,8 +230,12 @@ class Screen:
 
     def __init__(self, file):
         self.file, self.live, self.lines = file, file.isatty(), 0
+        self.last = None
 
     def draw(self, text):
+        if text == self.last:
+            return
+        self.last = text
         if self.live:
             width = shutil.get_terminal_size().columns
             if self.lines:
@@ -259,11 +265,15 @@ def table(backend):
     for name, numbers in samples.items():
         cells = "".join(f"{numbers[state] or '-':>9}" for state in STATES)
         lines.append(f"{name:<{width}}{cells}")
-    wrong = [state for state in states if state.problem]
-    for state in wrong[:20]:
-        lines.append(f"{state.state} {state.piece.name} ({state.piece.sample}): {state.problem}")
-    if len(wrong) > 20:
-        lines.append(f"... and {len(wrong) - 20} more")
+    wrong = {}  # pieces with the same problem share a line
+    for state in states:
+        if state.problem:
+            wrong.setdefault((state.state, state.problem), []).append(state.piece)
+    for (state, why), (first, *others) in list(wrong.items())[:LINES]:
+        more = f" and {len(others)} more" * bool(others)
+        lines.append(f"{state} {first.name} ({first.sample}){more}: {why}")
+    if len(wrong) > LINES:
+        lines.append(f"... and {len(wrong) - LINES} other problems")
     if problem:
         lines.append(problem)
     lines.append(advice(submission, Counter(state.state for state in states)))
