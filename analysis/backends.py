@@ -1,10 +1,12 @@
 """Batch systems: each sends the pieces of a submission and says which of them are queued.
 
-A backend is a class with the attributes `commands`, programs that must be there, and `foreground`,
-whether it runs the jobs itself, and the methods of `Backend`.
+A backend is a class with the attributes `commands`, programs that must be there, `foreground`,
+whether it runs the jobs itself, `resubmits`, whether it takes some of the pieces again, and the
+methods of `Backend`.
 """
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -26,8 +28,8 @@ ENVIRONMENT = (
 ).split()
 
 ENVIRONMENT_SH = """\
-# The environment in which the submission was made; sourced by the jobs.
-{exports}
+# The environment of the jobs.
+{environment}
 export M3L_CACHE="$jobs/cache" HDF5_USE_FILE_LOCKING=FALSE
 export TMPDIR="${{TMPDIR:-${{_CONDOR_SCRATCH_DIR:-/tmp}}}}"
 cd "$jobs/code" || exit 1
@@ -43,7 +45,7 @@ mkdir -p "$jobs/pieces"
 echo "$HOSTNAME $$" >"$piece.started"
 rm -f "$piece.failed"
 
-{python} -m analysis.job "$jobs/.." "$1" &
+{python} -m analysis.job "$jobs/.." "$@" &
 child=$!
 trap 'kill -TERM $child' TERM INT HUP XCPU
 while wait $child; status=$?; kill -0 $child 2>/dev/null; do :; done
@@ -65,15 +67,11 @@ exec {python} -m analysis.submit merge "$jobs/.."
 """
 
 
-def write_scripts(jobs, backend):
-    """Write the scripts that run a piece and that merge, for a submission's folder."""
-    exports = [
-        f"export {name}={shlex.quote(os.environ[name])}"
-        for name in ENVIRONMENT
-        if name in os.environ
-    ]
-    python = shlex.quote(sys.executable)
-    (jobs / "environment.sh").write_text(ENVIRONMENT_SH.format(exports="\n".join(exports)))
+def write_scripts(backend):
+    """Write the scripts that run a piece and that merge into a submission's folder."""
+    jobs, python = backend.jobs, shlex.quote(backend.python)
+    environment = ENVIRONMENT_SH.format(environment=backend.environment())
+    (jobs / "environment.sh").write_text(environment)
     (jobs / "job.sh").write_text(JOB_SH.format(python=python, status=backend.exit_status))
     (jobs / "merge.sh").write_text(MERGE_SH.format(python=python))
 
@@ -88,6 +86,8 @@ class Backend:
 
     commands = ()
     foreground = False
+    resubmits = True
+    python = sys.executable
     exit_status = "$status"  # of job.sh
 
     def __init__(self, submission):
@@ -109,6 +109,14 @@ class Backend:
             if not shutil.which(command):
                 raise BatchError(f"there is no command {command} here, which {cls.needs}")
 
+    def environment(self):
+        """Shell lines that make the Python of the jobs work: the environment of this process."""
+        return "\n".join(
+            f"export {name}={shlex.quote(os.environ[name])}"
+            for name in ENVIRONMENT
+            if name in os.environ
+        )
+
     def send(self, names):
         """Send these pieces, all or none; returns a line for the user. Raises BatchError."""
         raise NotImplementedError
@@ -118,10 +126,14 @@ class Backend:
         return None
 
 
-def call(*words):
+def call(*words, folder=None):
     """Run a command of a batch system; returns what it prints. Raises BatchError."""
     done = subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, errors="replace"
+        [str(word) for word in words],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        cwd=folder,
     )
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
@@ -432,11 +444,130 @@ exit 0
 """
 
 
-def pack(jobs):
-    """Make jobs/carried.tar.gz, what a job needs to run elsewhere."""
-    with tarfile.open(jobs / "carried.tar.gz", "w:gz") as archive:
-        for name in ("submission.json", "job.sh", "environment.sh", "code", "cache"):
+def pack(jobs, *more):
+    """Make jobs/carried.tar.gz, what a job needs to run elsewhere; returns its path."""
+    path = jobs / "carried.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name in ("submission.json", "job.sh", "environment.sh", "code", "cache", *more):
             archive.add(jobs / name, f"jobs/{name}")
+    return path
+
+
+VIEWS = "/cvmfs/sft.cern.ch/lcg/views"
+
+# Compiles the helpers once, on a grid node, for all jobs.
+GRID_BUILD_SH = """\
+#!/bin/bash
+jobs="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+. "$jobs/environment.sh"
+python3 -m helpers
+"""
+
+# Runs files of a sample: grid.sh SAMPLE FILE,FILE. The piece is named after the files.
+GRID_SH = """\
+#!/bin/bash
+piece="$1-$(echo "$2" | md5sum | cut -c 1-12)"
+files=
+for file in ${2//,/ }; do
+    case "$file" in *://* | /*) ;; *) file="$PWD/$file" ;; esac
+    files="$files${files:+,}$file"
+done
+mkdir -p jobs/pieces
+bash jobs/job.sh "$piece" "$files"
+tar cf piece.tar -C jobs/pieces .
+exit 0
+"""
+
+
+class Grid(Backend):
+    """The grid through PanDA: a task for each sample, whose files are rucio://SCOPE:DATASET."""
+
+    commands = ("prun", "rucio")
+    needs = "'lsetup panda rucio' brings"
+    resubmits = False
+    python = "python3"
+
+    @staticmethod
+    def add_options(make):
+        add = make.add_argument
+        add("--out-ds", required=True, metavar="user.NICK.NAME", help="begin of the output names")
+        view = os.environ.get("ROOTSYS", "")
+        view = view.removeprefix(f"{VIEWS}/") if view.startswith(VIEWS) else None
+        add("--view", default=view, metavar="LCG", help=f"below {VIEWS} (default: this one)")
+        add("--memory", type=positive, default=2000, metavar="MB", help="of a core")
+        add("--extra", action="append", default=[], metavar="OPTION", help="an option of prun")
+
+    @classmethod
+    def check(cls, options):
+        super().check(options)
+        problems = []
+        if not re.fullmatch(r"(user|group)\.[\w-]+(\.[\w-]+)+", options["out_ds"], re.ASCII):
+            problems.append(
+                f"--out-ds {options['out_ds']}: must be user.NICKNAME.NAME, of letters, digits, "
+                "'_', '-' and '.'"
+            )
+        if not options["view"]:
+            problems.append(
+                "give the LCG view that the jobs shall use: "
+                "--view LCG_107/x86_64-el9-gcc13-opt for example"
+            )
+        for name in ("events_per_job", "entries"):
+            if options[name]:
+                problems.append(f"--{name.replace('_', '-')} is not for the grid: --files-per-job")
+        if options["model"]:
+            problems.append("--model needs a file system that the jobs share, not the grid")
+        if problems:
+            raise BatchError(*problems)
+
+    def environment(self):
+        return f". {VIEWS}/{shlex.quote(self.options['view'])}/setup.sh"
+
+    def send(self, names):
+        (self.jobs / "grid.sh").write_text(GRID_SH)
+        (self.jobs / "build.sh").write_text(GRID_BUILD_SH)
+        tarball = pack(self.jobs, "grid.sh", "build.sh")
+        commands = [self.command(sample, tarball) for sample in self.submission.run["samples"]]
+        (self.jobs / "prun.txt").write_text("\n".join(map(shlex.join, commands)) + "\n")
+        for sent, command in enumerate(commands):
+            try:
+                call(*command, folder=self.jobs)
+            except BatchError as error:
+                if not sent:
+                    raise
+                # What was sent cannot be taken back here.
+                left = f"paste the lines from the {sent + 1}. on of {self.jobs}/prun.txt"
+                return f"{error}\n{sent} of {len(commands)} tasks were sent: {left}"
+        return (
+            f"sent as {len(commands)} tasks; when they have ended, "
+            f"rucio download --dir {self.submission.results} '{self.options['out_ds']}.*piece.tar'"
+        )
+
+    def command(self, sample, tarball):
+        """The prun command of a sample. Raises BatchError for a name that is too long."""
+        out = f"{self.options['out_ds']}.{sample['name']}"
+        out = re.sub(r"[^\w.-]", "_", out)
+        # PanDA appends the name of the file and a slash to make a container.
+        if len(out) + len("_piece.tar/") > 132:
+            raise BatchError(f"output dataset {out}_piece.tar/ has more than 132 characters")
+        datasets = ",".join(url.partition(":")[2].strip("/") for url in sample["files"])
+        words = ["prun", "--exec", f"bash jobs/grid.sh {sample['name']} %IN"]
+        words += ["--bexec", "bash jobs/build.sh", "--inTarBall", str(tarball)]
+        words += ["--inDS", datasets, "--outDS", out, "--outputs", "piece.tar"]
+        words += ["--nFilesPerJob", str(self.options["files_per_job"] or 10)]
+        words += ["--memory", str(self.options["memory"])]
+        if self.options["cores"] > 1:
+            words += ["--nCore", str(self.options["cores"])]
+        return [*words, *self.options["extra"]]
+
+
+def files_of(dataset):
+    """Names of the files of a rucio://SCOPE:NAME dataset. Raises BatchError."""
+    name = dataset.partition("://")[2].strip("/")
+    listed = call("rucio", "list-files", "--csv", name)
+    found = re.findall(r"^\W*[\w.-]+:([^,\s|]+)", listed, re.M)
+    if not found:
+        raise BatchError(f"dataset {name} has no files")
+    return found
 
 
 def add_limits(make, extra):
@@ -450,7 +581,7 @@ def add_limits(make, extra):
     make.add_argument("--extra", action="append", default=[], metavar="LINE", help=extra)
 
 
-BACKENDS = {"local": Local, "slurm": Slurm, "condor": Condor}
+BACKENDS = {"local": Local, "slurm": Slurm, "condor": Condor, "grid": Grid}
 
 
 def ask(backend):

@@ -214,23 +214,27 @@ class Table:
 
 
 def read_rows(path, floats, integers):
-    """Read a Table in pieces; yields what `Table.append` takes.
+    """Read some columns of a Table in pieces; yields what `Table.append` takes.
 
-    floats, integers: names of the columns that it must have
-    Raises InputError if it has others.
+    Raises InputError if a column is missing.
     """
-    expected = {"float32": floats, "float64": [WEIGHT], "int32": integers, "int64": [*IDENTITY]}
+    wanted = {"float32": floats, "float64": [WEIGHT], "int32": integers, "int64": [*IDENTITY]}
     with tables.open_file(path) as file:
         group = file.root.mini
-        found, blocks = {"float32": [], "int32": []}, {}
+        columns = {}  # array of a type, and the places of the wanted columns in it
         for number in range(group._v_attrs.nblocks):
             values = group[f"block{number}_values"]
-            found[str(values.dtype)] = [name.decode() for name in group[f"block{number}_items"]]
-            blocks[str(values.dtype)] = values
-        if found != expected:
-            raise InputError(f"{path} has other columns than were submitted")
+            names = [name.decode() for name in group[f"block{number}_items"]]
+            kind = str(values.dtype)
+            lacking = set(wanted[kind]) - set(names)
+            if lacking:
+                raise InputError(f"{path} has no column {min(lacking)}")
+            columns[kind] = values, [names.index(name) for name in wanted[kind]]
         for first in range(0, len(group.axis1), BATCH):
-            yield {kind: values[first : first + BATCH] for kind, values in blocks.items()}
+            yield {
+                kind: values[first : first + BATCH][:, places]
+                for kind, (values, places) in columns.items()
+            }
 
 
 def write_rows(rows, path, features, histograms):

@@ -30,14 +30,15 @@ from analysis.submission import (
 
 
 def main(words):
-    folder, name = words
+    folder, name, *files = words  # on the grid also the files, with commas
     warnings.showwarning = show_warning
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     submission = Submission(folder)
     scratch = Path(tempfile.mkdtemp(prefix=f"m3l-{name}-"))
     problem = ""
     try:
-        compute(submission, submission.piece(name), scratch)
+        files = tuple(files[0].split(",")) if files else None
+        compute(submission, submission.piece(name, files), scratch)
         deliver(scratch, submission.results / name)
     except M3LError as error:
         problem = "; ".join(error.problems)
@@ -65,17 +66,21 @@ def compute(submission, piece, folder):
     from analysis.run import prepare, row_layout, visible
 
     begin = time.time()
-    run = submission.record["run"]
+    run = submission.run
     if fingerprint() != run["helpers"]:
         raise InputError(f"the helpers in {Path(__file__).parent.parent} are not those submitted")
     job = job_of(run, submission.jobs / "submission.json")
     (promised,) = (sample for sample in run["samples"] if sample["name"] == piece.sample)
-    job = of_piece(job, piece, run["features"])
+    job = of_piece(job, piece, None if submission.on_grid else run["features"])
     threads = set_threads(job.threads)
-    (item,), row = prepare(job, lambda *words: look(promised, *words))
-    item = replace(item, begin=piece.begin, entries=piece.entries)
-    if json.loads(json.dumps([feature_json(feature) for feature in row])) != run["features"]:
-        raise InputError(f"piece {piece.name} would have other columns than were submitted")
+    if submission.on_grid:
+        (item,), row = prepare(job, look_first)
+        piece = replace(piece, entries=item.entries)
+    else:
+        (item,), row = prepare(job, lambda *words: look(promised, *words))
+        item = replace(item, begin=piece.begin, entries=piece.entries)
+        if json.loads(json.dumps([feature_json(feature) for feature in row])) != run["features"]:
+            raise InputError(f"piece {piece.name} would have other columns than were submitted")
     regions = visible(job, item.sample)
     loop = EventLoop(item, regions, row_layout(job, row), folder)
     loop.run()
@@ -91,13 +96,18 @@ def compute(submission, piece, folder):
         }
         counted = [("all", loop.all), *loop.counters[region.name]]
         cutflow[region.name] = [count_json(cut, counter.count()) for cut, counter in counted]
+    sample = sample_json(item)
+    if submission.on_grid:  # where files are on the node is of no interest
+        piece = replace(piece, files=tuple(Path(file).name for file in piece.files))
+        sample["inputs"] = [{**f, "path": Path(f["path"]).name} for f in sample["inputs"]]
     manifest = {
         "submission": submission.id,
         "piece": asdict(piece),
-        "sample": sample_json(item),
+        "sample": sample,
         "entries_read": int(loop.all.entries()),
         "cutflow": cutflow,
         "tables": tables,
+        "features": [feature.name for feature in row],
         "versions": versions(),
         "helpers": fingerprint(),
         "git": run["git"],
@@ -126,10 +136,13 @@ def count_json(cut, count):
 
 
 def of_piece(job, piece, features):
-    """The part of a job that is one piece, with the columns of the whole."""
+    """The part of a job that is one piece, with the columns of the whole.
+
+    features: of the whole, None where they are not known
+    """
     (sample,) = (sample for sample in job.samples.samples if sample.name == piece.sample)
-    names = {feature["name"] for feature in features}
-    scalars = tuple(f for f in job.declarations.scalars if f.name in names)
+    names = features and {feature["name"] for feature in features}
+    scalars = tuple(f for f in job.declarations.scalars if names is None or f.name in names)
     return replace(
         job,
         samples=replace(job.samples, samples=(replace(sample, files=piece.files),)),
@@ -156,6 +169,16 @@ def look(promised, sample, schema, problems):
             )
     sums = [file["sum_of_weights"] for file in promised["inputs"]]
     return replace(inputs, sum_of_weights=total(sums))
+
+
+def look_first(sample, schema, problems):
+    """As inputs.inspect, for files that nobody has looked at before.
+
+    The sum of weights of the whole sample is declared; those of these files are read for the merge.
+    """
+    from analysis.inputs import inspect
+
+    return inspect(replace(sample, sum_of_weights=None), schema, problems)
 
 
 def deliver(scratch, final):

@@ -6,6 +6,7 @@ rounding.
 """
 
 import contextlib
+import math
 import os
 import socket
 import time
@@ -19,6 +20,7 @@ import helpers
 from analysis.errors import InputError, OutputError
 from analysis.eventloop import ROW_MEMORY, CutflowRow
 from analysis.export import Output, cutflow_json, read_rows
+from analysis.inputs import total
 from analysis.record import complete, feature_of, job_of
 from analysis.run import row_layout, visible
 from analysis.submission import DONE, FAILED, MISSING, RUNNING, WAITING, checksum, is_alive
@@ -39,8 +41,8 @@ def merge(submission, states):
     with alone(submission.jobs / "merging"):
         begin = time.monotonic()
         manifests = {piece.name: submission.manifest(piece.name) for piece in submission.pieces}
-        check(submission, manifests)
-        run = submission.record["run"]
+        run = grid_run(submission, manifests) if submission.on_grid else submission.run
+        check(submission, run, manifests)
         job = job_of(run, submission.jobs / "submission.json")
         row = tuple(feature_of(feature) for feature in run["features"])
         cutflows = {region.name: {} for region in job.declarations.regions}
@@ -111,9 +113,42 @@ def alone(path):
             path.unlink()
 
 
-def check(submission, manifests):
-    """Raise InputError, with a line for each problem, unless the pieces make up the submission."""
-    run = submission.record["run"]
+def grid_run(submission, manifests):
+    """The record of a run on the grid, with what its pieces found out about the files.
+
+    Raises InputError if a file was read twice, or if the sums of weights in the files are not
+    those declared.
+    """
+    problems, found = [], []
+    for sample in submission.run["samples"]:
+        name, declared = sample["name"], sample["sum_of_weights"]
+        parts = [m for m in manifests.values() if m["piece"]["sample"] == name]
+        inputs = [file for manifest in parts for file in manifest["sample"]["inputs"]]
+        for path, times in Counter(file["path"] for file in inputs).items():
+            if times > 1:
+                problems.append(f"sample '{name}': {path} was read by {times} pieces")
+        sumw = total([file["sum_of_weights"] for file in inputs])
+        if None not in (sumw, declared) and not math.isclose(sumw, declared, rel_tol=1e-6):
+            problems.append(
+                f"sample '{name}': its files hold a sum of weights of {sumw}, "
+                f"declared is {declared}"
+            )
+        entries = sum(manifest["entries_read"] for manifest in parts)
+        known = {**sample, **parts[0]["sample"], "files": sample["files"]}
+        found.append({**known, "inputs": inputs, "entries_read": entries})
+    if problems:
+        raise InputError(*problems)
+    common = set.intersection(*(set(manifest["features"]) for manifest in manifests.values()))
+    kept = [feature for feature in submission.run["features"] if feature["name"] in common]
+    versions = next(iter(manifests.values()))["versions"]
+    return {**submission.run, "samples": found, "features": kept, "versions": versions}
+
+
+def check(submission, run, manifests):
+    """Raise InputError, with a line for each problem, unless the pieces make up the submission.
+
+    run: the record of the submission, which says how many entries each sample has
+    """
     promised = {sample["name"]: sample for sample in run["samples"]}
     problems = []
     for piece in submission.pieces:
@@ -133,6 +168,8 @@ def check(submission, manifests):
         ):
             problems.append(f"{where} holds other entries than were submitted")
         else:
+            if not {feature["name"] for feature in run["features"]} <= set(manifest["features"]):
+                problems.append(f"{where} has other columns than were submitted")
             problems += check_numbers(where, manifest, promised[piece.sample])
             problems += check_tables(where, submission.results / piece.name, manifest)
     problems += check_versions(manifests)

@@ -7,6 +7,7 @@
     OUT/jobs/pieces/0012/           a piece that is done: tables and manifest.json
     OUT/jobs/pieces/0012.failed     why its last attempt failed
     OUT/jobs/pieces/0012.started    an attempt began (host and process) and has not ended yet
+    OUT/jobs/pieces/*.tar           transferred pieces, unpacked when they are looked at
 
 Names appear by renaming within the folder, so that what has a name is complete, also where several
 machines look at it. Nothing depends on clocks.
@@ -17,7 +18,9 @@ import hashlib
 import json
 import os
 import shlex
+import shutil
 import socket
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +49,7 @@ class Submission:
     Attributes:
         folder: Path of the output folder
         record: content of submission.json
+        run: what will be run.json, without what the jobs find out
         pieces: tuple of Piece
     """
 
@@ -58,10 +62,8 @@ class Submission:
             self.record = json.loads(path.read_text())
             if self.record["format"] != FORMAT:
                 raise InputError(f"{path} has format {self.record['format']}, not {FORMAT}")
-            self.pieces = tuple(
-                Piece(**{**piece, "files": tuple(piece["files"])})
-                for piece in self.record["pieces"]
-            )
+            self.run = self.record["run"]
+            self.sent = tuple(piece_of(piece) for piece in self.record["pieces"])
         except FileNotFoundError:
             raise InputError(f"{folder} has no submission ({path} is missing)") from None
         except OSError as error:
@@ -85,12 +87,57 @@ class Submission:
         inside = self.folder.is_relative_to(here) and self.folder != here
         return shlex.quote(str(self.folder.relative_to(here) if inside else self.folder))
 
-    def piece(self, name):
-        """The piece of this name. Raises InputError."""
-        for piece in self.pieces:
+    @property
+    def on_grid(self):
+        """Whether PanDA chooses the files of each piece; the submission knows their names only."""
+        return self.record["backend"] == "grid"
+
+    @property
+    def pieces(self):
+        """All pieces; on the grid those that were found, and what is left of each sample."""
+        if not self.on_grid:
+            return self.sent
+        found, left = [], {s["name"]: set(s["promised"]) for s in self.run["samples"]}
+        for path in sorted(self.results.glob(f"*/{MANIFEST}")):
+            found.append(piece_of(self.manifest(path.parent.name)["piece"]))
+            left[found[-1].sample] -= {Path(file).name for file in found[-1].files}
+        for path in sorted(self.results.glob("*.failed")):
+            found.append(Piece(path.stem, path.stem.rpartition("-")[0], (), 0, 0))
+        for sample, files in left.items():
+            if files:
+                found.append(Piece(f"{sample}-rest", sample, tuple(sorted(files)), 0, 0))
+        return tuple(found)
+
+    def piece(self, name, files=None):
+        """The piece of this name, on the grid with these files. Raises InputError."""
+        if files:
+            return Piece(name, name.rpartition("-")[0], files, 0, 0)
+        for piece in self.sent:
             if piece.name == name:
                 return piece
         raise InputError(f"{self.folder} has no piece {name}")
+
+    def unpack(self):
+        """Unpack what was transferred: archives of pieces and of the reasons for failures."""
+        for path in sorted(self.results.rglob("*.tar")):
+            aside = self.results / f".{path.name}-{socket.gethostname()}-{os.getpid()}"
+            try:
+                with tarfile.open(path) as archive:
+                    for member in archive:
+                        parts = Path(member.name).parts
+                        if member.isfile() and len(parts) <= 2 and ".." not in parts:
+                            target = aside.joinpath(*parts)
+                            target.parent.mkdir(parents=True, exist_ok=True)
+                            target.write_bytes(archive.extractfile(member).read())
+                for piece in aside.iterdir() if aside.exists() else ():
+                    if piece.suffix == ".failed" or (piece / MANIFEST).exists():
+                        with contextlib.suppress(OSError):  # it is there already
+                            piece.rename(self.results / piece.name)
+                path.unlink()
+            except (tarfile.TarError, EOFError):
+                continue  # not here as a whole
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
 
     def states(self, queue=None):
         """Return the State of each piece.
@@ -99,6 +146,7 @@ class Submission:
             it is not asked; then what began and has not ended counts as running, unless it was on
             this machine and is gone.
         """
+        self.unpack()
         try:
             found = set(os.listdir(self.results))
         except OSError:
@@ -116,7 +164,8 @@ class Submission:
             if queue is None and is_alive(read_line(self.results / f"{piece.name}.started")):
                 return State(piece, RUNNING)
             return State(piece, MISSING, "ended without a word (killed, or its machine failed)")
-        return State(piece, MISSING)
+        problem = f"{len(piece.files)} files were not read" if self.on_grid else ""
+        return State(piece, MISSING, problem)
 
     def manifest(self, name):
         """The manifest of a piece that is done. Raises InputError if it is damaged."""
@@ -135,6 +184,11 @@ class Submission:
             for trace in ("failed", "started"):
                 with contextlib.suppress(FileNotFoundError):
                     (self.results / f"{name}.{trace}").unlink()
+
+
+def piece_of(values):
+    """Make a Piece from its JSON form."""
+    return Piece(**{**values, "files": tuple(values["files"])})
 
 
 def read_line(path):

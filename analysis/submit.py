@@ -18,10 +18,11 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from analysis.backends import BACKENDS, ask, write_scripts
-from analysis.errors import OutputError
+from analysis.backends import BACKENDS, ask, files_of, write_scripts
+from analysis.errors import BatchError, DeclarationError, OutputError
 from analysis.options import add_job, check_job, declared_job, obey, positive
 from analysis.pieces import cut
+from analysis.samples import normalisation
 from analysis.submission import (
     FAILED,
     FORMAT,
@@ -97,9 +98,9 @@ def submit(options):
         write_submission(options, listed, declared, jobs)
         submission = Submission(folder)
         backend = kind(submission)
-        write_scripts(jobs, backend)
-        names = [piece.name for piece in submission.pieces]
-        print(f"{len(names)} pieces of {len(listed.samples)} samples")
+        write_scripts(backend)
+        names = [piece.name for piece in submission.sent]
+        print(f"{f'{len(names)} pieces of ' * bool(names)}{len(listed.samples)} samples")
         sent = backend.send(names)
     finish(backend, names, sent)
 
@@ -151,30 +152,64 @@ def write_submission(options, listed, declared, jobs):
         options.interpret,
         model,
     )
-    prepared, row = prepare(job)
-    sizes = {
-        item.sample.name: {file.path: file.entries for file in item.inputs.files}
-        for item in prepared
-    }
-    events = options.events_per_job or EVENTS_PER_JOB
-    pieces = cut(sizes, options.files_per_job, events, options.entries)
+    if options.command == "grid":
+        pieces, run = [], grid_record(job)
+    else:
+        prepared, row = prepare(job)
+        sizes = {
+            item.sample.name: {file.path: file.entries for file in item.inputs.files}
+            for item in prepared
+        }
+        events = options.events_per_job or EVENTS_PER_JOB
+        pieces = cut(sizes, options.files_per_job, events, options.entries)
+        run = record_of(job, prepared, row, options.cores, command_line())
+        carry(jobs / "cache")
     record = {
         "format": FORMAT,
         "id": secrets.token_hex(4),
         "backend": options.command,
         "options": vars(options),
         "pieces": [asdict(piece) for piece in pieces],
-        "run": record_of(job, prepared, row, options.cores, command_line()),
+        "run": run,
     }
-    carry(jobs / "cache")
     ignored = shutil.ignore_patterns("__pycache__", "demo")
     for part in (SOURCES, SOURCES.parent / "analysis"):
         shutil.copytree(part, jobs / "code" / part.name, ignore=ignored)
-    if load() == "cmake":
+    if options.command != "grid" and load() == "cmake":
         (jobs / "code" / "build").mkdir()
         for path in BUILT_BY_CMAKE.parent.glob("libm3l*"):
             shutil.copy(path, jobs / "code" / "build")
     (jobs / "submission.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def grid_record(job):
+    """The record of a job whose input files are on the grid, known by their names only.
+
+    Raises DeclarationError for samples that cannot be normalised before their files are seen.
+    """
+    from analysis.record import command_line, record_of
+
+    problems, known = [], []
+    for sample in job.samples.samples:
+        where = f"sample '{sample.name}'"
+        for url in sample.files:
+            if not url.startswith("rucio://"):
+                problems.append(f"{where}: {url} is not on the grid: give rucio://SCOPE:DATASET")
+        try:
+            if sample.kind != "data":
+                normalisation(sample, job.samples.luminosity_ifb, None)
+        except DeclarationError:
+            problems.append(
+                f"{where}: give its xsec_pb and sum_of_weights, or normalised = true; "
+                "files on the grid cannot be looked at before"
+            )
+    if problems:
+        raise DeclarationError(*problems)
+    for sample in job.samples.samples:
+        promised = [name for url in sample.files for name in files_of(url)]
+        known.append({**asdict(sample), "promised": promised})
+    row = job.declarations.features(set())
+    return {**record_of(job, [], row, job.threads, command_line()), "samples": known}
 
 
 def freeze_model(model, copy):
@@ -306,6 +341,8 @@ def is_merged(submission):
 
 def resubmit(options):
     backend = open_backend(options)
+    if not backend.resubmits:
+        raise BatchError("PanDA sends its jobs again: pbook -c 'retry(TASK)'")
     backend.check(backend.options)
     queue = backend.queue()
     states = backend.submission.states(queue)
