@@ -305,7 +305,7 @@ arguments = {arguments}
 transfer_output_files = ""
 """
 CONDOR_CARRIED = """\
-arguments = $(piece)
+arguments = "$(piece)"
 initialdir = {jobs}/pieces
 transfer_input_files = {jobs}/carried.tar.gz
 transfer_output_files = $(piece).tar
@@ -537,9 +537,15 @@ class Grid(Backend):
                 # What was sent cannot be taken back here.
                 left = f"paste the lines from the {sent + 1}. on of {self.jobs}/prun.txt"
                 return f"{error}\n{sent} of {len(commands)} tasks were sent: {left}"
+        return f"sent as {len(commands)} tasks\n{self.advice()}"
+
+    def advice(self):
+        """How the user gets the pieces."""
+        out = self.options["out_ds"]
+        scope = ".".join(out.split(".")[:2])
         return (
-            f"sent as {len(commands)} tasks; when they have ended, "
-            f"rucio download --dir {self.submission.results} '{self.options['out_ds']}.*piece.tar'"
+            "pbook shows the tasks and retries what failed; fetch what has ended with\n"
+            f"rucio download --dir {self.submission.results} '{scope}:{out}.*_piece.tar'"
         )
 
     def command(self, sample, tarball):

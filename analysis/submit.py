@@ -24,6 +24,7 @@ from analysis.options import add_job, check_job, declared_job, obey, positive
 from analysis.pieces import cut
 from analysis.samples import normalisation
 from analysis.submission import (
+    DONE,
     FAILED,
     FORMAT,
     MISSING,
@@ -100,7 +101,6 @@ def submit(options):
         backend = kind(submission)
         write_scripts(backend)
         names = [piece.name for piece in submission.sent]
-        print(f"{f'{len(names)} pieces of ' * bool(names)}{len(listed.samples)} samples")
         sent = backend.send(names)
     finish(backend, names, sent)
 
@@ -227,7 +227,8 @@ def finish(backend, names, sent):
     submission = backend.submission
     here = submission.shown
     if not backend.foreground:
-        print(f"{sent}\npython -m analysis.submit status {here} shows the pieces")
+        pieces = f"{len(names)} of {len(submission.sent)} pieces " * bool(names)
+        print(f"{pieces}{sent}\npython -m analysis.submit status {here} shows the pieces")
         return
     screen = Screen(sys.stdout)
     try:
@@ -288,7 +289,6 @@ def look(backend):
 
 def table(backend):
     """The pieces of each sample by state, then a line for each that went wrong."""
-    submission = backend.submission
     states, problem = look(backend)
     samples = {}
     for state in states:
@@ -311,13 +311,16 @@ def table(backend):
         lines.append(f"... and {len(wrong) - LINES} other problems")
     if problem:
         lines.append(problem)
-    lines.append(advice(submission, Counter(state.state for state in states)))
+    lines.append(advice(backend, Counter(state.state for state in states)))
     return "\n".join(lines)
 
 
-def advice(submission, numbers):
+def advice(backend, numbers):
     """What to do next."""
+    submission = backend.submission
     here = submission.shown
+    if not backend.resubmits and numbers[DONE] < sum(numbers.values()):
+        return backend.advice()
     if numbers[FAILED] or numbers[MISSING]:
         return f"python -m analysis.submit resubmit {here} sends failed and missing pieces again"
     if numbers[RUNNING] or numbers[WAITING]:
@@ -342,7 +345,7 @@ def is_merged(submission):
 def resubmit(options):
     backend = open_backend(options)
     if not backend.resubmits:
-        raise BatchError("PanDA sends its jobs again: pbook -c 'retry(TASK)'")
+        raise BatchError(backend.advice())
     backend.check(backend.options)
     queue = backend.queue()
     states = backend.submission.states(queue)
@@ -351,7 +354,6 @@ def resubmit(options):
         print(table(backend))
         return
     backend.submission.forget(names)
-    print(f"{len(names)} of {len(states)} pieces once more")
     finish(backend, names, backend.send(names))
 
 
