@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from analysis.errors import BatchError, OutputError
 from analysis.options import positive
-from analysis.submission import RUNNING, WAITING
+from analysis.submission import RUNNING, WAITING, is_alive, read_line, write_aside
 
 # What makes the Python of the submission work in a job as well (virtual environments, LCG views,
 # conda, a system's ROOT).
@@ -158,6 +159,7 @@ class Local(Backend):
     def run(self, names, look):
         """Run the jobs, some at once, until all have ended; `look` is called now and then."""
         todo, running = list(reversed(names)), []
+        write_aside(self.jobs / "local", f"{socket.gethostname()} {os.getpid()}\n")
         cores = len(os.sched_getaffinity(0))
         at_once = self.options["jobs"] or max(1, cores // self.options["cores"])
         try:
@@ -172,6 +174,19 @@ class Local(Backend):
                 job.send_signal(signal.SIGTERM)
             for job in running:
                 job.wait()
+            (self.jobs / "local").unlink()
+
+    def queue(self):
+        """What the process that runs the jobs has not done, None where there is no such process."""
+        mark = read_line(self.jobs / "local")
+        if not mark or not is_alive(mark):
+            return None
+        found = set(os.listdir(self.submission.results))
+        return {
+            piece.name: (RUNNING if f"{piece.name}.started" in found else WAITING, "")
+            for piece in self.submission.pieces
+            if f"{piece.name}.failed" not in found
+        }
 
     def start(self, name):
         with open(self.jobs / "logs" / f"{name}.txt", "w") as log:

@@ -109,7 +109,7 @@ def submit(options):
 def new_jobs_folder(folder):
     """Make OUT/jobs, which must not be there yet; it goes away again if anything fails."""
     jobs = folder / "jobs"
-    was_there = folder.exists()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         jobs.mkdir()
@@ -125,9 +125,9 @@ def new_jobs_folder(folder):
         yield jobs
     except BaseException as error:
         shutil.rmtree(jobs, ignore_errors=True)
-        if not was_there:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        with contextlib.suppress(OSError):
+            for path in made:
+                path.rmdir()
         if isinstance(error, OSError):
             raise OutputError(f"{jobs} cannot be written: {error.strerror}") from None
         raise

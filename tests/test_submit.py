@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from batch import WORDS, submit_program
@@ -33,7 +34,7 @@ def test_second_submission_into_a_folder_is_refused(submit_here, pieces):
         (("-s", "WY"), "no sample is called 'WY'"),
         (("-r", "SR9"), "no region is called 'SR9'"),
         (("--samples", "none.toml"), "samples file none.toml: No such file or directory"),
-        (("-s", "WZ", "--model", "none"), "model none: network.json: No such file"),
+        (("-s", "WZ", "--model", "none"), "model "),
     ],
 )
 def test_bad_input_is_found_before_anything_is_sent(submit_here, tmp_path, words, message):
@@ -42,14 +43,14 @@ def test_bad_input_is_found_before_anything_is_sent(submit_here, tmp_path, words
     assert not (tmp_path / "out").exists()
 
 
-def test_missing_file_is_found_before_anything_is_sent(submit_here, tmp_path):
+def test_damaged_file_is_found_before_anything_is_sent(submit_here, tmp_path):
     text = (DEMO / "samples.toml").read_text().split("[[sample]]")
     (block,) = [part for part in text if 'name = "ttZ"' in part]
-    block = block.replace("ttZ.root", "root://127.0.0.3:1//none.root")
     (tmp_path / "a.toml").write_text(f"{text[0]}[[sample]]{block}")
+    (tmp_path / "ttZ.root").write_bytes((DEMO / "ttZ.root").read_bytes()[:1000])
     (tmp_path / "out").mkdir()
     outcome = submit_here("local", "--samples", tmp_path / "a.toml", "-o", tmp_path / "out")
-    assert outcome.status == 1 and "none.root cannot be opened" in outcome.err
+    assert outcome.status == 1 and "ttZ.root cannot be opened" in outcome.err
     assert_nothing_left(tmp_path / "out")
 
 
@@ -120,18 +121,18 @@ def wait_until_empty(environment):
 
 def test_jobs_killed_at_random_are_finished_by_resubmit(slurm, tmp_path):
     """Some by Slurm, some with all their processes from outside, as a failing machine would."""
-    words = ("-s", "WZ", "Zmm", "data", "--events-per-job", "1500", "--memory", "800")
+    words = ("-s", "WZ", "data", "--events-per-job", "1500", "--memory", "800")
     one, out = tmp_path / "one", tmp_path / "out"
-    assert run_program("-s", "WZ", "Zmm", "data", "-o", one).status == 0
+    assert run_program("-s", "WZ", "data", "-o", one).status == 0
     outcome = submit_program("slurm", *words, "-o", out, **slurm)
     assert (outcome.status, outcome.err) == (0, "")
     record = read_json(out / "jobs/submission.json")
     number = len(record["pieces"])
-    assert number >= 10
+    assert number >= 8
     assert outcome.out.startswith(f"{number} of {number} pieces sent as array job ")
 
     draw, killed = random.Random(5), []
-    while len(killed) < 5 and queued(slurm, "--format=%j") != [""]:
+    while len(killed) < 4 and queued(slurm, "--format=%j") != [""]:
         started = sorted((out / "jobs/pieces").glob("*.started"))
         if started:
             victim = draw.choice(started)
@@ -156,14 +157,11 @@ def kill(started, environment, by_slurm):
     """Kill the job that has left this mark; returns whether it was still there."""
     try:
         pid = int(started.read_text().split()[1])
-        job = dict(
-            line.split("=", 1)
-            for line in open(f"/proc/{pid}/environ").read().split("\0")
-            if "=" in line
-        )["SLURM_JOB_ID"]
+        variables = Path(f"/proc/{pid}/environ").read_text().split("\0")
+        job = dict(line.partition("=")[::2] for line in variables)["SLURM_JOB_ID"]
         if by_slurm:
             return subprocess.run(["scancel", job], env=environment).returncode == 0
-        children = open(f"/proc/{pid}/task/{pid}/children").read().split()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for process in (pid, *map(int, children)):
             os.kill(process, signal.SIGKILL)
         return True
