@@ -8,18 +8,13 @@ python -i run_rdf.py ...                            afterwards a prompt with `da
 """
 
 import argparse
-import os
-import signal
 import sys
 import time
-import warnings
 from pathlib import Path
 
-from analysis import samples, selection
-from analysis.declarations import declarations
-from analysis.errors import M3LError
+from analysis import selection
 from analysis.features import DEFAULT_LAYOUT, FEATURES, LAYOUTS
-from analysis.schemas import SCHEMAS
+from analysis.options import add_job, check_job, declared_job, obey, positive
 
 
 def parser():
@@ -31,91 +26,40 @@ def parser():
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    source = make.add_mutually_exclusive_group()
-    source.add_argument("--samples", metavar="FILE", help="samples file (default: the demo)")
-    source.add_argument(
-        "--input", metavar="FOLDER", help="take every *_merged_processed.root in it"
-    )
+    source = add_job(make)
     source.add_argument("--rerun", metavar="RUN.JSON", help="do a run again from its record")
-    add = make.add_argument
-    add("--schema", choices=SCHEMAS, help="input format of --input")
-    add("-o", "--output", metavar="OUT", help="output folder (default: output)")
-    add("-s", "--sample", metavar="NAME", nargs="+", default=[], help="only these samples")
-    add("-r", "--region", metavar="REGION", nargs="+", default=[], help="these regions")
-    add("-j", "--threads", type=positive, help="threads (default: all cores)")
-    add("-n", "--entries", type=positive, help="only the first events of each sample")
-    add("--layout", default=DEFAULT_LAYOUT, help=f"matrix (default: {DEFAULT_LAYOUT})")
-    add("--model", metavar="DIR", help="add the anomaly_score of a trained model")
-    add("--unblind", action="store_true", help="look at data in blind regions")
-    add("--interpret", action="store_true", help="do not compile the expressions")
+    make.add_argument("-j", "--threads", type=positive, help="threads (default: all cores)")
     what = make.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="print what is declared")
     what.add_argument("--check", action="store_true", help="check inputs and expressions")
     return make
 
 
-def positive(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not '{text}'")
-    return int(text)
-
-
 def main(arguments=None):
     """Run the command line; returns the event loops by sample name, which hold the dataframes."""
     make = parser()
     options = make.parse_args(arguments)
-    if (options.input is None) != (options.schema is None):
-        make.error("--input and --schema need each other")
-    warnings.showwarning = show_warning
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return act(options)
-    except M3LError as error:
-        for problem in error.problems:
-            print(f"m3l: {problem}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except ModuleNotFoundError as error:
-        print(f"m3l: Python finds no {error.name}: source setup.sh first", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("m3l: interrupted, nothing was written", file=sys.stderr, flush=True)
-        os._exit(130)  # the thread of the event loop would go on
-
-
-def show_warning(message, category, filename, *_):
-    """One line for our warnings; those of other packages are not for the user."""
-    if issubclass(category, UserWarning) and "ROOT" not in Path(filename).parts:
-        print(f"m3l: warning: {message}", file=sys.stderr)
+    check_job(make, options)
+    return obey(act, options, "nothing was written")
 
 
 def act(options):
     begin = time.monotonic()
-    listed = None
-    if not (options.input or options.rerun):
-        listed = samples.read_samples(options.samples or samples.DEMO)
-        listed = chosen(listed, options)
-    declared = declarations(options.region or [selection.DEFAULT_REGION], options.layout)
-    if options.list and listed:
-        print_declarations(listed)
-        return {}
+    if not options.rerun:
+        listed, declared = declared_job(options)
+        if options.list:
+            print_declarations(listed)
+            return {}
 
     from analysis import report
-    from analysis.run import Job, command_line, prepare, rerun, run
+    from analysis.record import Job, command_line, rerun
+    from analysis.run import prepare, run
 
+    folder = options.output or "output"
     if options.rerun:
         job = rerun(options.rerun)
         folder = options.output or str(Path(options.rerun).resolve().parent) + "_rerun"
     else:
-        if options.input:
-            import helpers
-            from analysis.inputs import trees_of
-
-            helpers.load()
-            listed = chosen(samples.find_samples(options.input, options.schema, trees_of), options)
-        if options.list:
-            print_declarations(listed)
-            return {}
-        folder = options.output or "output"
         job = Job(
             listed,
             declared,
@@ -131,13 +75,6 @@ def act(options):
     cutflows, loops, files = run(job, folder, command_line())
     report.print_summary(job, cutflows, folder, files, time.monotonic() - begin)
     return loops
-
-
-def chosen(listed, options):
-    """The samples that the options ask for."""
-    names = samples.choose(options.sample, [s.name for s in listed.samples], "sample")
-    kept = tuple(sample for sample in listed.samples if sample.name in names)
-    return samples.SampleList(kept, listed.luminosity_ifb, listed.source)
 
 
 def print_declarations(listed):

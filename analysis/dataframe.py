@@ -17,8 +17,8 @@ def source(prepared):
         strings([file.path for file in files]),
         ROOT.std.vector["long long"]([file.entries for file in files]),
         strings([*prepared.plan.inputs]),
-        0,
-        -1 if everything else prepared.entries,
+        prepared.begin,
+        -1 if everything else prepared.begin + prepared.entries,
     )
     for name, value in prepared.plan.constants.items():
         df = ROOT.m3l.defineConstant(df, name, value)

@@ -3,7 +3,8 @@
 M3LError
 ├── DeclarationError  a samples file, a selection or a feature is wrong
 ├── InputError        a file, tree, branch or event is
-└── OutputError       results cannot be written
+├── OutputError       results cannot be written
+└── BatchError        a batch system is missing or refuses
 """
 
 import difflib
@@ -27,6 +28,10 @@ class InputError(M3LError):
 
 class OutputError(M3LError):
     """Results cannot be written."""
+
+
+class BatchError(M3LError):
+    """A batch system is missing or refuses."""
 
 
 def near_miss(name, known):

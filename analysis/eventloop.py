@@ -121,7 +121,7 @@ class EventLoop:
         inputs = self.prepared.inputs
         for file in inputs.files:
             alone = replace(inputs, files=(file,))
-            prepared = replace(self.prepared, inputs=alone, entries=file.entries)
+            prepared = replace(self.prepared, inputs=alone, entries=file.entries, begin=0)
             with captured_stderr():
                 if file.entries and EventLoop(prepared, *self.booking).read():
                     return file.path

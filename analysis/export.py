@@ -16,7 +16,7 @@ import numpy as np
 import ROOT
 import tables
 
-from analysis.errors import OutputError
+from analysis.errors import InputError, OutputError
 from analysis.expressions import IDENTITY, WEIGHT
 from helpers.terminal import captured_stderr
 
@@ -211,6 +211,30 @@ class Table:
 
     def close(self):
         self.file.close()
+
+
+def read_rows(path, floats, integers):
+    """Read some columns of a Table in pieces; yields what `Table.append` takes.
+
+    Raises InputError if a column is missing.
+    """
+    wanted = {"float32": floats, "float64": [WEIGHT], "int32": integers, "int64": [*IDENTITY]}
+    with tables.open_file(path) as file:
+        group = file.root.mini
+        columns = {}  # array of a type, and the places of the wanted columns in it
+        for number in range(group._v_attrs.nblocks):
+            values = group[f"block{number}_values"]
+            names = [name.decode() for name in group[f"block{number}_items"]]
+            kind = str(values.dtype)
+            lacking = set(wanted[kind]) - set(names)
+            if lacking:
+                raise InputError(f"{path} has no column {min(lacking)}")
+            columns[kind] = values, [names.index(name) for name in wanted[kind]]
+        for first in range(0, len(group.axis1), BATCH):
+            yield {
+                kind: values[first : first + BATCH][:, places]
+                for kind, (values, places) in columns.items()
+            }
 
 
 def write_rows(rows, path, features, histograms):

@@ -75,6 +75,8 @@ def compiled(source):
         return library(source.name, path, [path, *helpers.source_files()])
     except CompilerError as error:
         return error
+    except OSError as error:
+        return CompilerError(f"{path} cannot be written: {error.strerror}")
 
 
 def load(source, outcome):

@@ -16,6 +16,7 @@ class InputFile:
     path: str
     size: int | None  # bytes, None for remote files
     entries: int
+    sum_of_weights: float | None = None  # from its metadata
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def inspect(sample, schema, problems):
     """
     files, branches, first = [], None, None
     empty = {}  # branches of a file without entries, which count if there is no other
-    sums = []
+    summed = schema.sum_of_weights and sample.kind != "data" and sample.sum_of_weights is None
     for path in sample.files:
         info = ROOT.m3l.inspectDataset(path, sample.tree)
         where = f"sample '{sample.name}': {path}"
@@ -55,7 +56,9 @@ def inspect(sample, schema, problems):
             problems.append(f"{where} {info.problem}{hint}")
             continue
         size = None if "://" in path else Path(path).stat().st_size
-        files.append(InputFile(path, size, int(info.entries)))
+        sumw = ROOT.m3l.sumOfBranch(path, *schema.sum_of_weights) if summed else math.nan
+        sumw = None if math.isnan(sumw) else sumw
+        files.append(InputFile(path, size, int(info.entries), sumw))
         found = {str(n): str(t) for n, t in zip(info.columns, info.types, strict=True)}
         if not info.entries:
             empty = empty or found
@@ -63,10 +66,12 @@ def inspect(sample, schema, problems):
             branches, first = found, path
         elif found != branches:
             problems += differences(where, found, branches, first)
-        if schema.sum_of_weights and sample.kind != "data" and sample.sum_of_weights is None:
-            sums.append(ROOT.m3l.sumOfBranch(path, *schema.sum_of_weights))
-    total = math.fsum(sums) if sums and not any(map(math.isnan, sums)) else None
-    return Inputs(tuple(files), branches or empty, total)
+    return Inputs(tuple(files), branches or empty, total([f.sum_of_weights for f in files]))
+
+
+def total(sums):
+    """Sum of weights of files, None where one of them has none."""
+    return math.fsum(sums) if sums and None not in sums else None
 
 
 def differences(where, found, expected, first):

@@ -1,47 +1,20 @@
 """The main job: look at the inputs, plan, run one event loop per sample, write the results."""
 
-import json
 import math
-import os
-import platform
-import subprocess
-import sys
 import time
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
-from pathlib import Path
-
-import numpy as np
-import ROOT
-import tables
+from dataclasses import dataclass
 
 import helpers
-from analysis import features, processes, samples, selection
+from analysis import samples
 from analysis.anomaly import SCORE, read_model
-from analysis.declarations import Declarations
 from analysis.errors import DeclarationError, InputError
 from analysis.eventloop import EventLoop, set_threads
 from analysis.export import Output, cutflow_json
 from analysis.expressions import NORMALISATION, Planner
 from analysis.graph import graphs
 from analysis.inputs import Inputs, inspect
+from analysis.record import complete, record_of
 from analysis.schemas import SCHEMAS
-from helpers.stamp import fingerprint
-
-FORMAT = 1  # of run.json
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run as it was asked for."""
-
-    samples: samples.SampleList
-    declarations: Declarations
-    threads: int | None = None
-    entries: int | None = None  # of each sample; None: all
-    unblind: bool = False
-    interpret: bool = False  # expressions are not compiled
-    model: str | None = None  # folder of a trained model, whose score becomes a column
 
 
 @dataclass(frozen=True)
@@ -54,11 +27,13 @@ class Prepared:
     graph: object  # C++ namespace with the plan's compiled expressions
     normalisation: samples.Normalisation | None  # None for data
     entries: int  # to be read
+    begin: int = 0  # the first of them
 
 
-def prepare(job):
+def prepare(job, look=inspect):
     """Look at all inputs and compile all expressions, without reading events.
 
+    look: as inputs.inspect
     Returns a list of Prepared and the features of the run; raises InputError or DeclarationError
     with all problems of all samples.
     """
@@ -67,7 +42,7 @@ def prepare(job):
     for sample in job.samples.samples:
         schema = SCHEMAS[sample.schema]
         before = len(problems)
-        inputs = inspect(sample, schema, problems)
+        inputs = look(sample, schema, problems)
         norm = None
         if len(problems) == before and sample.kind != "data":
             try:
@@ -126,8 +101,7 @@ def run(job, folder, command):
     threads = set_threads(job.threads)
     prepared, row = prepare(job)
     clock = lap(timings, "prepare", clock)
-    floats = sum(not feature.integer for feature in row)
-    layout = (job.declarations.layout.size**2, floats, len(row) - floats)
+    layout = row_layout(job, row)
     cutflows = {region.name: {} for region in job.declarations.regions}
     loops, written = {}, {}
     with Output(folder) as output:
@@ -146,11 +120,16 @@ def run(job, folder, command):
             loop.release()
             clock = lap(timings, "write", clock)
         output.write_json("cutflow.json", cutflow_json(cutflows))
-        output.write_json(
-            "run.json", record_of(job, prepared, row, written, threads, command, timings)
-        )
+        record = record_of(job, prepared, row, threads, command)
+        output.write_json("run.json", complete(record, written, timings))
         files = output.publish()
     return cutflows, loops, files
+
+
+def row_layout(job, row):
+    """Numbers of a row's cells, of all its floats and of its integers."""
+    floats = sum(not feature.integer for feature in row)
+    return job.declarations.layout.size**2, floats, len(row) - floats
 
 
 def lap(timings, name, since):
@@ -158,136 +137,3 @@ def lap(timings, name, since):
     now = time.monotonic()
     timings[name] = round(timings.get(name, 0.0) + now - since, 3)
     return now
-
-
-def record_of(job, prepared, row, written, threads, command, timings):
-    """The content of run.json, from which `rerun` makes the job again."""
-    return {
-        "format": FORMAT,
-        "command": command,
-        "versions": {
-            "python": platform.python_version(),
-            "ROOT": ROOT.gROOT.GetVersion(),
-            "numpy": np.__version__,
-            "pandas": version("pandas"),
-            "tables": tables.__version__,
-        },
-        "git": git_commit(),
-        "helpers": fingerprint(),
-        "luminosity_ifb": job.samples.luminosity_ifb,
-        "source": job.samples.source,
-        "threads": threads,
-        "entries": job.entries,
-        "model": job.model and str(Path(job.model).resolve()),
-        "unblind": job.unblind,
-        "samples": [
-            {
-                **asdict(item.sample),
-                "inputs": [asdict(file) for file in item.inputs.files],
-                "entries_read": item.entries,
-                "normalisation": item.normalisation and asdict(item.normalisation),
-                "left_out": item.plan.left_out,
-                "tables": {r: table for r, (table, _) in written[item.sample.name].items()},
-                "rows": {r: rows for r, (_, rows) in written[item.sample.name].items()},
-            }
-            for item in prepared
-        ],
-        "processes": [
-            asdict(processes.process(name, kind, order))
-            for order, (name, kind) in enumerate(
-                dict.fromkeys((p.sample.process, p.sample.kind) for p in prepared)
-            )
-        ],
-        "objects": [asdict(declared) for declared in job.declarations.objects],
-        "variables": [asdict(declared) for declared in job.declarations.variables],
-        "regions": [asdict(region) for region in job.declarations.regions],
-        "layout": asdict(job.declarations.layout),
-        "features": [feature_json(feature) for feature in row],
-        "scalars": [asdict(feature) for feature in job.declarations.scalars],
-        "timings_s": timings,
-    }
-
-
-def feature_json(feature):
-    binning = feature.binning
-    return {
-        **asdict(feature),
-        "binning": None,
-        "bins": [binning.bins, binning.low, binning.high],
-    }
-
-
-def git_commit():
-    """The commit of the checkout, with + where files differ from it; None outside of git."""
-    folder = Path(__file__).parent
-    words = ["git", "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
-    except OSError:
-        return None
-    return done.stdout.strip() or None
-
-
-def rerun(path):
-    """Return the Job that a run.json describes. Raises InputError or DeclarationError."""
-    try:
-        record = json.loads(Path(path).read_text())
-        if record["format"] != FORMAT:
-            raise DeclarationError(f"{path} has format {record['format']}, not {FORMAT}")
-        listed = tuple(
-            from_json(samples.Sample, {k: s[k] for k in samples.Sample.__dataclass_fields__})
-            for s in record["samples"]
-        )
-        declared = Declarations(
-            tuple(from_json(selection.Object, d) for d in record["objects"]),
-            tuple(from_json(selection.Variable, d) for d in record["variables"]),
-            tuple(
-                replace(
-                    from_json(selection.Region, d),
-                    cuts=tuple(from_json(selection.Cut, cut) for cut in d["cuts"]),
-                )
-                for d in record["regions"]
-            ),
-            replace(
-                from_json(features.Layout, record["layout"]),
-                types=tuple(from_json(features.ObjectType, d) for d in record["layout"]["types"]),
-            ),
-            tuple(
-                replace(
-                    from_json(features.Feature, d),
-                    binning=features.Binning(**d["binning"]),
-                )
-                for d in record["scalars"]
-            ),
-        )
-        sizes = {f["path"]: f["size"] for s in record["samples"] for f in s["inputs"]}
-        job = Job(
-            samples.SampleList(listed, record["luminosity_ifb"], record["source"]),
-            declared,
-            record["threads"],
-            record["entries"],
-            record["unblind"],
-            model=record["model"],
-        )
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a run.json of this program: {error!r}") from None
-    changed = [
-        f"{name} has changed since the run (it had {size} bytes)"
-        for name, size in sizes.items()
-        if size is not None and os.path.exists(name) and os.path.getsize(name) != size
-    ]
-    if changed:
-        raise InputError(*changed)
-    return job
-
-
-def from_json(kind, values):
-    """Make a dataclass from its JSON form, in which tuples are lists."""
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-
-
-def command_line():
-    """The words that started this process."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]

@@ -18,10 +18,10 @@ BUILT_BY_CMAKE = SOURCES.parent / "build" / "libm3l.so"
 
 @cache
 def load():
-    """Make the helpers callable and return how: "cmake", "aclic" or "interpreted".
+    """Make the helpers callable and return how: "cmake", "compiled" or "interpreted".
 
     A library built by CMake is taken where it was built from these sources with this ROOT, else
-    one compiled by ACLiC into the cache folder, else the sources are interpreted, with a warning.
+    one compiled into the cache folder, else the sources are interpreted, with a warning.
     Raises ImportError if this version of ROOT cannot use them at all.
     """
     import ROOT
@@ -30,7 +30,15 @@ def load():
     ROOT.gInterpreter.AddIncludePath(str(SOURCES))
     path, how = find_library()
     # Load returns -1 for a library that does not load, and raises nothing.
-    if path is None or ROOT.gSystem.Load(str(path)) < 0:
+    with captured_stderr() as output:
+        loaded = path is not None and ROOT.gSystem.Load(str(path)) >= 0
+    if not loaded:
+        if path is not None:
+            warnings.warn(
+                "the compiled C++ helpers do not fit this machine and are interpreted, which is "
+                f"slower: {first_error(output.text)}",
+                stacklevel=2,
+            )
         how = "interpreted"
         # The interpreter does not load by itself what code needs that it compiles.
         for name in ("libROOTNTuple", "libROOTDataFrame", "libTree", "libHist"):
@@ -46,7 +54,7 @@ def load():
 
 
 def find_library():
-    """Return (path, "cmake" or "aclic") of the library, compiling it where needed.
+    """Return (path, "cmake" or "compiled") of the library, compiling it where needed.
 
     (None, "interpreted"), with a warning, where that is not possible.
     """
@@ -63,7 +71,7 @@ def find_library():
             stacklevel=2,
         )
     try:
-        return library("m3l", SOURCES / "helpers.cxx", source_files(), dictionary=True), "aclic"
+        return library("m3l", SOURCES / "helpers.cxx", source_files(), dictionary=True), "compiled"
     except CompilerError as error:
         warnings.warn(
             "the C++ helpers cannot be compiled and are interpreted, which is slower: "

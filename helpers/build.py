@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import platform
 import shlex
 import shutil
 import string
@@ -31,36 +32,90 @@ def library(name, source, inputs, dictionary=False):
     name: of the library, without prefix and suffix
     source: Path of the C++ file to compile
     inputs: Paths of all files that it depends on
-    dictionary: compile with ACLiC, which makes ROOT know the library's classes and takes three
-        times as long
+    dictionary: make ROOT know the classes of the header with the library's name and of those that
+        it includes
     Raises CompilerError.
     """
-    key = hashlib.sha256(str(source).encode())
-    for path in sorted(inputs):
+    key = hashlib.sha256(source.name.encode())
+    for path in sorted(inputs, key=lambda path: path.name):
         key.update(path.read_bytes())
     key.update(toolchain().encode())
     folder = cache_folder() / f"{name}-{key.hexdigest()[:16]}"
     path = folder / f"lib{name}.so"
-    if path.exists():
-        return path
-    with one_at_a_time(folder.with_suffix(".lock")):
-        if not path.exists():
-            build = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder.parent))
-            try:
-                (run_aclic if dictionary else run_compiler)(source, name, build)
-                build.chmod(0o755)
-                with contextlib.suppress(FileExistsError, OSError):
-                    build.rename(folder)
-            finally:
-                shutil.rmtree(build, ignore_errors=True)
     if not path.exists():
-        raise CompilerError(f"the cache folder {folder.parent} lost {path.name}")
+        try:
+            lock = open(folder.with_suffix(".lock"), "w")
+        except OSError as error:
+            raise CompilerError(f"cannot write to {folder.parent}: {error.strerror}") from None
+        with lock:
+            # Where the file system cannot lock, several processes do the same work.
+            with contextlib.suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                build = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder.parent))
+                try:
+                    run_compiler(source, name, build, dictionary)
+                    build.chmod(0o755)
+                    with contextlib.suppress(FileExistsError, OSError):
+                        build.rename(folder)
+                finally:
+                    shutil.rmtree(build, ignore_errors=True)
+        if not path.exists():
+            raise CompilerError(f"the cache folder {folder.parent} lost {path.name}")
+    used[name] = path
     return path
+
+
+used = {}  # libraries of this process by name
+PREPARED = "toolchain"  # file of a cache folder that `carry` made
+
+
+def carry(folder):
+    """Copy the libraries of this process into a cache folder for other machines.
+
+    A process whose $M3L_CACHE is that folder takes them from it, also without a compiler and where
+    it cannot write to it, as long as it has the same ROOT.
+    """
+    for name, path in used.items():
+        copy = folder / path.parent.name
+        shutil.copytree(path.parent, copy, ignore=shutil.ignore_patterns("*.o"))
+        source = path.parent.parent / f"{name}.cxx"
+        if source.exists():
+            shutil.copy(source, folder)
+    (folder / PREPARED).write_text(f"{machine()}\n{toolchain()}")
+
+
+def machine():
+    """What must be the same where a compiled library is loaded."""
+    return f"ROOT {ROOT.gROOT.GetVersion()} on {platform.system()} {platform.machine()}"
+
+
+@cache
+def prepared():
+    """The toolchain that made the libraries of $M3L_CACHE, None where they are not by `carry`.
+
+    Warns if they were made for another ROOT or processor.
+    """
+    try:
+        folder = Path(os.environ["M3L_CACHE"])
+        made_for, _, made_with = (folder / PREPARED).read_text().partition("\n")
+    except (KeyError, OSError):
+        return None
+    if made_for == machine():
+        return made_with
+    warnings.warn(
+        f"the libraries in {folder} were made for {made_for}, this is {machine()}: "
+        "compiling into a temporary folder",
+        stacklevel=2,
+    )
+    return None
 
 
 @cache
 def toolchain():
     """One string that changes with the version of ROOT, the compiler and its options."""
+    if prepared():
+        return prepared()
     command = ROOT.gSystem.GetMakeSharedLib()
     words = [word for word in command.replace(";", " ").split() if "++" in word or "clang" in word]
     compiler = shutil.which(words[0]) if words else None
@@ -77,28 +132,23 @@ def toolchain():
 OPTIONS = "-O3 -DNDEBUG -ffp-contract=off -fno-math-errno"
 
 
-def run_aclic(source, name, folder):
-    """Compile `source` into `folder` with ACLiC.
+def run_compiler(source, name, folder, dictionary=False):
+    """Compile `source` into `folder` with the commands that ACLiC would use.
 
-    The plain `root.exe` is used, since from within Python ACLiC links the library to Python.
+    ACLiC itself would bind the library to the place of its source.
     """
-    macro = (
-        f'gSystem->SetBuildDir("{folder}", true); gSystem->SetLinkedLibs("");'
-        f'gSystem->SetFlagsOpt("{OPTIONS}"); gSystem->AddIncludePath("-I{HEADERS}");'
-        f'gSystem->Exit(gSystem->CompileMacro("{source}", "kfOc", "lib{name}", "{folder}") ? 0 : 1)'
-    )
-    root = str(ROOT.TROOT.GetBinDir()) + "/root.exe"
-    call([root, "-l", "-b", "-q", "-n", "-e", macro], folder)
-
-
-def run_compiler(source, name, folder):
-    """Compile `source` into `folder` with the commands that ACLiC would use."""
+    sources = [source]
+    if dictionary:
+        rootcling = str(ROOT.TROOT.GetBinDir()) + "/rootcling"
+        sources.append(folder / f"{name}_dictionary.cxx")
+        words = ["-f", sources[1].name, "-s", f"lib{name}", f"-I{HEADERS}"]
+        call([rootcling, *words, f"{name}.h", str(HEADERS / "LinkDef.h")], folder)
     command = string.Template(str(ROOT.gSystem.GetMakeSharedLib())).safe_substitute(
         BuildDir=shlex.quote(str(folder)),
         Opt=OPTIONS + " -Wl,-z,now",  # what does not fit is found when the library is loaded
         IncludePath=f"-I{shlex.quote(str(HEADERS))} {ROOT.gSystem.GetIncludePath()}",
-        SourceFiles=shlex.quote(str(source)),
-        ObjectFiles=shlex.quote(f"{source.stem}.o"),
+        SourceFiles=shlex.join(map(str, sources)),
+        ObjectFiles=shlex.join(f"{path.stem}.o" for path in sources),
         SharedLib=f"lib{name}.so",
         LinkedLibs="",
         RPath="",
@@ -130,10 +180,15 @@ def call(words, folder):
 def cache_folder():
     """Folder of the compiled libraries: $M3L_CACHE, else m3l in the user's cache folder.
 
-    Where it cannot be written, a temporary one that lasts as long as this process.
+    Where it cannot be written, or holds libraries for other machines than this, a temporary one
+    that lasts as long as this process.
     """
     default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "m3l"
     folder = Path(os.environ.get("M3L_CACHE") or default)
+    if prepared():
+        return folder.resolve()
+    if (folder / PREPARED).exists():
+        return temporary_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -144,18 +199,13 @@ def cache_folder():
             "compiling into a temporary one; set M3L_CACHE to a folder that can",
             stacklevel=2,
         )
-        # The object lives in the cache of this function and removes its folder at exit.
-        temporary.append(tempfile.TemporaryDirectory(prefix="m3l-"))
-        return Path(temporary[-1].name)
+        return temporary_folder()
+
+
+def temporary_folder():
+    """A folder that is removed when this process ends."""
+    temporary.append(tempfile.TemporaryDirectory(prefix="m3l-"))
+    return Path(temporary[-1].name)
 
 
 temporary = []
-
-
-@contextlib.contextmanager
-def one_at_a_time(path):
-    """Let other processes wait here; where the file system cannot lock, they do the same work."""
-    with open(path, "w") as lock:
-        with contextlib.suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

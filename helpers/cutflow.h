@@ -8,7 +8,10 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace m3l
@@ -45,13 +48,7 @@ public:
    /// The sum, rounded once.
    double value() const
    {
-      Digits digits = carried(fDigits);
-      const bool negative = digits.back() < 0;
-      if (negative) {
-         for (std::size_t i = 0; i < digits.size(); ++i)
-            digits[i] = -fDigits[i];
-         digits = carried(digits);
-      }
+      const auto [negative, digits] = absolute();
       int top = int(digits.size()) - 1;
       while (top > 2 && digits[top] == 0)
          --top;
@@ -63,8 +60,35 @@ public:
       return negative ? -sum : sum;
    }
 
+   /// The sum without rounding: a hexadecimal number, in units of 2^-1074.
+   std::string hex() const
+   {
+      const auto [negative, digits] = absolute();
+      std::string text;
+      for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit) {
+         char part[40];
+         std::snprintf(part, sizeof part, "%08llx", static_cast<unsigned long long>(*digit));
+         text += part;
+      }
+      text.erase(0, std::min(text.find_first_not_of('0'), text.size() - 1));
+      return negative ? "-" + text : text;
+   }
+
 private:
    using Digits = std::array<__int128, 66>;
+
+   /// Whether the sum is negative, and its absolute value with digits from 0 to 2^32 - 1.
+   std::pair<bool, Digits> absolute() const
+   {
+      Digits digits = carried(fDigits);
+      const bool negative = digits.back() < 0;
+      if (negative) {
+         for (std::size_t i = 0; i < digits.size(); ++i)
+            digits[i] = -fDigits[i];
+         digits = carried(digits);
+      }
+      return {negative, digits};
+   }
 
    /// The same number with digits from 0 to 2^32 - 1; the last one carries the sign.
    static Digits carried(Digits digits)
@@ -86,6 +110,7 @@ struct CutflowCount {
    double sumw = 0.;            ///< sum of weights
    double sumw2 = 0.;           ///< sum of squared weights
    std::uint64_t nonFinite = 0; ///< events whose weight is NaN or infinite, not in the sums
+   std::string exactSumw, exactSumw2; ///< the sums before rounding, see ExactSum::hex
 };
 
 /// Counts events in several threads; each slot is written by one thread at a time.
@@ -133,6 +158,8 @@ public:
       total.entries = entries();
       total.sumw = sumw.value();
       total.sumw2 = sumw2.value();
+      total.exactSumw = sumw.hex();
+      total.exactSumw2 = sumw2.hex();
       return total;
    }
 

@@ -128,6 +128,20 @@ void addRow(RowStore &rows, unsigned slot, unsigned cells, const Dataset &datase
    rows.add(slot, identity, weight, matrix.data(), cells, floats, integers);
 }
 
+/// Adds rows of tables to a store of one slot.
+/// \param identities  n x 3
+/// \param weights     n
+/// \param features    n x rows.floats()
+/// \param integers    n x rows.ints()
+inline void addRows(RowStore &rows, std::size_t n, const std::int64_t *identities,
+                    const double *weights, const float *features, const std::int32_t *integers)
+{
+   const unsigned floats = rows.floats();
+   for (std::size_t i = 0; i < n; ++i)
+      rows.add(0, identities + 3 * i, weights[i], features + floats * i, floats, nullptr,
+               integers + rows.ints() * i);
+}
+
 /// RDataFrame action that fills a RowStore with a function of the slot and of columns.
 template <typename Fill>
 class RowAction : public ROOT::Detail::RDF::RActionImpl<RowAction<Fill>>

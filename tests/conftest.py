@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -93,6 +94,41 @@ def demo_output(tmp_path_factory):
     outcome = run_program("-j", "1", "-o", folder)
     assert outcome.status == 0, outcome.err
     return folder
+
+
+@pytest.fixture
+def submit_here(ROOT, capfd):
+    """Call the main of analysis.submit in this process."""
+    from analysis import submit
+
+    def call(*words):
+        capfd.readouterr()
+        status = 0
+        try:
+            submit.main([*map(str, words)])
+        except SystemExit as exit:
+            status = exit.code
+        return Outcome(status, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """Output folder of a submission whose pieces are done; not to be changed."""
+    import batch
+
+    folder = tmp_path_factory.mktemp("finished") / "out"
+    outcome = batch.submit_program("local", *batch.WORDS, "-o", folder)
+    assert outcome.status == 0, outcome.err
+    return folder
+
+
+@pytest.fixture
+def pieces(finished, tmp_path):
+    """A copy of a submission whose pieces are done, not yet merged."""
+    shutil.copytree(finished / "jobs", tmp_path / "out" / "jobs")
+    return tmp_path / "out"
 
 
 def table_path(folder, sample, tag="3lep"):

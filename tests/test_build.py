@@ -79,7 +79,7 @@ def test_compiler_that_refuses_leaves_nothing(build, tiny, tmp_path):
 
 
 def test_compiler_that_is_killed_halfway_leaves_nothing(build, tiny, tmp_path, monkeypatch):
-    def killed(source, name, folder):
+    def killed(source, name, folder, dictionary):
         (folder / f"lib{name}.so").write_bytes(b"half")
         raise build.CompilerError("Killed")
 
@@ -134,7 +134,7 @@ def test_stale_library_of_cmake_is_refused_with_a_warning(ROOT, tmp_path, monkey
     monkeypatch.setattr(helpers, "BUILT_BY_CMAKE", library)
     with pytest.warns(UserWarning, match="was built from other sources .*cmake --build build"):
         path, how = helpers.find_library()
-    assert how == "aclic" and Path(path).is_file() and path != library
+    assert how == "compiled" and Path(path).is_file() and path != library
 
 
 def test_stamp_changes_with_every_source(tmp_path, monkeypatch):
@@ -228,7 +228,7 @@ def test_cmake_builds_the_library_and_a_change_makes_it_stale(checkout, tmp_path
     with open(checkout / "helpers" / "leptons.cxx", "a") as file:
         file.write("// changed\n")
     done = load_in(checkout, M3L_CACHE=str(tmp_path / "cache"))
-    assert done.stdout.split() == ["aclic", "2"], done
+    assert done.stdout.split() == ["compiled", "2"], done
     assert "was built from other sources" in done.stderr
 
 
@@ -274,3 +274,61 @@ def test_read_only_checkout(checkout, tmp_path):
         assert (outcome.status, outcome.err) == (0, "")
     finally:
         subprocess.run(["umount", checkout], capture_output=True)
+
+
+# --- libraries for other machines -------------------------------------------------------------
+
+
+@pytest.fixture
+def carried(build, tiny, tmp_path, monkeypatch):
+    """A folder with a library that `carry` put there, which is $M3L_CACHE."""
+    monkeypatch.setattr(build, "used", {})
+    build.library("tiny", tiny, [tiny])
+    folder = tmp_path / "carried"
+    folder.mkdir()
+    build.carry(folder)
+    monkeypatch.undo()
+    monkeypatch.setenv("M3L_CACHE", str(folder))
+    for function in (build.prepared, build.cache_folder, build.toolchain):
+        function.cache_clear()
+    yield folder
+    for function in (build.prepared, build.cache_folder, build.toolchain):
+        function.cache_clear()
+
+
+def test_carried_library_is_found_without_a_compiler_from_another_place(
+    build, carried, tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PATH", "")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    copy = Path(shutil.copy(tiny, elsewhere))
+    path = build.library("tiny", copy, [copy])
+    assert path.parent.parent == carried and path.exists()
+
+
+def test_library_for_another_root_is_not_taken_and_said_once(build, carried, tiny, tmp_path):
+    toolchain = carried / build.PREPARED
+    made_for, _, rest = toolchain.read_text().partition("\n")
+    toolchain.write_text(f"ROOT 6.28/04 on Linux x86_64\n{rest}")
+    build.prepared.cache_clear()
+    with pytest.warns(UserWarning, match="were made for ROOT 6.28/04 .*temporary") as warned:
+        path = build.library("tiny", tiny, [tiny])
+    assert len(warned) == 1 and carried not in path.parents
+
+
+def test_library_that_does_not_load_is_replaced_with_one_warning(tmp_path):
+    code = """
+import warnings, helpers
+helpers.find_library = lambda: ("/etc/hostname", "compiled")
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    how = helpers.load()
+said = [str(each.message) for each in said if "helpers" in str(each.message)]
+import ROOT
+print(how, len(said), "do not fit this machine" in said[0], ROOT.flavourComp3L([1, 2, 2]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split() == ["interpreted", "1", "True", "2"], done

@@ -55,6 +55,22 @@ def test_main_job(checkout):
         assert (checkout / name / "run.json").exists(), name
 
 
+def test_jobs(checkout):
+    lines = commands("python -m analysis.submit local", "python -m analysis.submit status output")
+    assert len(lines) == 2
+    printed = [run(line, checkout) for line in lines]
+    assert "events of 2 samples" in printed[0]
+    assert printed[1].splitlines()[-1] == "merged: output_jobs is complete"
+
+
+@pytest.mark.parametrize("backend", ["slurm", "condor", "grid"])
+def test_options_of_jobs_exist(backend):
+    from analysis.submit import parser
+
+    for line in commands(f"python -m analysis.submit {backend}"):
+        assert parser().parse_args(shlex.split(line)[3:]).command == backend
+
+
 @pytest.mark.slow
 def test_machine_learning_and_pictures(checkout):
     if not (checkout / "output").exists():

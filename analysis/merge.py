@@ -1,0 +1,267 @@
+"""From pieces to the output of one run, the same as if one machine had made it.
+
+Rows of all pieces go through the store that sorts them in an event loop, so that tables are equal
+to the last byte and histograms are filled in the same order; sums of weights are added without
+rounding.
+"""
+
+import contextlib
+import math
+import os
+import socket
+import time
+from collections import Counter, defaultdict
+
+import numpy as np
+import ROOT
+import tables
+
+import helpers
+from analysis.errors import InputError, OutputError
+from analysis.eventloop import ROW_MEMORY, CutflowRow
+from analysis.export import Output, cutflow_json, read_rows
+from analysis.inputs import total
+from analysis.record import complete, feature_of, job_of
+from analysis.run import row_layout, visible
+from analysis.submission import DONE, FAILED, MISSING, RUNNING, WAITING, checksum, is_alive
+
+UNIT = 1 << 1074  # of the exact sums, see ExactSum in helpers/cutflow.h
+
+
+def merge(submission, states):
+    """Merge the pieces of a submission into its output folder.
+
+    states: of all pieces
+    Returns the Job, the cutflows as {region: {sample: rows}} and the names of the files written.
+    Raises InputError if pieces are missing, damaged or do not belong together, and OutputError;
+    nothing is written then.
+    """
+    helpers.load()
+    refuse_gaps(submission, states)
+    with alone(submission.jobs / "merging"):
+        begin = time.monotonic()
+        manifests = {piece.name: submission.manifest(piece.name) for piece in submission.pieces}
+        run = grid_run(submission, manifests) if submission.on_grid else submission.run
+        check(submission, run, manifests)
+        job = job_of(run, submission.jobs / "submission.json")
+        row = tuple(feature_of(feature) for feature in run["features"])
+        cutflows = {region.name: {} for region in job.declarations.regions}
+        written = {}
+        with Output(submission.folder) as output:
+            for sample in job.samples.samples:
+                parts = [m for m in manifests.values() if m["piece"]["sample"] == sample.name]
+                written[sample.name] = {}
+                for region in visible(job, sample):
+                    cutflows[region.name][sample.name] = added(parts, region)
+                    rows = sorted_rows(submission, parts, region, job, row, output.staging)
+                    written[sample.name][region.name] = output.write_rows(
+                        sample.name, region, rows, row
+                    )
+            timings = {
+                "event loop": round(sum(m["seconds"] for m in manifests.values()), 1),
+                "merge": round(time.monotonic() - begin, 1),
+            }
+            output.write_json("cutflow.json", cutflow_json(cutflows))
+            record = complete(run, written, timings)
+            record["submission"] = {"id": submission.id, "pieces": len(manifests)}
+            output.write_json("run.json", record)
+            files = output.publish()
+    return job, cutflows, files
+
+
+def refuse_gaps(submission, states):
+    """Raise InputError if a piece is not done."""
+    numbers = Counter(state.state for state in states)
+    open_ = [f"{numbers[s]} {s}" for s in (FAILED, MISSING, RUNNING, WAITING) if numbers[s]]
+    if not open_:
+        return
+    here = submission.shown
+    advice = f"python -m analysis.submit status {here} shows them"
+    if numbers[FAILED] or numbers[MISSING]:
+        advice += f", resubmit {here} sends failed and missing ones again"
+    raise InputError(
+        f"{len(states) - numbers[DONE]} of {len(states)} pieces are not done "
+        f"({', '.join(open_)}): {advice}"
+    )
+
+
+@contextlib.contextmanager
+def alone(path):
+    """Refuse to run beside another merge, which the file at `path` tells."""
+    try:
+        while True:
+            try:
+                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+                break
+            except FileExistsError:
+                other = path.read_text()
+                if is_alive(other):
+                    host, _, pid = other.partition(" ")
+                    raise InputError(
+                        f"another merge runs on {host} (process {pid}); "
+                        f"if that is no longer so, remove {path}"
+                    ) from None
+                path.unlink()
+        with open(descriptor, "w") as file:
+            file.write(f"{socket.gethostname()} {os.getpid()}")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def grid_run(submission, manifests):
+    """The record of a run on the grid, with what its pieces found out about the files.
+
+    Raises InputError if a file was read twice, or if the sums of weights in the files are not
+    those declared.
+    """
+    problems, found = [], []
+    for sample in submission.run["samples"]:
+        name, declared = sample["name"], sample["sum_of_weights"]
+        parts = [m for m in manifests.values() if m["piece"]["sample"] == name]
+        inputs = [file for manifest in parts for file in manifest["sample"]["inputs"]]
+        for path, times in Counter(file["path"] for file in inputs).items():
+            if times > 1:
+                problems.append(f"sample '{name}': {path} was read by {times} pieces")
+        sumw = total([file["sum_of_weights"] for file in inputs])
+        if None not in (sumw, declared) and not math.isclose(sumw, declared, rel_tol=1e-6):
+            problems.append(
+                f"sample '{name}': its files hold a sum of weights of {sumw}, "
+                f"declared is {declared}"
+            )
+        entries = sum(manifest["entries_read"] for manifest in parts)
+        known = {**sample, **parts[0]["sample"], "files": sample["files"]}
+        found.append({**known, "inputs": inputs, "entries_read": entries})
+    if problems:
+        raise InputError(*problems)
+    common = set.intersection(*(set(manifest["features"]) for manifest in manifests.values()))
+    kept = [feature for feature in submission.run["features"] if feature["name"] in common]
+    versions = next(iter(manifests.values()))["versions"]
+    return {**submission.run, "samples": found, "features": kept, "versions": versions}
+
+
+def check(submission, run, manifests):
+    """Raise InputError, with a line for each problem, unless the pieces make up the submission.
+
+    run: the record of the submission, which says how many entries each sample has
+    """
+    promised = {sample["name"]: sample for sample in run["samples"]}
+    problems = []
+    for piece in submission.pieces:
+        manifest = manifests[piece.name]
+        found = manifest["piece"]
+        where = f"piece {piece.name}"
+        if manifest["submission"] != submission.id:
+            problems.append(f"{where} belongs to another submission")
+        elif found["name"] != piece.name:
+            problems.append(f"{where} is a copy of piece {found['name']}")
+        elif manifest["helpers"] != run["helpers"]:
+            problems.append(f"{where} was made with other helpers than were submitted")
+        elif (*found["files"], found["begin"], found["entries"]) != (
+            *piece.files,
+            piece.begin,
+            piece.entries,
+        ):
+            problems.append(f"{where} holds other entries than were submitted")
+        else:
+            if not {feature["name"] for feature in run["features"]} <= set(manifest["features"]):
+                problems.append(f"{where} has other columns than were submitted")
+            problems += check_numbers(where, manifest, promised[piece.sample])
+            problems += check_tables(where, submission.results / piece.name, manifest)
+    problems += check_versions(manifests)
+    for name, sample in promised.items():
+        parts = [m for m in manifests.values() if m["piece"]["sample"] == name]
+        entries = sum(manifest["entries_read"] for manifest in parts)
+        if entries != sample["entries_read"]:
+            problems.append(
+                f"sample '{name}': the pieces have {entries} entries, not {sample['entries_read']}"
+            )
+    if problems:
+        raise InputError(*problems)
+
+
+def check_numbers(where, manifest, promised):
+    """Problems if entries or sums of weights of a piece are not those that were submitted."""
+    problems = []
+    entries = manifest["piece"]["entries"]
+    counts = {rows[0]["entries"] for rows in manifest["cutflow"].values()}
+    counts.add(manifest["entries_read"])
+    if counts != {entries}:
+        problems.append(f"{where} has {min(counts - {entries})} of {entries} entries")
+    before = {file["path"]: file for file in promised["inputs"]}
+    for file in manifest["sample"]["inputs"]:
+        if file != before.get(file["path"]):
+            problems.append(f"{where} has read another {file['path']} than was submitted")
+    if manifest["sample"]["normalisation"] != promised["normalisation"]:
+        problems.append(f"{where} is normalised with another sum of weights than was submitted")
+    for region, table in manifest["tables"].items():
+        last = manifest["cutflow"][region][-1]["entries"]
+        if table["rows"] != last:
+            problems.append(f"{where} has {table['rows']} rows in {region}, its cutflow {last}")
+    return problems
+
+
+def check_tables(where, folder, manifest):
+    """Problems if a table is not as it was written."""
+    for table in manifest["tables"].values():
+        path = folder / table["name"]
+        try:
+            good = path.stat().st_size == table["size"] and checksum(path) == table["sha256"]
+        except OSError:
+            good = False
+        if not good:
+            yield f"{where} is damaged: {path} is not as it was written; remove {folder}, resubmit"
+
+
+def check_versions(manifests):
+    """Problems if not all pieces were made with the same versions."""
+    made_with = defaultdict(lambda: defaultdict(list))
+    for name, manifest in manifests.items():
+        for program, version in manifest["versions"].items():
+            made_with[program][version].append(name)
+    for program, names in made_with.items():
+        if len(names) > 1:
+            found = ", ".join(
+                f"{version} ({len(which)} pieces, {which[0]})" for version, which in names.items()
+            )
+            yield f"the pieces were made with different versions of {program}: {found}"
+
+
+def added(manifests, region):
+    """The cutflow of a region, summed over pieces and rounded once."""
+    rows = []
+    for number, cut in enumerate(["all", *(cut.name for cut in region.cuts)]):
+        parts = [manifest["cutflow"][region.name][number] for manifest in manifests]
+        sums = (sum(int(part[name], 16) for part in parts) / UNIT for name in ("sumw", "sumw2"))
+        rows.append(CutflowRow(cut, sum(part["entries"] for part in parts), *sums))
+    return tuple(rows)
+
+
+def sorted_rows(submission, manifests, region, job, row, folder):
+    """Return a m3l::RowStore with the rows of all pieces of a sample."""
+    _, floats, integers = row_layout(job, row)
+    names = [feature.name for feature in row]
+    store = ROOT.m3l.makeRows(floats, integers, 1, ROW_MEMORY, str(folder))
+    none = np.zeros(1, "int32")
+    for manifest in manifests:
+        piece = submission.results / manifest["piece"]["name"]
+        path = piece / manifest["tables"][region.name]["name"]
+        try:
+            for block in read_rows(path, names[:floats], names[floats:]):
+                ROOT.m3l.addRows(
+                    store,
+                    len(block["int64"]),
+                    block["int64"].ravel(),
+                    block["float64"].ravel(),
+                    block["float32"].ravel(),
+                    block.get("int32", none).ravel(),
+                )
+        except tables.HDF5ExtError:
+            raise InputError(f"{path} cannot be read; remove {piece} and resubmit") from None
+        except ROOT.std.runtime_error as error:
+            raise OSError(str(error)) from None
+    return store

@@ -1,0 +1,98 @@
+"""What the commands that run the analysis have in common: options, and how they fail."""
+
+import argparse
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+from analysis import samples, selection
+from analysis.declarations import declarations
+from analysis.errors import M3LError
+from analysis.features import DEFAULT_LAYOUT
+from analysis.schemas import SCHEMAS
+
+
+def add_job(make):
+    """Add the options that say what is run; returns the group of --samples and --input."""
+    source = make.add_mutually_exclusive_group()
+    source.add_argument("--samples", metavar="FILE", help="samples file (default: the demo)")
+    source.add_argument(
+        "--input", metavar="FOLDER", help="take every *_merged_processed.root in it"
+    )
+    add = make.add_argument
+    add("--schema", choices=SCHEMAS, help="input format of --input")
+    add("-o", "--output", metavar="OUT", help="output folder (default: output)")
+    add("-s", "--sample", metavar="NAME", nargs="+", default=[], help="only these samples")
+    add("-r", "--region", metavar="REGION", nargs="+", default=[], help="these regions")
+    add("-n", "--entries", type=positive, help="only the first events of each sample")
+    add("--layout", default=DEFAULT_LAYOUT, help=f"matrix (default: {DEFAULT_LAYOUT})")
+    add("--model", metavar="DIR", help="add the anomaly_score of a trained model")
+    add("--unblind", action="store_true", help="look at data in blind regions")
+    add("--interpret", action="store_true", help="do not compile the expressions")
+    return source
+
+
+def positive(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not '{text}'")
+    return int(text)
+
+
+def check_job(make, options):
+    """Refuse options that do not fit each other."""
+    if (options.input is None) != (options.schema is None):
+        make.error("--input and --schema need each other")
+
+
+def declared_job(options):
+    """Return the SampleList and the Declarations that the options ask for. Raises M3LError.
+
+    ROOT is loaded for --input only, whose samples it finds.
+    """
+    listed = None
+    if not options.input:
+        listed = chosen(samples.read_samples(options.samples or samples.DEMO), options)
+    declared = declarations(options.region or [selection.DEFAULT_REGION], options.layout)
+    if options.input:
+        import helpers
+        from analysis.inputs import trees_of
+
+        helpers.load()
+        listed = chosen(samples.find_samples(options.input, options.schema, trees_of), options)
+    return listed, declared
+
+
+def chosen(listed, options):
+    """The samples that the options ask for."""
+    names = samples.choose(options.sample, [s.name for s in listed.samples], "sample")
+    kept = tuple(sample for sample in listed.samples if sample.name in names)
+    return samples.SampleList(kept, listed.luminosity_ifb, listed.source)
+
+
+def obey(act, options, interrupted):
+    """Call `act` with the options; a user's mistake is a line and exit status 1.
+
+    interrupted: what is said after Ctrl-C
+    """
+    warnings.showwarning = show_warning
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return act(options)
+    except M3LError as error:
+        for problem in error.problems:
+            print(f"m3l: {problem}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except ModuleNotFoundError as error:
+        print(f"m3l: Python finds no {error.name}: source setup.sh first", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print(f"m3l: interrupted, {interrupted}", file=sys.stderr, flush=True)
+        os._exit(130)  # the thread of the event loop would go on
+
+
+def show_warning(message, category, filename, *_):
+    """One line for our warnings; those of other packages are not for the user."""
+    if issubclass(category, UserWarning) and "ROOT" not in Path(filename).parts:
+        print(f"m3l: warning: {message}", file=sys.stderr)

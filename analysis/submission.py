@@ -1,0 +1,230 @@
+"""The folder of a submission: its record, its pieces, and what has become of each.
+
+    OUT/jobs/submission.json        what was submitted; never changed
+    OUT/jobs/job.sh                 runs one piece in the environment of the submission
+    OUT/jobs/code, cache, model     the program, its compiled libraries and the model, frozen
+    OUT/jobs/logs/                  what the jobs printed
+    OUT/jobs/pieces/0012/           a piece that is done: tables and manifest.json
+    OUT/jobs/pieces/0012.failed     why its last attempt failed
+    OUT/jobs/pieces/0012.started    an attempt began (host and process) and has not ended yet
+    OUT/jobs/pieces/*.tar           transferred pieces, unpacked when they are looked at
+
+Names appear by renaming within the folder, so that what has a name is complete, also where several
+machines look at it. Nothing depends on clocks.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import socket
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.errors import InputError
+from analysis.pieces import Piece
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+DONE, FAILED, RUNNING, WAITING, MISSING = "done", "failed", "running", "waiting", "missing"
+STATES = (DONE, RUNNING, WAITING, FAILED, MISSING)
+
+
+@dataclass(frozen=True)
+class State:
+    """What has become of a piece."""
+
+    piece: Piece
+    state: str  # one of STATES
+    problem: str = ""  # why it failed or is held
+
+
+class Submission:
+    """A submission that was read from its folder.
+
+    Attributes:
+        folder: Path of the output folder
+        record: content of submission.json
+        run: what will be run.json, without what the jobs find out
+        pieces: tuple of Piece
+    """
+
+    def __init__(self, folder):
+        """Raises InputError where `folder` has no submission."""
+        self.folder = Path(folder).resolve()
+        self.jobs = self.folder / "jobs"
+        path = self.jobs / "submission.json"
+        try:
+            self.record = json.loads(path.read_text())
+            if self.record["format"] != FORMAT:
+                raise InputError(f"{path} has format {self.record['format']}, not {FORMAT}")
+            self.run = self.record["run"]
+            self.sent = tuple(piece_of(piece) for piece in self.record["pieces"])
+        except FileNotFoundError:
+            raise InputError(f"{folder} has no submission ({path} is missing)") from None
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is no record of a submission: {error!r}") from None
+
+    @property
+    def id(self):
+        return self.record["id"]
+
+    @property
+    def results(self):
+        """Folder of the pieces."""
+        return self.jobs / "pieces"
+
+    @property
+    def shown(self):
+        """The output folder as a word for the user to paste."""
+        here = Path.cwd()
+        inside = self.folder.is_relative_to(here) and self.folder != here
+        return shlex.quote(str(self.folder.relative_to(here) if inside else self.folder))
+
+    @property
+    def on_grid(self):
+        """Whether PanDA chooses the files of each piece; the submission knows their names only."""
+        return self.record["backend"] == "grid"
+
+    @property
+    def pieces(self):
+        """All pieces; on the grid those that were found, and what is left of each sample."""
+        if not self.on_grid:
+            return self.sent
+        found, left = [], {s["name"]: set(s["promised"]) for s in self.run["samples"]}
+        for path in sorted(self.results.glob(f"*/{MANIFEST}")):
+            found.append(piece_of(self.manifest(path.parent.name)["piece"]))
+            left[found[-1].sample] -= {Path(file).name for file in found[-1].files}
+        for path in sorted(self.results.glob("*.failed")):
+            found.append(Piece(path.stem, path.stem.rpartition("-")[0], (), 0, 0))
+        for sample, files in left.items():
+            if files:
+                found.append(Piece(f"{sample}-rest", sample, tuple(sorted(files)), 0, 0))
+        return tuple(found)
+
+    def piece(self, name, files=None):
+        """The piece of this name, on the grid with these files. Raises InputError."""
+        if files:
+            return Piece(name, name.rpartition("-")[0], files, 0, 0)
+        for piece in self.sent:
+            if piece.name == name:
+                return piece
+        raise InputError(f"{self.folder} has no piece {name}")
+
+    def unpack(self):
+        """Unpack what was transferred: archives of pieces and of the reasons for failures."""
+        for path in sorted(self.results.rglob("*.tar")):
+            aside = self.results / f".{path.name}-{socket.gethostname()}-{os.getpid()}"
+            try:
+                with tarfile.open(path) as archive:
+                    for member in archive:
+                        parts = Path(member.name).parts
+                        if member.isfile() and len(parts) <= 2 and ".." not in parts:
+                            target = aside.joinpath(*parts)
+                            target.parent.mkdir(parents=True, exist_ok=True)
+                            target.write_bytes(archive.extractfile(member).read())
+                for piece in aside.iterdir() if aside.exists() else ():
+                    if piece.suffix == ".failed" or (piece / MANIFEST).exists():
+                        with contextlib.suppress(OSError):  # it is there already
+                            piece.rename(self.results / piece.name)
+                path.unlink()
+            except (tarfile.TarError, EOFError):
+                continue  # not here as a whole
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+
+    def states(self, queue=None):
+        """Return the State of each piece.
+
+        queue: {name of a piece: (RUNNING or WAITING, remark)} as the batch system says, None where
+            it is not asked; then what began and has not ended counts as running, unless it was on
+            this machine and is gone.
+        """
+        self.unpack()
+        try:
+            found = set(os.listdir(self.results))
+        except OSError:
+            found = set()
+        return [self.state(piece, found, queue) for piece in self.pieces]
+
+    def state(self, piece, found, queue):
+        if piece.name in found:
+            return State(piece, DONE)
+        if queue is not None and piece.name in queue:
+            return State(piece, *queue[piece.name])
+        if f"{piece.name}.failed" in found:
+            return State(piece, FAILED, read_line(self.results / f"{piece.name}.failed"))
+        if f"{piece.name}.started" in found:
+            if queue is None and is_alive(read_line(self.results / f"{piece.name}.started")):
+                return State(piece, RUNNING)
+            return State(piece, MISSING, "ended without a word (killed, or its machine failed)")
+        problem = f"{len(piece.files)} files were not read" if self.on_grid else ""
+        return State(piece, MISSING, problem)
+
+    def manifest(self, name):
+        """The manifest of a piece that is done. Raises InputError if it is damaged."""
+        path = self.results / name / MANIFEST
+        try:
+            manifest = json.loads(path.read_text())
+            if manifest.pop("sha256") != digest(manifest):
+                raise ValueError
+        except (OSError, ValueError, KeyError, TypeError):
+            raise InputError(f"piece {name} is damaged: {path} is not as it was written") from None
+        return manifest
+
+    def forget(self, names):
+        """Remove the traces of failed attempts."""
+        for name in names:
+            for trace in ("failed", "started"):
+                with contextlib.suppress(FileNotFoundError):
+                    (self.results / f"{name}.{trace}").unlink()
+
+
+def piece_of(values):
+    """Make a Piece from its JSON form."""
+    return Piece(**{**values, "files": tuple(values["files"])})
+
+
+def read_line(path):
+    """The first line of a small file, "" where it vanished."""
+    with contextlib.suppress(OSError):
+        return (path.read_text(errors="replace").splitlines() or [""])[0]
+    return ""
+
+
+def is_alive(started):
+    """Whether the process of "host pid" may live; that of another machine may."""
+    host, _, pid = started.partition(" ")
+    if host != socket.gethostname() or not pid.isdecimal():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def digest(content):
+    """Checksum of a JSON value."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def checksum(path):
+    """Checksum of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_aside(path, text):
+    """Write a small file and rename it into place."""
+    aside = path.with_name(f".{path.name}-{socket.gethostname()}-{os.getpid()}")
+    aside.write_text(text)
+    os.replace(aside, path)
