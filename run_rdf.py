@@ -4,10 +4,12 @@ python run_rdf.py                                   the embedded demo, into ./ou
 python run_rdf.py --samples my.toml -o OUT          the samples of a file
 python run_rdf.py --input FOLDER --schema susy      every *_merged_processed.root below FOLDER
 python run_rdf.py --list | --check                  what is declared | inputs checked, no event loop
+python run_rdf.py --dask local:4 | --spark MASTER   on a cluster, by distributed RDataFrame
 python -i run_rdf.py ...                            afterwards a prompt with `dataframes` in scope
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -15,9 +17,9 @@ import time
 import warnings
 from pathlib import Path
 
-from analysis import samples, selection
+from analysis import clusters, samples, selection
 from analysis.declarations import declarations
-from analysis.errors import M3LError
+from analysis.errors import DeclarationError, M3LError
 from analysis.features import DEFAULT_LAYOUT, FEATURES, LAYOUTS
 from analysis.schemas import SCHEMAS
 
@@ -48,6 +50,16 @@ def parser():
     add("--model", metavar="DIR", help="add the anomaly_score of a trained model")
     add("--unblind", action="store_true", help="look at data in blind regions")
     add("--interpret", action="store_true", help="do not compile the expressions")
+    where = make.add_mutually_exclusive_group()
+    where.add_argument(
+        "--dask",
+        metavar="WHERE",
+        type=clusters.Dask.parse,
+        help="run on a Dask cluster: tcp://HOST:PORT, local:N, condor:N or slurm:N, N workers",
+    )
+    where.add_argument(
+        "--spark", metavar="MASTER", type=clusters.Spark.parse, help="run on a Spark cluster"
+    )
     what = make.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="print what is declared")
     what.add_argument("--check", action="store_true", help="check inputs and expressions")
@@ -66,6 +78,11 @@ def main(arguments=None):
     options = make.parse_args(arguments)
     if (options.input is None) != (options.schema is None):
         make.error("--input and --schema need each other")
+    cluster = options.dask or options.spark
+    if cluster and (options.list or options.check):
+        make.error("--list and --check need no --dask and --spark")
+    if cluster and options.threads:
+        make.error("-j is for this machine; --dask and --spark have their number of workers")
     warnings.showwarning = show_warning
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -90,6 +107,14 @@ def show_warning(message, category, filename, *_):
 
 def act(options):
     begin = time.monotonic()
+    cluster = options.dask or options.spark
+    if cluster:
+        if options.entries:
+            raise DeclarationError(
+                "-n does not work with --dask and --spark, since distributed RDataFrame has no "
+                "Range; python -m analysis.submit does it"
+            )
+        cluster.check()
     listed = None
     if not (options.input or options.rerun):
         listed = samples.read_samples(options.samples or samples.DEMO)
@@ -128,7 +153,12 @@ def act(options):
     if options.check:
         report.print_check(job, *prepare(job))
         return {}
-    cutflows, loops, files = run(job, folder, command_line())
+    with contextlib.ExitStack() as stack:
+        if cluster:
+            stack.callback(cluster.close)
+        cutflows, loops, files = run(job, folder, command_line(), cluster)
+        if sys.flags.interactive:
+            stack.pop_all()  # the dataframes at the prompt need it
     report.print_summary(job, cutflows, folder, files, time.monotonic() - begin)
     return loops
 

@@ -3,6 +3,7 @@
 M3LError
 ├── DeclarationError  a samples file, a selection or a feature is wrong
 ├── InputError        a file, tree, branch or event is
+├── ClusterError      a cluster cannot be reached, or its workers fail
 └── OutputError       results cannot be written
 """
 
@@ -23,6 +24,10 @@ class DeclarationError(M3LError):
 
 class InputError(M3LError):
     """A file, a tree, a branch or an event is wrong."""
+
+
+class ClusterError(M3LError):
+    """A cluster cannot be reached, or its workers fail."""
 
 
 class OutputError(M3LError):

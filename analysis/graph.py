@@ -184,12 +184,11 @@ def cpp_source(plan, cells):
             f'   if (name == "{name}") '
             f'return {{rdf.{verb}("{name}", f_{name}, {quoted(definition.inputs)})}};'
         )
-    cuts = [cut for region in plan.cuts.values() for cut in region]
-    for number, cut in enumerate(cuts):
-        parts += [function(f"cut_{number}", cut, types, "bool")]
+    for name, cut in cut_functions(plan):
+        parts += [function(name, cut, types, "bool")]
         filters.append(
             f"   if (name == {json.dumps(cut.name)}) "
-            f"return {{rdf.Filter(cut_{number}, {quoted(cut.inputs)}, {json.dumps(cut.name)})}};"
+            f"return {{rdf.Filter({name}, {quoted(cut.inputs)}, {json.dumps(cut.name)})}};"
         )
     for name in plan.columns[len(IDENTITY) :]:
         if name != MATRIX:
@@ -208,6 +207,12 @@ def cpp_source(plan, cells):
         f"}} // namespace {PLACEHOLDER}\n",
     ]
     return "\n".join(parts)
+
+
+def cut_functions(plan):
+    """(name of its C++ function, Definition) of each cut of a plan."""
+    cuts = [cut for region in plan.cuts.values() for cut in region]
+    return [(f"cut_{number}", cut) for number, cut in enumerate(cuts)]
 
 
 def function(name, definition, types, returns="auto"):

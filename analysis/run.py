@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from analysis.expressions import NORMALISATION, Planner
 from analysis.graph import graphs
 from analysis.inputs import Inputs, inspect
 from analysis.schemas import SCHEMAS
+from helpers.build import cache_folder
 from helpers.stamp import fingerprint
 
 FORMAT = 1  # of run.json
@@ -114,10 +116,11 @@ def visible(job, sample):
     return tuple(r for r in job.declarations.regions if not (hidden and r.blind))
 
 
-def run(job, folder, command):
+def run(job, folder, command, cluster=None):
     """Run the main job and write all products into `folder`.
 
     command: list of the words that started the job, for run.json
+    cluster: clusters.Dask or clusters.Spark that runs the event loops; None: this machine
     Returns the cutflows as {region: {sample: rows}}, the event loops by sample and the names of the
     files written. Raises M3LError; nothing is written then.
     """
@@ -130,11 +133,22 @@ def run(job, folder, command):
     layout = (job.declarations.layout.size**2, floats, len(row) - floats)
     cutflows = {region.name: {} for region in job.declarations.regions}
     loops, written = {}, {}
+    if cluster:
+        cluster.connect(cache_folder())
     with Output(folder) as output:
+        if cluster:
+            # Brings optional packages.
+            from analysis.distributed import run_distributed
+
+            see = partial(visible, job)
+            loops = run_distributed(prepared, see, layout, output.staging, cluster, job.interpret)
+            clock = lap(timings, "cluster", clock)
         for item in prepared:
             name = item.sample.name
             regions = visible(job, item.sample)
-            loops[name] = loop = EventLoop(item, regions, layout, output.staging)
+            if name not in loops:
+                loops[name] = EventLoop(item, regions, layout, output.staging)
+            loop = loops[name]
             passed = loop.run()
             clock = lap(timings, "event loop", clock)
             written[name] = {}
@@ -147,7 +161,8 @@ def run(job, folder, command):
             clock = lap(timings, "write", clock)
         output.write_json("cutflow.json", cutflow_json(cutflows))
         output.write_json(
-            "run.json", record_of(job, prepared, row, written, threads, command, timings)
+            "run.json",
+            record_of(job, prepared, row, written, threads, command, timings, cluster),
         )
         files = output.publish()
     return cutflows, loops, files
@@ -160,7 +175,7 @@ def lap(timings, name, since):
     return now
 
 
-def record_of(job, prepared, row, written, threads, command, timings):
+def record_of(job, prepared, row, written, threads, command, timings, cluster):
     """The content of run.json, from which `rerun` makes the job again."""
     return {
         "format": FORMAT,
@@ -177,6 +192,7 @@ def record_of(job, prepared, row, written, threads, command, timings):
         "luminosity_ifb": job.samples.luminosity_ifb,
         "source": job.samples.source,
         "threads": threads,
+        "cluster": cluster and cluster.name,
         "entries": job.entries,
         "model": job.model and str(Path(job.model).resolve()),
         "unblind": job.unblind,
