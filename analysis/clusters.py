@@ -14,8 +14,10 @@ import signal
 import socket
 import sys
 import warnings
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 from analysis.errors import ClusterError
@@ -43,7 +45,7 @@ class Dask:
     kind: str  # tcp or tls: a running scheduler; local, condor or slurm: own workers
     workers: int = 0  # own workers
     executor: object = None  # the distributed.Client
-    opened: list = field(default_factory=list)  # what `close` closes, last first
+    opened: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
     def parse(cls, text):
@@ -79,22 +81,27 @@ class Dask:
         from distributed import Client
 
         import_jobqueue()
+        self.warn_of_strangers()
         with captured_stderr():  # workers of this machine inherit it
             try:
                 if self.kind in ("tcp", "tls"):
-                    self.warn_of_strangers()
                     self.executor = Client(self.name, timeout=TIMEOUT)
                 else:
-                    start = {"local": local_cluster, "condor": condor_cluster}
-                    cluster = start.get(self.kind, slurm_cluster)(self.workers, folder)
-                    self.opened.append(cluster)
+                    start = {
+                        "local": local_cluster,
+                        "condor": condor_cluster,
+                        "slurm": slurm_cluster,
+                    }
+                    keys = TemporaryDirectory(prefix="keys-", dir=folder)
+                    cluster = start[self.kind](self.workers, self.opened.enter_context(keys))
+                    self.opened.callback(cluster.close)
                     self.executor = Client(cluster, timeout=TIMEOUT)
             except (OSError, RuntimeError, ValueError) as error:
                 self.close()
                 raise ClusterError(
                     f"--dask {self.name}: {str(error).splitlines()[0] or type(error).__name__}"
                 ) from None
-        self.opened.append(self.executor)
+        self.opened.callback(self.executor.close)
         if self.kind in ("tcp", "tls"):
             self.check_workers()
         elif self.kind != "local":
@@ -103,11 +110,13 @@ class Dask:
 
     def warn_of_strangers(self):
         """A scheduler without TLS takes code from anyone who can connect to it."""
+        if self.kind != "tcp":
+            return
         host = urlsplit(self.name).hostname
         loopback = host == "localhost"
         with suppress(ValueError):
             loopback = ipaddress.ip_address(host).is_loopback
-        if self.kind == "tcp" and not loopback:
+        if not loopback:
             warnings.warn(
                 f"--dask {self.name}: without TLS, whoever reaches this port runs code as you",
                 stacklevel=2,
@@ -137,9 +146,8 @@ class Dask:
         return self.workers or sum(self.executor.nthreads().values())
 
     def close(self):
-        while self.opened:
-            with suppress(Exception):  # whatever is left of it
-                self.opened.pop().close()
+        with suppress(Exception):  # whatever is left of it
+            self.opened.close()
 
 
 def import_jobqueue():
@@ -169,63 +177,102 @@ def local_cluster(workers, _):
     )
 
 
-def condor_cluster(workers, folder):
+def condor_cluster(workers, keys):
     """Jobs of HTCondor; at CERN as its batch service wants them."""
     import dask_jobqueue
 
     if not at_cern():
-        options = job_options("htcondor", folder, disk="1GB")
-        return scaled(dask_jobqueue.HTCondorCluster(**options), workers)
+        options = job_options("htcondor", keys, disk="1GB")
+        return submitted(dask_jobqueue.HTCondorCluster(**options), workers)
     import dask_lxplus
 
-    # Worker nodes reach this port of lxplus.
-    options = job_options("cern", folder, port=8786, host=socket.gethostname())
-    cluster = dask_lxplus.CernCluster(container_runtime="none", **options)
-    return scaled(cluster, workers)
+    options = job_options("cern", keys)
+    # The port of lxplus that worker nodes reach.
+    options["scheduler_options"] = {
+        "port": 8786,
+        "host": socket.gethostname(),
+        **options["scheduler_options"],
+    }
+    return submitted(dask_lxplus.CernCluster(container_runtime="none", **options), workers)
 
 
-def slurm_cluster(workers, folder):
+def slurm_cluster(workers, keys):
     """Jobs of Slurm."""
     import dask_jobqueue
 
-    return scaled(dask_jobqueue.SLURMCluster(**job_options("slurm", folder)), workers)
+    # Without a folder, logs would lie wherever the program was started.
+    options = job_options("slurm", keys, log_directory=os.path.join(os.path.dirname(keys), "logs"))
+    return submitted(dask_jobqueue.SLURMCluster(**options), workers)
 
 
-def scaled(cluster, workers):
-    cluster.scale(workers)
+def submitted(cluster, workers):
+    """Submit the jobs of a cluster. Raises RuntimeError if the batch system refuses them."""
+    from distributed import Status
+
+    async def submit():
+        await cluster
+
+    # As cluster.scale does, which however leaves a refusal to a log.
+    for _ in range(workers):
+        cluster.worker_spec.update(cluster.new_worker_spec())
+    try:
+        cluster.sync(submit)
+    except RuntimeError as error:
+        for job in cluster.workers.values():
+            job.status = Status.failed  # it would be waited for
+        with suppress(Exception):
+            cluster.close(timeout=1)
+        raise RuntimeError(str(error).strip().splitlines()[-1]) from None
     return cluster
 
 
-def job_options(section, folder, disk=None, **scheduler):
-    """What a job is, unless ~/.config/dask/jobqueue.yaml says otherwise: one core, 2 GB.
+def job_options(section, keys, **defaults):
+    """What a job is: one core, 2 GB and what ~/.config/dask/jobqueue.yaml says.
 
-    section: that of dask-jobqueue's configuration
-    folder: for the keys of the workers
-    scheduler: options of the scheduler, which runs in this process
+    section: that of the configuration
+    keys: folder for the keys of the workers
+    defaults: more options, for what the configuration does not say
     """
     import dask.config
 
     def configured(name, default):
-        return dask.config.get(f"jobqueue.{section}.{name}", None) or default
+        return dask.config.get(f"jobqueue.{section}.{name.replace('_', '-')}", None) or default
 
-    exports = [f"export {n}={shlex.quote(os.environ[n])}" for n in ENVIRONMENT if n in os.environ]
-    options = {
-        "cores": 1,
-        "processes": 1,
-        "memory": configured("memory", "2GB"),
-        "python": configured("python", sys.executable),
-        "job_script_prologue": [*configured("job-script-prologue", []), *exports],
-        "security": True,
-        "shared_temp_directory": configured("shared-temp-directory", str(folder)),
-        "scheduler_options": {
-            "dashboard": False,
-            **scheduler,
-            **configured("scheduler-options", {}),
-        },
+    defaults |= {
+        "memory": "2GB",
+        "python": sys.executable,
+        "scheduler_options": {},
+        "job_script_prologue": [],
     }
-    if disk:
-        options["disk"] = configured("disk", disk)
-    return options
+    options = {name: configured(name, default) for name, default in defaults.items()}
+    quiet = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    options["scheduler_options"] = {**quiet, **options["scheduler_options"]}
+    options["job_script_prologue"] = [
+        *(f"export {n}={shlex.quote(os.environ[n])}" for n in ENVIRONMENT if n in os.environ),
+        *options["job_script_prologue"],
+    ]
+    return {"cores": 1, "processes": 1, "security": security(keys), **options}
+
+
+def security(keys):
+    """New certificates for scheduler, workers and client, in a folder."""
+    from distributed.security import Security
+
+    made = Security.temporary().get_tls_config_for_role("worker")
+    files = {}
+    for part in ("key", "cert"):
+        files[part] = os.path.join(keys, f"{part}.pem")
+        with open(files[part], "w", opener=partial(os.open, mode=0o600)) as file:
+            file.write(made[part])
+    return Security(
+        require_encryption=True,
+        tls_ca_file=files["cert"],
+        **{
+            f"tls_{role}_{part}": path
+            for role in ("scheduler", "worker", "client")
+            for part, path in files.items()
+        },
+    )
 
 
 def at_cern():
