@@ -10,6 +10,7 @@ python -i run_rdf.py ...                            afterwards a prompt with `da
 
 import argparse
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -153,12 +154,14 @@ def act(options):
     if options.check:
         report.print_check(job, *prepare(job))
         return {}
-    with contextlib.ExitStack() as stack:
+    # Dask would draw a bar for each sample, all on one line.
+    bars = io.StringIO() if cluster else sys.stdout
+    with contextlib.redirect_stdout(bars), contextlib.ExitStack() as stack:
         if cluster:
             stack.callback(cluster.close)
         cutflows, loops, files = run(job, folder, command_line(), cluster)
         if sys.flags.interactive:
-            stack.pop_all()  # the dataframes at the prompt need it
+            stack.pop_all()  # the dataframes at the prompt need the cluster
     report.print_summary(job, cutflows, folder, files, time.monotonic() - begin)
     return loops
 

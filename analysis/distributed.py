@@ -10,8 +10,6 @@ with three or more tasks, and Snapshot to TTree, since AsNumpy of vectors and Sn
 fail where a worker has several tasks.
 """
 
-import contextlib
-import io
 import math
 import shutil
 import socket
@@ -25,7 +23,7 @@ import ROOT
 
 import helpers
 from analysis.dataframe import dataframe
-from analysis.errors import ClusterError, InputError, OutputError
+from analysis.errors import ClusterError, DeclarationError, InputError, OutputError
 from analysis.eventloop import TICK, CutflowRow, EventLoop, Progress, first_bad
 from analysis.expressions import NORMALISATION, WEIGHT, Plan
 from analysis.graph import Source, compiled, cpp_type, cut_functions, interpret
@@ -81,29 +79,38 @@ def graph_of(item, cells, interpreted):
     """What a worker needs of a sample's graph, as plain tuples that any Python can unpickle.
 
     Returns (fields of its graph.Source, path of its library or None, C++ declarations of the
-    functions in it).
+    functions in it). Raises DeclarationError.
     """
-    source = Source.of(item.plan, cells)
+    source, types = Source.of(item.plan, cells), column_types(item)
+    for name in item.plan.columns:
+        if types[name] == "signed char":  # the worker would crash
+            raise DeclarationError(
+                f"'{name}' is a signed char, which a distributed Snapshot cannot write: "
+                "make it an int"
+            )
     library = None if interpreted or helpers.load() == "interpreted" else compiled(source)
     if library is None or isinstance(library, CompilerError):
         return astuple(source), None, ""
-    return astuple(source), str(library), declarations(item, source)
+    return astuple(source), str(library), declarations(item.plan, types, source.name)
 
 
-def declarations(item, source):
-    """C++ declarations of the functions in a sample's library, which deduces their types."""
+def column_types(item):
+    """C++ types of what a sample's expressions use and make."""
     rdf = dataframe(item).rdf
-    plan = item.plan
-    types = {name: cpp_type(kind) for name, kind in plan.inputs.items()}
+    types = {name: cpp_type(kind) for name, kind in item.plan.inputs.items()}
     types |= {NORMALISATION: "double"}
-    types |= {d.name: str(rdf.GetColumnType(d.name)) for d in plan.definitions}
+    return types | {d.name: str(rdf.GetColumnType(d.name)) for d in item.plan.definitions}
+
+
+def declarations(plan, types, space):
+    """C++ declarations of the functions in a plan's library, which itself deduces their types."""
     functions = [(types[d.name], f"f_{d.name}", d.inputs) for d in plan.definitions]
     functions += [("bool", function, cut.inputs) for function, cut in cut_functions(plan)]
     lines = [
         f"{returns} {name}({', '.join(f'const {types[i]} &' for i in inputs)});"
         for returns, name, inputs in functions
     ]
-    return "\n".join(('#include "m3l.h"', f"namespace {source.name} {{", *lines, "}"))
+    return "\n".join(('#include "m3l.h"', f"namespace {space} {{", *lines, "}"))
 
 
 def worker_setup(checkout, version, helper, how, graphs):
@@ -293,12 +300,7 @@ def run_side_by_side(loops):
     pending = {pool.submit(loop.execute) for loop in loops}
     done = 0
     try:
-        # Dask writes a bar of its own for each sample to stdout.
-        with (
-            captured_stderr() as output,
-            contextlib.redirect_stdout(io.StringIO()),
-            Progress("cluster", total, output) as progress,
-        ):
+        with captured_stderr() as output, Progress("cluster", total, output) as progress:
             while pending:
                 finished, pending = wait(pending, TICK, FIRST_EXCEPTION)
                 for future in finished:
@@ -314,5 +316,6 @@ def reason(error):
     if not lines:
         return type(error).__name__
     if "C++ exception" in lines[0]:
-        return f"{lines[-1]}; without a cluster, the file would be named"
-    return lines[0]
+        first, *_ = lines[-1].split(". ")
+        return f"{first.removesuffix('.')}; python -m analysis.submit tells which file it is"
+    return lines[0].split(". ")[0]
