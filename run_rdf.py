@@ -4,15 +4,19 @@ python run_rdf.py                                   the embedded demo, into ./ou
 python run_rdf.py --samples my.toml -o OUT          the samples of a file
 python run_rdf.py --input FOLDER --schema susy      every *_merged_processed.root below FOLDER
 python run_rdf.py --list | --check                  what is declared | inputs checked, no event loop
+python run_rdf.py --dask local:4 | --spark MASTER   on a cluster, by distributed RDataFrame
 python -i run_rdf.py ...                            afterwards a prompt with `dataframes` in scope
 """
 
 import argparse
+import contextlib
+import io
 import sys
 import time
 from pathlib import Path
 
-from analysis import selection
+from analysis import clusters, selection
+from analysis.errors import DeclarationError
 from analysis.features import DEFAULT_LAYOUT, FEATURES, LAYOUTS
 from analysis.options import add_job, check_job, declared_job, obey, positive
 
@@ -29,6 +33,16 @@ def parser():
     source = add_job(make)
     source.add_argument("--rerun", metavar="RUN.JSON", help="do a run again from its record")
     make.add_argument("-j", "--threads", type=positive, help="threads (default: all cores)")
+    where = make.add_mutually_exclusive_group()
+    where.add_argument(
+        "--dask",
+        metavar="WHERE",
+        type=clusters.Dask.parse,
+        help="run on a Dask cluster: tcp://HOST:PORT, local:N, condor:N or slurm:N, N workers",
+    )
+    where.add_argument(
+        "--spark", metavar="MASTER", type=clusters.Spark.parse, help="run on a Spark cluster"
+    )
     what = make.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="print what is declared")
     what.add_argument("--check", action="store_true", help="check inputs and expressions")
@@ -40,11 +54,24 @@ def main(arguments=None):
     make = parser()
     options = make.parse_args(arguments)
     check_job(make, options)
+    cluster = options.dask or options.spark
+    if cluster and (options.list or options.check):
+        make.error("--list and --check need no --dask and --spark")
+    if cluster and options.threads:
+        make.error("-j is for this machine; --dask and --spark have their number of workers")
     return obey(act, options, "nothing was written")
 
 
 def act(options):
     begin = time.monotonic()
+    cluster = options.dask or options.spark
+    if cluster:
+        if options.entries:
+            raise DeclarationError(
+                "-n does not work with --dask and --spark, since distributed RDataFrame has no "
+                "Range; python -m analysis.submit does it"
+            )
+        cluster.check()
     if not options.rerun:
         listed, declared = declared_job(options)
         if options.list:
@@ -72,7 +99,14 @@ def act(options):
     if options.check:
         report.print_check(job, *prepare(job))
         return {}
-    cutflows, loops, files = run(job, folder, command_line())
+    # Dask would draw a bar for each sample, all on one line.
+    bars = io.StringIO() if cluster else sys.stdout
+    with contextlib.redirect_stdout(bars), contextlib.ExitStack() as stack:
+        if cluster:
+            stack.callback(cluster.close)
+        cutflows, loops, files = run(job, folder, command_line(), cluster)
+        if sys.flags.interactive:
+            stack.pop_all()  # the dataframes at the prompt need the cluster
     report.print_summary(job, cutflows, folder, files, time.monotonic() - begin)
     return loops
 

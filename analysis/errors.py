@@ -4,7 +4,8 @@ M3LError
 ├── DeclarationError  a samples file, a selection or a feature is wrong
 ├── InputError        a file, tree, branch or event is
 ├── OutputError       results cannot be written
-└── BatchError        a batch system is missing or refuses
+├── BatchError        a batch system is missing or refuses
+└── ClusterError      a cluster cannot be reached, or its workers fail
 """
 
 import difflib
@@ -24,6 +25,10 @@ class DeclarationError(M3LError):
 
 class InputError(M3LError):
     """A file, a tree, a branch or an event is wrong."""
+
+
+class ClusterError(M3LError):
+    """A cluster cannot be reached, or its workers fail."""
 
 
 class OutputError(M3LError):

@@ -88,9 +88,7 @@ class EventLoop:
             warnings.warn(f"{where} has no events, its products are empty", stacklevel=2)
         total = self.all.count()
         if total.nonFinite:
-            raise InputError(
-                f"{where}: {total.nonFinite} events have no finite weight, {self.first_bad()}"
-            )
+            raise InputError(f"{where}: {first_bad(self.dataframes()['all'])}")
         return {
             region: tuple(
                 CutflowRow(cut, int(count.entries), float(count.sumw), float(count.sumw2))
@@ -127,12 +125,13 @@ class EventLoop:
                     return file.path
         return ", ".join(file.path for file in inputs.files)
 
-    def first_bad(self):
-        """Say which event is the first without a finite weight."""
-        bad = self.dataframes()["all"].Filter(f"!std::isfinite({WEIGHT})")
-        arrays = bad.AsNumpy([*IDENTITY])
-        order = sorted(zip(*(arrays[name].tolist() for name in IDENTITY), strict=True))
-        return "first " + ", ".join(f"{n} {v}" for n, v in zip(IDENTITY, order[0], strict=True))
+
+def first_bad(rdf):
+    """Say how many events of a dataframe have no finite weight, and which is the first of them."""
+    arrays = rdf.Filter(f"!std::isfinite({WEIGHT})").AsNumpy([*IDENTITY])
+    bad = sorted(zip(*(arrays[name].tolist() for name in IDENTITY), strict=True))
+    first = ", ".join(f"{n} {v}" for n, v in zip(IDENTITY, bad[0], strict=True))
+    return f"{len(bad)} events have no finite weight, first {first}"
 
 
 def in_thread(function, argument, tick):

@@ -34,12 +34,13 @@ class Job:
     model: str | None = None  # folder of a trained model, whose score becomes a column
 
 
-def record_of(job, prepared, row, threads, command):
+def record_of(job, prepared, row, threads, command, cluster=None):
     """The record of a job, from which `job_of` makes it again.
 
     Of run.json, only what a run finds out is missing: tables, rows and timings.
 
     prepared, row: what `run.prepare` returned
+    cluster: clusters.Dask or clusters.Spark that runs it
     """
     return {
         "format": FORMAT,
@@ -50,6 +51,7 @@ def record_of(job, prepared, row, threads, command):
         "luminosity_ifb": job.samples.luminosity_ifb,
         "source": job.samples.source,
         "threads": threads,
+        "cluster": cluster and cluster.name,
         "entries": job.entries,
         "model": job.model and str(Path(job.model).resolve()),
         "unblind": job.unblind,

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import helpers
 from analysis import samples
@@ -15,6 +16,7 @@ from analysis.graph import graphs
 from analysis.inputs import Inputs, inspect
 from analysis.record import complete, record_of
 from analysis.schemas import SCHEMAS
+from helpers.build import cache_folder
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,11 @@ def visible(job, sample):
     return tuple(r for r in job.declarations.regions if not (hidden and r.blind))
 
 
-def run(job, folder, command):
+def run(job, folder, command, cluster=None):
     """Run the main job and write all products into `folder`.
 
     command: list of the words that started the job, for run.json
+    cluster: clusters.Dask or clusters.Spark that runs the event loops; None: this machine
     Returns the cutflows as {region: {sample: rows}}, the event loops by sample and the names of the
     files written. Raises M3LError; nothing is written then.
     """
@@ -104,11 +107,22 @@ def run(job, folder, command):
     layout = row_layout(job, row)
     cutflows = {region.name: {} for region in job.declarations.regions}
     loops, written = {}, {}
+    if cluster:
+        cluster.connect(cache_folder())
     with Output(folder) as output:
+        if cluster:
+            # Brings optional packages.
+            from analysis.distributed import run_distributed
+
+            see = partial(visible, job)
+            loops = run_distributed(prepared, see, layout, output.staging, cluster, job.interpret)
+            clock = lap(timings, "cluster", clock)
         for item in prepared:
             name = item.sample.name
             regions = visible(job, item.sample)
-            loops[name] = loop = EventLoop(item, regions, layout, output.staging)
+            if name not in loops:
+                loops[name] = EventLoop(item, regions, layout, output.staging)
+            loop = loops[name]
             passed = loop.run()
             clock = lap(timings, "event loop", clock)
             written[name] = {}
@@ -120,7 +134,7 @@ def run(job, folder, command):
             loop.release()
             clock = lap(timings, "write", clock)
         output.write_json("cutflow.json", cutflow_json(cutflows))
-        record = record_of(job, prepared, row, threads, command)
+        record = record_of(job, prepared, row, threads, command, cluster)
         output.write_json("run.json", complete(record, written, timings))
         files = output.publish()
     return cutflows, loops, files

@@ -24,11 +24,19 @@ def load():
     one compiled into the cache folder, else the sources are interpreted, with a warning.
     Raises ImportError if this version of ROOT cannot use them at all.
     """
+    return load_library(*find_library())
+
+
+@cache
+def load_library(path, how):
+    """Make the helpers callable from a library that `find_library` has found, or from the sources.
+
+    For processes that must not compile. Returns how it was possible; raises ImportError.
+    """
     import ROOT
 
     ROOT.gROOT.SetBatch(True)
     ROOT.gInterpreter.AddIncludePath(str(SOURCES))
-    path, how = find_library()
     # Load returns -1 for a library that does not load, and raises nothing.
     with captured_stderr() as output:
         loaded = path is not None and ROOT.gSystem.Load(str(path)) >= 0
@@ -53,6 +61,7 @@ def load():
     return how
 
 
+@cache
 def find_library():
     """Return (path, "cmake" or "compiled") of the library, compiling it where needed.
 

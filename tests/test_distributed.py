@@ -1,0 +1,298 @@
+"""Distributed event loops make the products of one machine, also when workers die."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+
+import ntuples
+import numpy as np
+import pytest
+from conftest import DEMO, REPOSITORY, assert_nothing_left, read_json
+from ntuples import three_leptons
+from test_anomaly import write_network
+from test_run import assert_same_tables, histograms
+
+pytest.importorskip("distributed", reason="pip install -e '.[distributed]'")
+
+
+@pytest.fixture(scope="module")
+def inputs(ROOT, tmp_path_factory):
+    """Samples file of events in many clusters, as a tree in two files and as an RNTuple."""
+    folder = tmp_path_factory.mktemp("inputs")
+    tree = ROOT.RDF.RSnapshotOptions()
+    tree.fAutoFlush = 500
+    ntuple = ROOT.RDF.RSnapshotOptions()
+    ntuple.fOutputFormat = ROOT.RDF.ESnapshotOutputFormat.kRNTuple
+    ntuple.fApproxZippedClusterSize = 100_000
+    for name, sample, options in (("one", "WZ", tree), ("two", "ZZ", tree), ("nt", "WZ", ntuple)):
+        rdf = ROOT.RDataFrame("nominal", str(DEMO / f"{sample}.root"))
+        rdf.Snapshot("nominal", str(folder / f"{name}.root"), "", options)
+    return ntuples.samples_file(
+        folder / "samples.toml",
+        {"name": "tree", "files": ["one.root", "two.root"]},
+        {"name": "ntuple", "files": ["nt.root"]},
+        luminosity=36.1,
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(ROOT, inputs, tmp_path_factory):
+    """Output of the samples on one machine, one thread."""
+    import run_rdf
+
+    folder = tmp_path_factory.mktemp("expected")
+    run_rdf.main(["--samples", str(inputs), "-o", str(folder), "-j", "1"])
+    return folder
+
+
+@pytest.fixture
+def on_cluster(ROOT, capfd, monkeypatch):
+    """Call run_rdf.py's main in this process with small tasks, so that there are many."""
+    import run_rdf
+    from analysis import distributed
+
+    monkeypatch.setattr(distributed, "TASK", 500)
+
+    def call(*words):
+        capfd.readouterr()
+        status = 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            try:
+                run_rdf.main([*map(str, words)])
+            except SystemExit as exit:
+                status = exit.code
+        out, err = capfd.readouterr()
+        assert out.startswith("\nSR" if status == 0 else "")
+        return status, "".join(line for line in err.splitlines(True) if not progress(line))
+
+    return call
+
+
+def progress(line):
+    return line.startswith("cluster: ")
+
+
+def assert_same_products(one, other):
+    """Byte-identical tables and histograms, equal entries, equal sums to rounding."""
+    assert_same_tables(one, other)
+    found, wanted = histograms(other), histograms(one)
+    assert found.keys() == wanted.keys()
+    for key, pair in wanted.items():
+        np.testing.assert_array_equal(found[key], pair, err_msg=key)
+    found, wanted = (read_json(folder / "cutflow.json") for folder in (other, one))
+    assert found.keys() == wanted.keys()
+    for region, samples in wanted.items():
+        assert found[region].keys() == samples.keys()
+        for sample, rows in samples.items():
+            for row, expected in zip(found[region][sample], rows, strict=True):
+                assert (row["cut"], row["entries"]) == (expected["cut"], expected["entries"])
+                for key in ("sumw", "sumw2"):
+                    assert row[key] == pytest.approx(expected[key], rel=1e-12)
+
+
+def test_killed_worker_changes_nothing(on_cluster, inputs, expected, tmp_path, monkeypatch):
+    """kill -9 as soon as a worker has begun to write rows."""
+    from analysis import clusters
+
+    killed = []
+    start = clusters.local_cluster
+
+    def kill(cluster):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not killed:
+            if any(tmp_path.glob(".partial-*/rows-*/*/task_*.root")):
+                killed.append(next(iter(cluster.workers.values())).pid)
+                os.kill(killed[0], signal.SIGKILL)
+            time.sleep(0.001)
+
+    def start_and_kill(*arguments):
+        cluster = start(*arguments)
+        threading.Thread(target=kill, args=(cluster,), daemon=True).start()
+        return cluster
+
+    monkeypatch.setattr(clusters, "local_cluster", start_and_kill)
+    status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--dask", "local:2")
+    assert (status, err) == (0, "")
+    assert killed and not os.path.exists(f"/proc/{killed[0]}")
+    assert_same_products(expected, tmp_path)
+
+
+# --- a scheduler that runs already, as others start it --------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    """Address of a scheduler on this machine with two workers."""
+    import distributed
+
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=None,
+        silence_logs="CRITICAL",
+    ) as running:
+        yield running.scheduler_address
+
+
+@pytest.fixture
+def refused(on_cluster, scheduler, tmp_path):
+    """Run on the scheduler with these words; returns the complaint without `m3l: `."""
+
+    def call(*words):
+        out = tmp_path / "out"
+        status, err = on_cluster("-o", out, "--dask", scheduler, *words)
+        assert status == 1
+        if out.is_dir():
+            assert_nothing_left(out)
+        (line,) = err.splitlines()
+        return line.removeprefix("m3l: ")
+
+    return call
+
+
+def test_trees_and_ntuples_in_many_tasks(on_cluster, scheduler, inputs, expected, tmp_path):
+    status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--dask", scheduler)
+    assert (status, err) == (0, "")
+    assert_same_products(expected, tmp_path)
+    assert read_json(tmp_path / "run.json")["cluster"] == scheduler
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "cutflow.json",
+        "hdf5",
+        "histograms.root",
+        "run.json",
+    ]
+
+
+def test_interpreted_with_model_and_two_regions(on_cluster, run_here, scheduler, tmp_path):
+    write_network(tmp_path / "model", 1)
+    words = ("-s", "ZZ", "-r", "SR2L", "SR3L", "--model", tmp_path / "model", "--interpret")
+    assert run_here(*words, "-o", tmp_path / "one").status == 0
+    status, err = on_cluster(*words, "-o", tmp_path / "two", "--dask", scheduler)
+    assert (status, err) == (0, "")
+    assert_same_products(tmp_path / "one", tmp_path / "two")
+
+
+def test_sample_without_events(on_cluster, scheduler, inputs, tmp_path):
+    ntuples.write(tmp_path / "empty.root", [])
+    made = ntuples.samples_file(
+        tmp_path / "made.toml",
+        {"name": "empty", "files": ["empty.root"]},
+        {"name": "tree", "files": [inputs.parent / "two.root"]},
+    )
+    status, err = on_cluster("--samples", made, "-o", tmp_path / "out", "--dask", scheduler)
+    assert (status, err.count("\n")) == (0, 1)
+    assert "'empty' has no events" in err
+    cutflow = read_json(tmp_path / "out" / "cutflow.json")["SR3L"]
+    assert cutflow["empty"][-1]["entries"] == 0 and cutflow["tree"][-1]["entries"] > 1000
+
+
+def test_weight_that_is_not_finite(refused, tmp_path):
+    events = [three_leptons(number=k) for k in range(3)]
+    events[1].weights["pileupWeight"] = float("nan")
+    ntuples.write(tmp_path / "made.root", events)
+    made = ntuples.samples_file(tmp_path / "made.toml", {"name": "made", "files": ["made.root"]})
+    line = refused("--samples", made)
+    assert line.startswith("sample 'made': 1 events have no finite weight, first DatasetNumber ")
+    assert line.endswith("EventNumber 1")
+
+
+def test_damaged_file(refused, inputs, tmp_path):
+    """Zeros in the middle, which the look at the inputs does not see."""
+    content = bytearray((inputs.parent / "one.root").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 100_000] = bytes(100_000)
+    (tmp_path / "one.root").write_bytes(content)
+    made = ntuples.samples_file(tmp_path / "made.toml", {"name": "made", "files": ["one.root"]})
+    line = refused("--samples", made)
+    assert line.startswith("sample 'made': out_of_range: RDataFrame: Define could not retrieve ")
+    assert line.endswith("; python -m analysis.submit tells which file it is")
+
+
+def test_rows_that_do_not_arrive(refused, inputs, monkeypatch, tmp_path):
+    """As where a worker writes into a folder of the same name on its own disk."""
+    from analysis.distributed import DistributedLoop
+
+    run = DistributedLoop.run
+
+    def lose(loop):
+        next(loop.folder.rglob("*.root")).unlink()
+        return run(loop)
+
+    monkeypatch.setattr(DistributedLoop, "run", lose)
+    line = refused("--samples", inputs, "-s", "tree")
+    found, _, rest = line.removeprefix("sample 'tree': ").partition(" of the 6319 selected events ")
+    assert 0 < int(found) < 6319
+    assert rest == f"have come from the workers; they must all see {tmp_path}/out"
+
+
+def test_type_that_snapshot_cannot_write(refused, inputs, monkeypatch):
+    from analysis import features
+
+    byte = features.Feature("byte", "std::int8_t(n_jet)", "", "", features.COUNT, True)
+    monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, byte))
+    line = refused("--samples", inputs, "-s", "tree", "--interpret")
+    assert line.startswith("'byte' is a signed char, which a distributed Snapshot cannot write")
+
+
+def test_output_folder_whose_name_snapshot_would_cut(refused, inputs, tmp_path):
+    line = refused("--samples", inputs, "-o", tmp_path / "my.root.d")
+    assert "cannot write below a name with '.root' in it" in line
+    assert not any((tmp_path / "my.root.d").iterdir())
+
+
+# --- other places ---------------------------------------------------------------------------------
+
+
+def test_dataframes_at_the_prompt(inputs, expected, tmp_path):
+    words = ("--samples", str(inputs), "-s", "tree", "-o", str(tmp_path), "--dask", "local:2")
+    prompt = (
+        'selected = dataframes["tree"]["SR3L"]\n'
+        'every = dataframes["tree"]["all"]\n'
+        'print("prompt", selected.Count().GetValue(), every.Count().GetValue())\n'
+        'print("prompt", selected.Histo1D(("m", "", 50, 0, 500), "m_3l").GetEntries())\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-i", "run_rdf.py", *words],
+        input=prompt,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    rows = read_json(expected / "cutflow.json")["SR3L"]["tree"]
+    selected, every = rows[-1]["entries"], rows[0]["entries"]
+    assert f"prompt {selected} {every}\n" in done.stdout, done.stderr
+    assert f"prompt {float(selected)}\n" in done.stdout
+
+
+@pytest.mark.parametrize("master", ["local[2]", "local-cluster[2,1,1024]"])
+def test_spark(master, on_cluster, inputs, expected, tmp_path):
+    from analysis import clusters
+    from analysis.errors import ClusterError
+
+    cluster = clusters.Spark.parse(master)
+    try:
+        cluster.check()
+    except ClusterError as error:
+        pytest.skip(str(error))
+    status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--spark", master)
+    assert (status, err) == (0, "")
+    assert_same_products(expected, tmp_path)
+
+
+def test_slurm(on_cluster, inputs, expected, tmp_path, monkeypatch):
+    slurm = pytest.importorskip("slurm", reason="no tests/slurm.py, which runs a cluster")
+    pytest.importorskip("dask_jobqueue", reason="pip install -e '.[distributed]'")
+    import dask.config
+
+    with slurm.slurm_cluster() as environment, dask.config.set({"jobqueue.slurm.job-mem": "1M"}):
+        monkeypatch.setenv("SLURM_CONF", environment["SLURM_CONF"])
+        status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--dask", "slurm:2")
+    assert (status, err) == (0, "waiting for the first of 2 slurm jobs\n")
+    assert_same_products(expected, tmp_path)
