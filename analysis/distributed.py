@@ -26,7 +26,7 @@ from analysis.dataframe import dataframes, source
 from analysis.errors import ClusterError, DeclarationError, InputError, OutputError
 from analysis.eventloop import TICK, CutflowRow, EventLoop, Progress, first_bad
 from analysis.expressions import NORMALISATION, WEIGHT, Plan
-from analysis.graph import Source, compiled, cpp_type, cut_functions, interpret
+from analysis.graph import Source, compiled, cpp_type, cut_functions, graphs, interpret
 from analysis.inputs import inspect
 from analysis.schemas import SCHEMAS
 from helpers.build import CompilerError
@@ -57,19 +57,19 @@ def run_distributed(prepared, visible, layout, folder, cluster, interpreted):
             "with '.root' in it; choose another"
         )
     prepared = [item for item in prepared if item.entries]
-    graphs = {item.sample.name: graph_of(item, layout[0], interpreted) for item in prepared}
+    sent = {item.sample.name: graph_of(item, layout[0], interpreted) for item in prepared}
     checkout = str(Path(__file__).resolve().parent.parent)
     helper, how = helpers.find_library()
     helper = helper and str(helper)
     ROOT.RDF.Distributed.initialize(
         worker_setup(
-            checkout, ROOT.gROOT.GetVersion(), helper, how, tuple(dict.fromkeys(graphs.values()))
+            checkout, ROOT.gROOT.GetVersion(), helper, how, tuple(dict.fromkeys(sent.values()))
         )
     )
     loops = {}
     for item in prepared:
         name = item.sample.name
-        (space, *_), regions = graphs[name], visible(item.sample)
+        (space, *_), regions = sent[name], visible(item.sample)
         loops[name] = DistributedLoop(item, space[0], regions, layout, folder, cluster)
     run_side_by_side(list(loops.values()))
     return loops
@@ -113,7 +113,7 @@ def declarations(plan, types, space):
     return "\n".join(('#include "m3l.h"', f"namespace {space} {{", *lines, "}"))
 
 
-def worker_setup(checkout, version, helper, how, graphs):
+def worker_setup(checkout, version, helper, how, sent):
     """The function that makes a worker ready, called before each task.
 
     It carries plain values only and finds this module by itself, since a worker cannot import it
@@ -130,27 +130,27 @@ def worker_setup(checkout, version, helper, how, graphs):
             from analysis.distributed import load
         except ImportError as error:
             raise RuntimeError(f"worker on {socket.gethostname()}: {error}") from None
-        load(version, helper, how, graphs)
+        load(version, helper, how, sent)
 
     return setup
 
 
 @cache
-def load(version, helper, how, graphs):
+def load(version, helper, how, sent):
     """Make helpers and expressions callable in this process, once. Raises ClusterError.
 
     version: of the ROOT that the graphs were compiled for
     helper, how: path and kind of the library of the helpers, see helpers.find_library
-    graphs: from `graph_of`
+    sent: from `graph_of`
     """
     where = f"worker on {socket.gethostname()}"
     if ROOT.gROOT.GetVersion() != version:
         raise ClusterError(f"{where} has ROOT {ROOT.gROOT.GetVersion()}, not {version}")
     helpers.load_library(helper and Path(helper), how)
-    for source, library, declared in graphs:
+    for fields, library, declared in sent:
         # Load returns -1 for a library that does not load, and raises nothing.
         if library is None or ROOT.gSystem.Load(library) < 0:
-            interpret(Source(*source))
+            interpret(Source(*fields))
         elif not ROOT.gInterpreter.Declare(declared):
             raise ClusterError(f"{where}: the expressions have types that ROOT cannot name")
 
@@ -239,10 +239,12 @@ class DistributedLoop:
         inputs = inspect(sample, SCHEMAS[sample.schema], problems)
         # An event loop without definitions and cuts over the trees of rows.
         plan = Plan(inputs.branches, {}, (), {region.name: ()}, item.plan.columns, ())
-        rows = replace(item, sample=sample, inputs=inputs, plan=plan, entries=inputs.entries)
+        entries = 0 if problems else inputs.entries
+        (graph,) = graphs([plan], self.layout[0]) if entries else (None,)
+        rows = replace(item, sample=sample, inputs=inputs, plan=plan, graph=graph, entries=entries)
         loop = EventLoop(rows, (replace(region, cuts=()),), self.layout, self.staging)
         found = CutflowRow("all", 0, 0.0, 0.0)
-        if inputs.entries and not problems:
+        if entries:
             (found,) = loop.run()[region.name]
         if (
             problems
