@@ -343,7 +343,7 @@ JOB merge {folder}/merge.sub
 PARENT pieces CHILD merge
 """
 
-IDLE, RUNS, ENDED, HELD = "1", "2", "4", "5"  # JobStatus
+RUNS, ENDED, HELD = "2", "4", "5"  # JobStatus
 
 
 class Condor(Backend):

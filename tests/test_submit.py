@@ -75,8 +75,9 @@ def test_status_of_a_finished_submission(submit_here, finished):
 
 def test_interrupt_ends_the_jobs_and_resubmit_goes_on(finished, tmp_path):
     out = tmp_path / "out"
+    words = ("-s", "ttZ", "--events-per-job", "300")
     process = subprocess.Popen(
-        [sys.executable, "-m", "analysis.submit", "local", *WORDS, "-o", out, "-j", "2"],
+        [sys.executable, "-m", "analysis.submit", "local", *words, "-o", out, "-j", "2"],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -94,7 +95,8 @@ def test_interrupt_ends_the_jobs_and_resubmit_goes_on(finished, tmp_path):
     assert not list(results.glob("*.started"))
     outcome = submit_program("resubmit", out)
     assert (outcome.status, outcome.err) == (0, "")
-    assert_same_results(finished, out)
+    (table,) = (out / "hdf5").iterdir()
+    assert table.read_bytes() == (finished / "hdf5" / table.name).read_bytes()
 
 
 # --- Slurm ------------------------------------------------------------------------------------
