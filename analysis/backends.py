@@ -309,8 +309,8 @@ request_cpus = {cores}
 job_batch_name = m3l-{id}
 +M3LSubmission = "{id}"
 log = {logs}/condor.log
-output = {logs}/$(piece).txt
-error = {logs}/$(piece).txt
+output = {logs}/$(piece).out
+error = {logs}/$(piece).err
 {extra}"""
 
 # Jobs that see the output folder, and those that carry everything with them.

@@ -116,9 +116,11 @@ def new_jobs_folder(folder):
         for name in ("code", "cache", "logs", "pieces"):
             (jobs / name).mkdir()
     except FileExistsError:
-        raise OutputError(
-            f"{folder} has a submission already: resubmit or merge it, or give another -o"
-        ) from None
+        if (jobs / "submission.json").exists():
+            advice = "has a submission already: resubmit or merge it, or give another -o"
+        else:
+            advice = f"has what an interrupted submission left: remove {jobs}"
+        raise OutputError(f"{folder} {advice}") from None
     except OSError as error:
         raise OutputError(f"output folder {folder} cannot be written: {error.strerror}") from None
     try:

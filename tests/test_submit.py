@@ -28,6 +28,13 @@ def test_second_submission_into_a_folder_is_refused(submit_here, pieces):
     assert sorted(pieces.rglob("*")) == before
 
 
+def test_rest_of_an_interrupted_submission_is_named(submit_here, tmp_path):
+    (tmp_path / "jobs").mkdir()
+    assert submit_here("local", "-s", "ttZ", "-o", tmp_path).lines == [
+        f"m3l: {tmp_path} has what an interrupted submission left: remove {tmp_path}/jobs"
+    ]
+
+
 @pytest.mark.parametrize(
     "words, message",
     [
@@ -148,6 +155,8 @@ def test_jobs_killed_at_random_are_finished_by_resubmit(slurm, tmp_path):
 
     outcome = submit_program("resubmit", out, **slurm)
     assert (outcome.status, outcome.err) == (0, "")
+    watched = submit_program("status", out, "--watch", **slurm).out
+    assert watched.splitlines()[-2].split() == ["all", str(number), "-", "-", "-", "-"]
     wait_until_empty(slurm)
     table = submit_program("status", out, **slurm).out.splitlines()
     assert table[-1] == f"merged: {out} is complete", "\n".join(table)
