@@ -25,7 +25,7 @@ from analysis.submission import RUNNING, WAITING, is_alive, read_line, write_asi
 # conda, a system's ROOT).
 ENVIRONMENT = (
     "PATH LD_LIBRARY_PATH PYTHONPATH PYTHONHOME VIRTUAL_ENV CONDA_PREFIX ROOTSYS ROOT_INCLUDE_PATH "
-    "CPLUS_INCLUDE_PATH CLING_STANDARD_PCH LD_PRELOAD"
+    "CPLUS_INCLUDE_PATH CLING_STANDARD_PCH"
 ).split()
 
 ENVIRONMENT_SH = """\
@@ -201,7 +201,6 @@ class Local(Backend):
 
 SLURM = """\
 #!/bin/bash
-#SBATCH --output={logs}/%x_%a.txt
 #SBATCH --time={minutes}
 #SBATCH --mem={memory}M
 #SBATCH --cpus-per-task={cores}
@@ -231,7 +230,6 @@ class Slurm(Backend):
     def send(self, names):
         extra = "".join(f"#SBATCH {line}\n" for line in self.options["extra"])
         head = SLURM.format(
-            logs=self.jobs / "logs",
             minutes=self.options["minutes"],
             memory=self.options["memory"],
             cores=self.options["cores"],
@@ -258,7 +256,8 @@ class Slurm(Backend):
         return f"sent as array job {', '.join(ids)}; job {merging} merges"
 
     def sbatch(self, *words):
-        return call("sbatch", "--parsable", *words).strip().split(";")[0]
+        output = f"--output={self.jobs}/logs/%x_%a.txt"
+        return call("sbatch", "--parsable", output, *words).strip().split(";")[0]
 
     def name(self, part):
         return f"m3l-{self.submission.id}-{part}"
@@ -310,8 +309,8 @@ request_cpus = {cores}
 job_batch_name = m3l-{id}
 +M3LSubmission = "{id}"
 log = {logs}/condor.log
-output = {logs}/$(piece).txt
-error = {logs}/$(piece).txt
+output = {logs}/$(piece).out
+error = {logs}/$(piece).err
 {extra}"""
 
 # Jobs that see the output folder, and those that carry everything with them.
@@ -344,7 +343,7 @@ JOB merge {folder}/merge.sub
 PARENT pieces CHILD merge
 """
 
-IDLE, RUNS, ENDED, HELD = "1", "2", "4", "5"  # JobStatus
+RUNS, ENDED, HELD = "2", "4", "5"  # JobStatus
 
 
 class Condor(Backend):
@@ -377,6 +376,8 @@ class Condor(Backend):
             raise BatchError(
                 "HTCondor cannot write logs to EOS: give a folder in AFS, --logs ~/m3l-logs"
             )
+        if re.search(r"\s", str(logs)):
+            raise BatchError(f"HTCondor takes no spaces in '{logs}': give another folder, --logs")
         if options["spool"] and options["model"]:
             raise BatchError("--model needs a file system that the jobs share, not --spool")
 

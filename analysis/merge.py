@@ -63,6 +63,7 @@ def merge(submission, states):
             }
             output.write_json("cutflow.json", cutflow_json(cutflows))
             record = complete(run, written, timings)
+            record["model"] = submission.record["options"]["model"]  # not the copy of the jobs
             record["submission"] = {"id": submission.id, "pieces": len(manifests)}
             output.write_json("run.json", record)
             files = output.publish()

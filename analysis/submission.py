@@ -24,7 +24,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.errors import InputError
+from analysis.errors import InputError, OutputError
 from analysis.pieces import Piece
 
 FORMAT = 1
@@ -102,7 +102,9 @@ class Submission:
             found.append(piece_of(self.manifest(path.parent.name)["piece"]))
             left[found[-1].sample] -= {Path(file).name for file in found[-1].files}
         for path in sorted(self.results.glob("*.failed")):
-            found.append(Piece(path.stem, path.stem.rpartition("-")[0], (), 0, 0))
+            sample = path.stem.rpartition("-")[0]
+            if left.get(sample):  # else PanDA has done it again
+                found.append(Piece(path.stem, sample, (), 0, 0))
         for sample, files in left.items():
             if files:
                 found.append(Piece(f"{sample}-rest", sample, tuple(sorted(files)), 0, 0))
@@ -122,20 +124,17 @@ class Submission:
         for path in sorted(self.results.rglob("*.tar")):
             aside = self.results / f".{path.name}-{socket.gethostname()}-{os.getpid()}"
             try:
-                with tarfile.open(path) as archive:
-                    for member in archive:
-                        parts = Path(member.name).parts
-                        if member.isfile() and len(parts) <= 2 and ".." not in parts:
-                            target = aside.joinpath(*parts)
-                            target.parent.mkdir(parents=True, exist_ok=True)
-                            target.write_bytes(archive.extractfile(member).read())
-                for piece in aside.iterdir() if aside.exists() else ():
+                extract(path, aside)
+                for piece in aside.iterdir():
+                    final = self.results / piece.name
                     if piece.suffix == ".failed" or (piece / MANIFEST).exists():
-                        with contextlib.suppress(OSError):  # it is there already
-                            piece.rename(self.results / piece.name)
+                        if not final.is_dir():  # another attempt has made it
+                            piece.rename(final)
                 path.unlink()
             except (tarfile.TarError, EOFError):
                 continue  # not here as a whole
+            except OSError as error:
+                raise OutputError(f"{path} cannot be unpacked: {error.strerror}") from None
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
 
@@ -175,7 +174,10 @@ class Submission:
             if manifest.pop("sha256") != digest(manifest):
                 raise ValueError
         except (OSError, ValueError, KeyError, TypeError):
-            raise InputError(f"piece {name} is damaged: {path} is not as it was written") from None
+            raise InputError(
+                f"piece {name} is damaged: {path} is not as it was written; "
+                f"remove {path.parent}, resubmit"
+            ) from None
         return manifest
 
     def forget(self, names):
@@ -189,6 +191,19 @@ class Submission:
 def piece_of(values):
     """Make a Piece from its JSON form."""
     return Piece(**{**values, "files": tuple(values["files"])})
+
+
+def extract(path, folder):
+    """Write the files of an archive of pieces into a folder, and nowhere else."""
+    folder.mkdir()
+    with tarfile.open(path) as archive:
+        for member in archive:
+            parts = Path(member.name).parts
+            if member.isfile() and len(parts) <= 2 and ".." not in parts and "/" not in parts:
+                target = folder.joinpath(*parts)
+                target.parent.mkdir(exist_ok=True)
+                with open(target, "wb") as file:
+                    shutil.copyfileobj(archive.extractfile(member), file)
 
 
 def read_line(path):

@@ -116,9 +116,11 @@ def new_jobs_folder(folder):
         for name in ("code", "cache", "logs", "pieces"):
             (jobs / name).mkdir()
     except FileExistsError:
-        raise OutputError(
-            f"{folder} has a submission already: resubmit or merge it, or give another -o"
-        ) from None
+        if (jobs / "submission.json").exists():
+            advice = "has a submission already: resubmit or merge it, or give another -o"
+        else:
+            advice = f"has what an interrupted submission left: remove {jobs}"
+        raise OutputError(f"{folder} {advice}") from None
     except OSError as error:
         raise OutputError(f"output folder {folder} cannot be written: {error.strerror}") from None
     try:
@@ -129,7 +131,9 @@ def new_jobs_folder(folder):
             for path in made:
                 path.rmdir()
         if isinstance(error, OSError):
-            raise OutputError(f"{jobs} cannot be written: {error.strerror}") from None
+            # Copying a folder gathers what went wrong with each file.
+            reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
+            raise OutputError(f"{jobs} cannot be written: {reason}") from None
         raise
 
 
@@ -142,6 +146,7 @@ def write_submission(options, listed, declared, jobs):
 
     model = options.model
     if model:
+        options.model = str(Path(model).resolve())
         model = freeze_model(Path(model), jobs / "model")
     job = Job(
         listed,
@@ -231,8 +236,12 @@ def finish(backend, names, sent):
         print(f"{pieces}{sent}\npython -m analysis.submit status {here} shows the pieces")
         return
     screen = Screen(sys.stdout)
+
+    def draw():
+        screen.draw(table(backend, advise=False))
+
     try:
-        backend.run(names, lambda: screen.draw(table(backend)) if screen.live else None)
+        backend.run(names, draw if screen.live else lambda: None)
     except KeyboardInterrupt:
         print(
             f"m3l: interrupted; python -m analysis.submit resubmit {here} goes on",
@@ -240,7 +249,7 @@ def finish(backend, names, sent):
             flush=True,
         )
         os._exit(130)
-    screen.draw(table(backend))
+    draw()
     merge_now(backend)
 
 
@@ -287,8 +296,8 @@ def look(backend):
     return backend.submission.states(queue), problem
 
 
-def table(backend):
-    """The pieces of each sample by state, then a line for each that went wrong."""
+def table(backend, advise=True):
+    """The pieces of each sample by state, a line for each problem, and what to do next."""
     states, problem = look(backend)
     samples = {}
     for state in states:
@@ -311,7 +320,8 @@ def table(backend):
         lines.append(f"... and {len(wrong) - LINES} other problems")
     if problem:
         lines.append(problem)
-    lines.append(advice(backend, Counter(state.state for state in states)))
+    if advise:
+        lines.append(advice(backend, Counter(state.state for state in states)))
     return "\n".join(lines)
 
 

@@ -107,9 +107,9 @@ private:
 /// Events that reached one point of the selection.
 struct CutflowCount {
    std::uint64_t entries = 0;
-   double sumw = 0.;            ///< sum of weights
-   double sumw2 = 0.;           ///< sum of squared weights
-   std::uint64_t nonFinite = 0; ///< events whose weight is NaN or infinite, not in the sums
+   double sumw = 0.;                  ///< sum of weights
+   double sumw2 = 0.;                 ///< sum of squared weights
+   std::uint64_t nonFinite = 0;       ///< events whose weight is NaN or infinite, not in the sums
    std::string exactSumw, exactSumw2; ///< the sums before rounding, see ExactSum::hex
 };
 

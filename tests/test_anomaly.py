@@ -72,7 +72,8 @@ def table(folder, sample):
 
 
 def run_with(model, out, *names):
-    from analysis.run import Job, run
+    from analysis.record import Job
+    from analysis.run import run
 
     listed = samples.read_samples(DEMO / "samples.toml")
     listed = replace(listed, samples=tuple(s for s in listed.samples if s.name in names))

@@ -85,8 +85,8 @@ def test_condor_jobs_as_htcondor_reads_them(submit_here, condor, htcondor, tmp_p
         assert job["AccountingGroup"] == "group_u_ATLAST3.all"
         assert job["M3LSubmission"] == record["id"]
         assert job["ShouldTransferFiles"] == "YES" and job["TransferOutput"] == ""
-        for stream in ("Out", "Err"):
-            assert job[stream] == f"{sent}/{piece['name']}.txt"
+        assert job["Out"] == f"{sent}/{piece['name']}.out"
+        assert job["Err"] == f"{sent}/{piece['name']}.err"
     (merge,) = parsed(sent / "merge.sub")
     assert merge["Arguments"].replace("'", "") == f"{out}/jobs/merge.sh"
     assert "M3LPiece" not in merge

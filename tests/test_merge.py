@@ -122,7 +122,7 @@ def test_damaged_manifest(submit_here, pieces, text):
     else:
         path.write_text(text)
     assert problems(submit_here("merge", pieces), pieces) == [
-        f"piece 0001 is damaged: {path} is not as it was written"
+        f"piece 0001 is damaged: {path} is not as it was written; remove {path.parent}, resubmit"
     ]
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from batch import submit_program
 from conftest import DEMO
 
 # ROOT takes files on localhost and 127.0.0.1 for local ones and would not ask the server.
@@ -64,6 +65,16 @@ def test_remote_file_gives_the_rows_of_the_local_one(server, run_here, tmp_path)
     assert (remote.status, local.status) == (0, 0), remote.err + local.err
     (one,), (other,) = (list((tmp_path / n / "hdf5").iterdir()) for n in ("remote", "local"))
     assert one.read_bytes() == other.read_bytes()
+
+
+def test_jobs_read_remote_files(server, run_here, tmp_path):
+    words = ("--samples", declare(tmp_path, server), "--events-per-job", "500")
+    jobs = submit_program("local", *words, "-o", tmp_path / "jobs")
+    local = run_here("-s", "VH", "-o", tmp_path / "local")
+    assert (jobs.status, local.status) == (0, 0), jobs.err + local.err
+    (one,), (other,) = (list((tmp_path / n / "hdf5").iterdir()) for n in ("jobs", "local"))
+    assert one.read_bytes() == other.read_bytes()
+    assert len(list((tmp_path / "jobs" / "jobs" / "pieces").iterdir())) > 1
 
 
 def test_remote_file_that_is_missing(server, run_here, tmp_path):
