@@ -11,7 +11,7 @@ import warnings
 import ntuples
 import numpy as np
 import pytest
-from conftest import DEMO, REPOSITORY, assert_nothing_left, read_json
+from conftest import DEMO, REPOSITORY, assert_nothing_left, read_json, run_program
 from ntuples import three_leptons
 from test_anomaly import write_network
 from test_run import assert_same_tables, histograms
@@ -249,13 +249,14 @@ def test_output_folder_whose_name_snapshot_would_cut(refused, inputs, tmp_path):
 # --- other places ---------------------------------------------------------------------------------
 
 
-def test_dataframes_at_the_prompt(inputs, expected, tmp_path):
-    words = ("--samples", str(inputs), "-s", "tree", "-o", str(tmp_path), "--dask", "local:2")
+def test_dataframes_at_the_prompt(scheduler, inputs, expected, tmp_path):
+    words = ("--samples", str(inputs), "-s", "tree", "-o", str(tmp_path), "--dask", scheduler)
     prompt = (
         'selected = dataframes["tree"]["SR3L"]\n'
         'every = dataframes["tree"]["all"]\n'
         'print("prompt", selected.Count().GetValue(), every.Count().GetValue())\n'
-        'print("prompt", selected.Histo1D(("m", "", 50, 0, 500), "m_3l").GetEntries())\n'
+        'h = selected.Define("mT", "rmm[1]").Histo1D(("mT", "", 50, 0, 500), "mT", "wgt_SG")\n'
+        'print("prompt", h.GetEntries())\n'
     )
     done = subprocess.run(
         [sys.executable, "-i", "run_rdf.py", *words],
@@ -271,28 +272,36 @@ def test_dataframes_at_the_prompt(inputs, expected, tmp_path):
     assert f"prompt {float(selected)}\n" in done.stdout
 
 
-@pytest.mark.parametrize("master", ["local[2]", "local-cluster[2,1,1024]"])
-def test_spark(master, on_cluster, inputs, expected, tmp_path):
+@pytest.fixture
+def spark():
     from analysis import clusters
     from analysis.errors import ClusterError
 
-    cluster = clusters.Spark.parse(master)
     try:
-        cluster.check()
+        clusters.Spark.parse("local").check()
     except ClusterError as error:
         pytest.skip(str(error))
-    status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--spark", master)
+
+
+def test_spark_in_many_tasks(spark, on_cluster, inputs, expected, tmp_path):
+    status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--spark", "local[2]")
     assert (status, err) == (0, "")
+    assert_same_products(expected, tmp_path)
+
+
+@pytest.mark.slow
+def test_spark_with_executors(spark, inputs, expected, tmp_path):
+    master = "local-cluster[2,1,1024]"
+    outcome = run_program("--samples", inputs, "-o", tmp_path, "--spark", master)
+    assert outcome.status == 0, outcome.err
     assert_same_products(expected, tmp_path)
 
 
 def test_slurm(on_cluster, inputs, expected, tmp_path, monkeypatch):
     slurm = pytest.importorskip("slurm", reason="no tests/slurm.py, which runs a cluster")
     pytest.importorskip("dask_jobqueue", reason="pip install -e '.[distributed]'")
-    import dask.config
-
-    with slurm.slurm_cluster() as environment, dask.config.set({"jobqueue.slurm.job-mem": "1M"}):
+    with slurm.slurm_cluster() as environment:
         monkeypatch.setenv("SLURM_CONF", environment["SLURM_CONF"])
-        status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--dask", "slurm:2")
-    assert (status, err) == (0, "waiting for the first of 2 slurm jobs\n")
+        status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--dask", "slurm:1")
+    assert (status, err) == (0, "waiting for the first of 1 slurm jobs\n")
     assert_same_products(expected, tmp_path)
