@@ -134,7 +134,7 @@ def scheduler():
         n_workers=2,
         threads_per_worker=1,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         silence_logs="CRITICAL",
     ) as running:
         yield running.scheduler_address
@@ -238,6 +238,27 @@ def test_type_that_snapshot_cannot_write(refused, inputs, monkeypatch):
     monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, byte))
     line = refused("--samples", inputs, "-s", "tree", "--interpret")
     assert line.startswith("'byte' is a signed char, which a distributed Snapshot cannot write")
+
+
+def test_workers_that_have_other_helpers(refused, scheduler, inputs):
+    """As after an edit of helpers/ while a scheduler runs on."""
+    import distributed
+
+    def remember(libraries):
+        from analysis import distributed
+
+        before = set(distributed.loaded)
+        distributed.load.cache_clear()
+        distributed.loaded.clear()
+        distributed.loaded.update(libraries)
+        return before
+
+    with distributed.Client(scheduler) as client:
+        before, *_ = client.run(remember, {"older"}).values()
+        line = refused("--samples", inputs, "-s", "ntuple")
+        client.run(remember, before)
+    assert line.startswith("sample 'ntuple': worker on ")
+    assert line.endswith(" has loaded other helpers before; restart the workers")
 
 
 def test_output_folder_whose_name_snapshot_would_cut(refused, inputs, tmp_path):
