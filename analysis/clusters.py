@@ -25,6 +25,8 @@ from helpers.terminal import captured_stderr
 
 TIMEOUT = 10  # seconds that a scheduler has to answer
 
+LXPLUS_PORT = 8786  # which worker nodes at CERN reach
+
 # Without these, Python on another machine may not find ROOT.
 ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
 
@@ -171,7 +173,7 @@ def local_cluster(workers, _):
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         security=Security.temporary(),
         silence_logs="CRITICAL",
     )
@@ -187,9 +189,8 @@ def condor_cluster(workers, keys):
     import dask_lxplus
 
     options = job_options("cern", keys)
-    # The port of lxplus that worker nodes reach.
     options["scheduler_options"] = {
-        "port": 8786,
+        "port": LXPLUS_PORT,
         "host": socket.gethostname(),
         **options["scheduler_options"],
     }

@@ -146,6 +146,9 @@ def load(version, helper, how, sent):
     where = f"worker on {socket.gethostname()}"
     if ROOT.gROOT.GetVersion() != version:
         raise ClusterError(f"{where} has ROOT {ROOT.gROOT.GetVersion()}, not {version}")
+    loaded.add(helper)
+    if len(loaded) > 1:  # a scheduler may have workers of yesterday
+        raise ClusterError(f"{where} has loaded other helpers before; restart the workers")
     helpers.load_library(helper and Path(helper), how)
     for fields, library, declared in sent:
         # Load returns -1 for a library that does not load, and raises nothing.
@@ -153,6 +156,9 @@ def load(version, helper, how, sent):
             interpret(Source(*fields))
         elif not ROOT.gInterpreter.Declare(declared):
             raise ClusterError(f"{where}: the expressions have types that ROOT cannot name")
+
+
+loaded = set()  # libraries of the helpers in this process; two would be mixed up
 
 
 class DistributedLoop:

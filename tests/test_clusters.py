@@ -142,7 +142,7 @@ def test_workers_that_do_not_fit(distributed, workers, threads, reason, tmp_path
         processes=False,
         protocol="tcp",
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
     ) as running:
         cluster = clusters.Dask.parse(running.scheduler_address)
         with pytest.raises(ClusterError, match=reason) as caught:
@@ -219,9 +219,11 @@ def test_job_at_cern(job_script, monkeypatch):
     pytest.importorskip("dask_lxplus", reason="pip install -e '.[distributed]'")
     monkeypatch.setattr(clusters, "at_cern", lambda: True)
     monkeypatch.setattr(clusters.socket, "gethostname", lambda: "localhost")
+    port = free_port()
+    monkeypatch.setattr(clusters, "LXPLUS_PORT", port)
     script = job_script(clusters.condor_cluster)
     assert "MY.IsDaskWorker = true" in script and "SingularityImage" not in script
-    assert "tls://127.0.0.1:8786" in script and "--worker-port 10000:10100" in script
+    assert f"tls://127.0.0.1:{port}" in script and "--worker-port 10000:10100" in script
 
 
 def test_keys_are_for_this_user_only_and_gone_at_the_end(distributed, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import warnings
 import ntuples
 import numpy as np
 import pytest
-from conftest import DEMO, REPOSITORY, assert_nothing_left, read_json
+from conftest import DEMO, REPOSITORY, assert_nothing_left, read_json, run_program
 from ntuples import three_leptons
 from test_anomaly import write_network
 from test_run import assert_same_tables, histograms
@@ -134,7 +134,7 @@ def scheduler():
         n_workers=2,
         threads_per_worker=1,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         silence_logs="CRITICAL",
     ) as running:
         yield running.scheduler_address
@@ -240,6 +240,27 @@ def test_type_that_snapshot_cannot_write(refused, inputs, monkeypatch):
     assert line.startswith("'byte' is a signed char, which a distributed Snapshot cannot write")
 
 
+def test_workers_that_have_other_helpers(refused, scheduler, inputs):
+    """As after an edit of helpers/ while a scheduler runs on."""
+    import distributed
+
+    def remember(libraries):
+        from analysis import distributed
+
+        before = set(distributed.loaded)
+        distributed.load.cache_clear()
+        distributed.loaded.clear()
+        distributed.loaded.update(libraries)
+        return before
+
+    with distributed.Client(scheduler) as client:
+        before, *_ = client.run(remember, {"older"}).values()
+        line = refused("--samples", inputs, "-s", "ntuple")
+        client.run(remember, before)
+    assert line.startswith("sample 'ntuple': worker on ")
+    assert line.endswith(" has loaded other helpers before; restart the workers")
+
+
 def test_output_folder_whose_name_snapshot_would_cut(refused, inputs, tmp_path):
     line = refused("--samples", inputs, "-o", tmp_path / "my.root.d")
     assert "cannot write below a name with '.root' in it" in line
@@ -249,13 +270,14 @@ def test_output_folder_whose_name_snapshot_would_cut(refused, inputs, tmp_path):
 # --- other places ---------------------------------------------------------------------------------
 
 
-def test_dataframes_at_the_prompt(inputs, expected, tmp_path):
-    words = ("--samples", str(inputs), "-s", "tree", "-o", str(tmp_path), "--dask", "local:2")
+def test_dataframes_at_the_prompt(scheduler, inputs, expected, tmp_path):
+    words = ("--samples", str(inputs), "-s", "tree", "-o", str(tmp_path), "--dask", scheduler)
     prompt = (
         'selected = dataframes["tree"]["SR3L"]\n'
         'every = dataframes["tree"]["all"]\n'
         'print("prompt", selected.Count().GetValue(), every.Count().GetValue())\n'
-        'print("prompt", selected.Histo1D(("m", "", 50, 0, 500), "m_3l").GetEntries())\n'
+        'h = selected.Define("mT", "rmm[1]").Histo1D(("mT", "", 50, 0, 500), "mT", "wgt_SG")\n'
+        'print("prompt", h.GetEntries())\n'
     )
     done = subprocess.run(
         [sys.executable, "-i", "run_rdf.py", *words],
@@ -271,28 +293,36 @@ def test_dataframes_at_the_prompt(inputs, expected, tmp_path):
     assert f"prompt {float(selected)}\n" in done.stdout
 
 
-@pytest.mark.parametrize("master", ["local[2]", "local-cluster[2,1,1024]"])
-def test_spark(master, on_cluster, inputs, expected, tmp_path):
+@pytest.fixture
+def spark():
     from analysis import clusters
     from analysis.errors import ClusterError
 
-    cluster = clusters.Spark.parse(master)
     try:
-        cluster.check()
+        clusters.Spark.parse("local").check()
     except ClusterError as error:
         pytest.skip(str(error))
-    status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--spark", master)
+
+
+def test_spark_in_many_tasks(spark, on_cluster, inputs, expected, tmp_path):
+    status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--spark", "local[2]")
     assert (status, err) == (0, "")
+    assert_same_products(expected, tmp_path)
+
+
+@pytest.mark.slow
+def test_spark_with_executors(spark, inputs, expected, tmp_path):
+    master = "local-cluster[2,1,1024]"
+    outcome = run_program("--samples", inputs, "-o", tmp_path, "--spark", master)
+    assert outcome.status == 0, outcome.err
     assert_same_products(expected, tmp_path)
 
 
 def test_slurm(on_cluster, inputs, expected, tmp_path, monkeypatch):
     slurm = pytest.importorskip("slurm", reason="no tests/slurm.py, which runs a cluster")
     pytest.importorskip("dask_jobqueue", reason="pip install -e '.[distributed]'")
-    import dask.config
-
-    with slurm.slurm_cluster() as environment, dask.config.set({"jobqueue.slurm.job-mem": "1M"}):
+    with slurm.slurm_cluster() as environment:
         monkeypatch.setenv("SLURM_CONF", environment["SLURM_CONF"])
-        status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--dask", "slurm:2")
-    assert (status, err) == (0, "waiting for the first of 2 slurm jobs\n")
+        status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--dask", "slurm:1")
+    assert (status, err) == (0, "waiting for the first of 1 slurm jobs\n")
     assert_same_products(expected, tmp_path)

@@ -1,5 +1,6 @@
 """The README's commands and examples work, in the order in which they are printed."""
 
+import importlib.util
 import re
 import shlex
 import shutil
@@ -48,6 +49,8 @@ def test_main_job(checkout):
     lines = commands("python run_rdf.py")
     assert len(lines) >= 7
     for line in lines:
+        if "--dask" in line and importlib.util.find_spec("distributed") is None:
+            continue
         if "/eos/" in line:  # the recipe for lxplus
             line = re.sub(r"/eos/\S+", "output_eos", line)
         run(line, checkout)
