@@ -85,7 +85,8 @@ def complete(record, written, timings):
         }
         for sample in record["samples"]
     ]
-    return {**record, "samples": found, "timings_s": timings}
+    read = int(ROOT.TFile.GetFileBytesRead())
+    return {**record, "samples": found, "timings_s": timings, "bytes_read": read}
 
 
 def versions():

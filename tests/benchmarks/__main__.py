@@ -19,12 +19,13 @@ from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.contest import FEW, Contestant, ReadSpeed, compete
+from tests.benchmarks.farm import farm_details
 from tests.benchmarks.inputs import events_file, samples_file
 from tests.benchmarks.measure import REPOSITORY, CommandError, note, python, run, table
 
 PROGRAM = REPOSITORY / "run_rdf.py"
 CONTEST = ("program", "threads", "awkward", "thesis", "readspeed")
-DETAILS = ("start", "table", "matrix", "ml")
+DETAILS = ("start", "table", "matrix", "farm", "ml")
 
 
 def main():
@@ -72,6 +73,7 @@ def measure(options, folder):
         "start": program and partial(start_details, program, folder, options.repeat),
         "table": program and partial(table_details, program),
         "matrix": matrix_details,
+        "farm": program and partial(farm_details, program, folder, options.repeat),
         "ml": program and partial(learning_details, options.ml_python, program.output),
     }
     details, failed = [], []
