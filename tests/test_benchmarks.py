@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from conftest import DEMO, REPOSITORY, read_json, read_table, run_program
 
+from tests.benchmarks import farm
+
 EVENTS = DEMO / "ttZ.root"  # jets, b-jets, both flavours and negative weights
 
 TOML = """
@@ -109,3 +111,15 @@ def test_histograms(ours, peer):
         wanted = expected[name]
         for values, exact in ((contents, wanted.values(True)), (squares, wanted.variances(True))):
             np.testing.assert_allclose(values, exact, rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+def test_plan_of_ten_terabytes():
+    text = farm.plan(farm.Costs(event=1e-6, start=0, file=0, read=100, row=300, merge=1e-5))
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|")]
+    assert [[cell.strip() for cell in row] for row in rows[2:]] == [
+        ["1", "1", "2.8 h", "100"],
+        ["100", "100", "100 s", "10000"],
+        ["1000", "200", "50 s", "20000"],
+    ]
+    assert "200 pieces of 50 s" in text
+    assert "read: 1.00 TB; written: 400 files, 30.0 GB; merge: 17 min" in text
