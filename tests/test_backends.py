@@ -13,12 +13,17 @@ import pytest
 from batch import WORDS, piece_names, stand_in
 from conftest import DEMO, read_json
 
-from analysis.backends import ranges
+from analysis.backends import Slurm, ranges
 
 
 def test_ranges():
     assert ranges([0, 1, 2, 5, 7, 8]) == "0-2,5,7-8"
     assert ranges([3]) == "3"
+
+
+def test_more_pieces_than_an_array_of_slurm_takes():
+    names = ["0003", "0999", "1000", "2500"]
+    assert Slurm.arrays(None, names) == {0: [3, 999], 1000: [0], 2000: [500]}
 
 
 @pytest.mark.parametrize("name, command", [("slurm", "sbatch"), ("condor", "condor_submit")])
