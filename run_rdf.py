@@ -38,7 +38,7 @@ def parser():
         "--dask",
         metavar="WHERE",
         type=clusters.Dask.parse,
-        help="run on a Dask cluster: tcp://HOST:PORT, local:N, condor:N or slurm:N, N workers",
+        help="run on a Dask cluster: tcp://HOST:PORT, local:N, condor:N or slurm:N (N workers)",
     )
     where.add_argument(
         "--spark", metavar="MASTER", type=clusters.Spark.parse, help="run on a Spark cluster"

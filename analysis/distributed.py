@@ -11,6 +11,7 @@ fail where a worker has several tasks.
 """
 
 import math
+import re
 import shutil
 import socket
 import tempfile
@@ -319,11 +320,13 @@ def run_side_by_side(loops):
 
 
 def reason(error):
-    """The line of an exception that says what went wrong on the cluster."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    if "C++ exception" in lines[0]:
-        first, *_ = lines[-1].split(". ")
-        return f"{first.removesuffix('.')}; python -m analysis.submit tells which file it is"
-    return lines[0].split(". ")[0]
+    """The sentence of an exception, or of the traceback in it, that says what went wrong."""
+    text, hint = str(error), ""
+    blamed = re.findall(r"C\+\+ exception thrown:\s*(.+)", text)
+    if blamed:
+        hint = "; python -m analysis.submit tells which file it is"
+    else:  # Spark gives the traceback of a worker as text
+        blamed = re.findall(r"^:? ?[\w.]*(?:Error|Exception): (.+)", text, re.M)
+    lines = text.strip().splitlines()
+    line = (blamed[-1:] or lines[:1] or [type(error).__name__])[0]
+    return line.split(". ")[0].rstrip(".") + hint

@@ -214,6 +214,25 @@ def test_damaged_file(refused, inputs, tmp_path):
     assert line.endswith("; python -m analysis.submit tells which file it is")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("C++ exception thrown:\n\truntime_error: bad. Do this.", "runtime_error: bad; python -m "),
+        ("worker on a.b has ROOT 6.38, not 6.40", "worker on a.b has ROOT 6.38, not 6.40"),
+        (
+            "An error occurred while calling z.\n: org.apache.SparkException: failed:\n"
+            "Traceback\n  File\nanalysis.errors.ClusterError: worker on a: no. More.\n\tat java",
+            "worker on a: no",
+        ),
+        ("", "ValueError"),
+    ],
+)
+def test_reason_of_a_failure_is_one_sentence(ROOT, text, expected):
+    from analysis.distributed import reason
+
+    assert reason(ValueError(text)).startswith(expected)
+
+
 def test_rows_that_do_not_arrive(refused, inputs, monkeypatch, tmp_path):
     """As where a worker writes into a folder of the same name on its own disk."""
     from analysis.distributed import DistributedLoop
