@@ -105,6 +105,7 @@ def compute(submission, piece, folder):
         "piece": asdict(piece),
         "sample": sample,
         "entries_read": int(loop.all.entries()),
+        "bytes_read": bytes_read(),
         "cutflow": cutflow,
         "tables": tables,
         "features": [feature.name for feature in row],

@@ -62,7 +62,8 @@ def merge(submission, states):
                 "merge": round(time.monotonic() - begin, 1),
             }
             output.write_json("cutflow.json", cutflow_json(cutflows))
-            record = complete(run, written, timings)
+            read = sum(manifest["bytes_read"] for manifest in manifests.values())
+            record = complete(run, written, timings, read)
             record["model"] = submission.record["options"]["model"]  # not the copy of the jobs
             record["submission"] = {"id": submission.id, "pieces": len(manifests)}
             output.write_json("run.json", record)

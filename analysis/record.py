@@ -72,10 +72,11 @@ def record_of(job, prepared, row, threads, command, cluster=None):
     }
 
 
-def complete(record, written, timings):
+def complete(record, written, timings, read):
     """The content of run.json, from the record of the job and what the run found out.
 
     written: {sample: {region: (name of the table, number of rows)}}
+    read: bytes from ROOT files
     """
     found = [
         {
@@ -85,8 +86,12 @@ def complete(record, written, timings):
         }
         for sample in record["samples"]
     ]
-    read = int(ROOT.TFile.GetFileBytesRead())
     return {**record, "samples": found, "timings_s": timings, "bytes_read": read}
+
+
+def bytes_read():
+    """Bytes that this process has read from ROOT files."""
+    return int(ROOT.TFile.GetFileBytesRead())
 
 
 def versions():

@@ -14,7 +14,7 @@ from analysis.export import Output, cutflow_json
 from analysis.expressions import NORMALISATION, Planner
 from analysis.graph import graphs
 from analysis.inputs import Inputs, inspect
-from analysis.record import complete, record_of
+from analysis.record import bytes_read, complete, record_of
 from analysis.schemas import SCHEMAS
 from helpers.build import cache_folder
 
@@ -135,7 +135,7 @@ def run(job, folder, command, cluster=None):
             clock = lap(timings, "write", clock)
         output.write_json("cutflow.json", cutflow_json(cutflows))
         record = record_of(job, prepared, row, threads, command, cluster)
-        output.write_json("run.json", complete(record, written, timings))
+        output.write_json("run.json", complete(record, written, timings, bytes_read()))
         files = output.publish()
     return cutflows, loops, files
 

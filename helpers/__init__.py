@@ -61,7 +61,6 @@ def load_library(path, how):
     return how
 
 
-@cache
 def find_library():
     """Return (path, "cmake" or "compiled") of the library, compiling it where needed.
 
