@@ -62,7 +62,7 @@ def compute(submission, piece, folder):
     """Run the event loop of a piece; writes its tables and its manifest into a folder."""
     from analysis.eventloop import EventLoop, set_threads
     from analysis.export import table_name, write_rows
-    from analysis.record import feature_json, fingerprint, job_of, sample_json, versions
+    from analysis.record import bytes_read, feature_json, fingerprint, job_of, sample_json, versions
     from analysis.run import prepare, row_layout, visible
 
     begin = time.time()
