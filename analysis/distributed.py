@@ -60,7 +60,7 @@ def run_distributed(prepared, visible, layout, folder, cluster, interpreted):
     prepared = [item for item in prepared if item.entries]
     sent = {item.sample.name: graph_of(item, layout[0], interpreted) for item in prepared}
     checkout = str(Path(__file__).resolve().parent.parent)
-    helper, how = helpers.find_library()
+    helper, how = helpers.chosen_library()
     helper = helper and str(helper)
     ROOT.RDF.Distributed.initialize(
         worker_setup(
@@ -141,7 +141,7 @@ def load(version, helper, how, sent):
     """Make helpers and expressions callable in this process, once. Raises ClusterError.
 
     version: of the ROOT that the graphs were compiled for
-    helper, how: path and kind of the library of the helpers, see helpers.find_library
+    helper, how: path and kind of the library of the helpers, see helpers.chosen_library
     sent: from `graph_of`
     """
     where = f"worker on {socket.gethostname()}"

@@ -24,7 +24,13 @@ def load():
     one compiled into the cache folder, else the sources are interpreted, with a warning.
     Raises ImportError if this version of ROOT cannot use them at all.
     """
-    return load_library(*find_library())
+    return load_library(*chosen_library())
+
+
+@cache
+def chosen_library():
+    """What `find_library` has found for this process."""
+    return find_library()
 
 
 @cache
