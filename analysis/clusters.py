@@ -77,7 +77,7 @@ class Dask:
     def connect(self, folder):
         """Start or find the workers and wait for the first.
 
-        folder: one that the workers see and others cannot read, for keys
+        folder: one that the workers see, for keys and logs
         Raises ClusterError.
         """
         from distributed import Client
@@ -100,9 +100,8 @@ class Dask:
                     self.executor = Client(cluster, timeout=TIMEOUT)
             except (OSError, RuntimeError, ValueError) as error:
                 self.close()
-                raise ClusterError(
-                    f"--dask {self.name}: {str(error).splitlines()[0] or type(error).__name__}"
-                ) from None
+                first, *_ = str(error).splitlines() or [type(error).__name__]
+                raise ClusterError(f"--dask {self.name}: {first}") from None
         self.opened.callback(self.executor.close)
         if self.kind in ("tcp", "tls"):
             self.check_workers()
