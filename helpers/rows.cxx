@@ -285,22 +285,31 @@ void RowStore::add(unsigned slotNumber, const std::int64_t *identity, double wei
    char *const row = slot.room(fMaxRowSize);
    std::memcpy(row, identity, Row::identitySize);
    std::memcpy(row + Row::identitySize, &weight, sizeof weight);
-   char *next = row + Row::maskOffset + 8 * Row::words(fFloats);
-   for (unsigned first = 0; first < fFloats; first += 64) {
-      std::uint64_t mask = 0;
-      const unsigned last = std::min(first + 64, fFloats);
-      for (unsigned i = first; i < last; ++i) {
-         // Written in any case, and written over by the next one if it is zero: no branch.
-         const float *value = i < nCells ? cells + i : scalars + (i - nCells);
-         std::uint32_t bits;
-         std::memcpy(&bits, value, sizeof bits);
+   char *const mask = row + Row::maskOffset;
+   char *next = mask + 8 * Row::words(fFloats);
+   std::memset(mask, 0, next - mask);
+   const auto add = [&](unsigned i, const float *value) {
+      std::uint32_t bits;
+      std::memcpy(&bits, value, sizeof bits);
+      if (bits != 0) {
          std::memcpy(next, &bits, sizeof bits);
-         const std::uint64_t nonZero = bits != 0;
-         next += 4 * nonZero;
-         mask |= nonZero << (i - first);
+         next += sizeof bits;
+         mask[i / 8] |= 1 << i % 8;
       }
-      std::memcpy(row + Row::maskOffset + first / 8, &mask, sizeof mask);
+   };
+   for (unsigned i = 0; i < nCells; ++i) {
+      std::uint64_t four[2]; // neighbours are often zero together
+      if (i + 4 <= nCells) {
+         std::memcpy(four, cells + i, sizeof four);
+         if ((four[0] | four[1]) == 0) {
+            i += 3;
+            continue;
+         }
+      }
+      add(i, cells + i);
    }
+   for (unsigned i = nCells; i < fFloats; ++i)
+      add(i, scalars + (i - nCells));
    std::memcpy(next, integers, fInts * 4);
    std::memset(next + fInts * 4, 0, 4); // what may fill up to eight bytes
    slot.rows.push_back(row);
