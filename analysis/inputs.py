@@ -46,7 +46,7 @@ def inspect(sample, schema, problems):
     empty = {}  # branches of a file without entries, which count if there is no other
     summed = schema.sum_of_weights and sample.kind != "data" and sample.sum_of_weights is None
     for path in sample.files:
-        info = ROOT.m3l.inspectDataset(path, sample.tree)
+        info = ROOT.m3l.inspectDataset(path, sample.tree, *(schema.sum_of_weights or ()))
         where = f"sample '{sample.name}': {path}"
         if info.problem:
             hint = ""
@@ -56,8 +56,7 @@ def inspect(sample, schema, problems):
             problems.append(f"{where} {info.problem}{hint}")
             continue
         size = None if "://" in path else Path(path).stat().st_size
-        sumw = ROOT.m3l.sumOfBranch(path, *schema.sum_of_weights) if summed else math.nan
-        sumw = None if math.isnan(sumw) else sumw
+        sumw = None if math.isnan(info.sum) or not summed else float(info.sum)
         files.append(InputFile(path, size, int(info.entries), sumw))
         found = {str(n): str(t) for n, t in zip(info.columns, info.types, strict=True)}
         if not info.entries:

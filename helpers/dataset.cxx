@@ -63,6 +63,23 @@ bool isTree(const TKey &key)
    return type == "TTree" || type == "TNtuple";
 }
 
+/// Sum of a branch; NaN where it is missing or cannot be read.
+double sumOfBranch(TFile &file, const std::string &treeName, const std::string &branch)
+{
+   constexpr double missing = std::numeric_limits<double>::quiet_NaN();
+   auto *tree = file.Get<TTree>(treeName.c_str());
+   TLeaf *leaf = tree ? tree->GetLeaf(branch.c_str()) : nullptr;
+   if (!leaf)
+      return missing;
+   double sum = 0.;
+   for (long long entry = 0; entry < tree->GetEntries(); ++entry) {
+      if (tree->GetEntry(entry) <= 0)
+         return missing;
+      sum += leaf->GetValue();
+   }
+   return sum;
+}
+
 bool isDataset(const TKey &key)
 {
    return isTree(key) || std::string(key.GetClassName()) == "ROOT::RNTuple";
@@ -70,7 +87,8 @@ bool isDataset(const TKey &key)
 
 } // namespace
 
-DatasetInfo inspectDataset(const std::string &path, const std::string &tree)
+DatasetInfo inspectDataset(const std::string &path, const std::string &tree,
+                           const std::string &sumTree, const std::string &sumBranch)
 {
    DatasetInfo info;
    const ErrorCatcher errors;
@@ -97,38 +115,28 @@ DatasetInfo inspectDataset(const std::string &path, const std::string &tree)
       return info;
    }
    try {
-      if (isTree(*dataset))
-         info.entries = file->Get<TTree>(tree.c_str())->GetEntries();
-      else
+      const auto look = [&info](ROOT::RDataFrame frame) {
+         for (const auto &column : frame.GetColumnNames()) {
+            info.columns.push_back(column);
+            info.types.push_back(frame.GetColumnType(column));
+         }
+      };
+      // A remote file takes long to open, so that one opening has to do for a tree.
+      if (isTree(*dataset)) {
+         auto *opened = file->Get<TTree>(tree.c_str());
+         info.entries = opened->GetEntries();
+         look(ROOT::RDataFrame(*opened));
+      } else {
          info.entries = ROOT::RNTupleReader::Open(tree, path)->GetNEntries();
-      ROOT::RDataFrame frame(tree, path);
-      for (const auto &column : frame.GetColumnNames()) {
-         info.columns.push_back(column);
-         info.types.push_back(frame.GetColumnType(column));
+         look(ROOT::RDataFrame(tree, path));
       }
+      info.sum = sumOfBranch(*file, sumTree, sumBranch);
    } catch (const std::exception &error) {
       info.problem = std::string("cannot be read: ") + error.what();
    }
    if (info.problem.empty())
       info.problem = ErrorCatcher::first();
    return info;
-}
-
-double sumOfBranch(const std::string &path, const std::string &treeName, const std::string &branch)
-{
-   const ErrorCatcher errors;
-   constexpr double missing = std::numeric_limits<double>::quiet_NaN();
-   std::unique_ptr<TFile> file(TFile::Open(path.c_str()));
-   auto *tree = file ? file->Get<TTree>(treeName.c_str()) : nullptr;
-   if (!tree || !tree->GetLeaf(branch.c_str()))
-      return missing;
-   double sum = 0.;
-   for (long long entry = 0; entry < tree->GetEntries(); ++entry) {
-      if (tree->GetEntry(entry) <= 0)
-         return missing;
-      sum += tree->GetLeaf(branch.c_str())->GetValue();
-   }
-   return sum;
 }
 
 Node openDataset(const std::string &treeName, const std::vector<std::string> &files,

@@ -24,13 +24,13 @@ struct DatasetInfo {
    std::vector<std::string> columns; ///< names
    std::vector<std::string> types;   ///< C++ type of each column as RDataFrame gives it
    std::vector<std::string> keys;    ///< names of all trees and RNTuples in the file
+   double sum = 0.;                  ///< of the metadata; NaN where tree or branch is missing
 };
 
 /// Looks at one file, local or remote, without reading events.
-DatasetInfo inspectDataset(const std::string &file, const std::string &tree);
-
-/// Sum of a numeric branch over a small metadata tree; NaN where tree or branch is missing.
-double sumOfBranch(const std::string &file, const std::string &tree, const std::string &branch);
+/// \param sumTree, sumBranch  a numeric branch of a small metadata tree, which is summed
+DatasetInfo inspectDataset(const std::string &file, const std::string &tree,
+                           const std::string &sumTree = "", const std::string &sumBranch = "");
 
 /// A node of an RDataFrame. Python handles it much faster than the node itself, whose interface has
 /// hundreds of functions.
