@@ -24,33 +24,41 @@ namespace m3l
 namespace
 {
 
-/// Numbers as baskets hold them: big-endian, `bool` as a byte.
+template <std::size_t Size>
+struct Bits;
+template <>
+struct Bits<1> {
+   using Type = std::uint8_t;
+   static Type swapped(Type bits) { return bits; }
+};
+template <>
+struct Bits<2> {
+   using Type = std::uint16_t;
+   static Type swapped(Type bits) { return __builtin_bswap16(bits); }
+};
+template <>
+struct Bits<4> {
+   using Type = std::uint32_t;
+   static Type swapped(Type bits) { return __builtin_bswap32(bits); }
+};
+template <>
+struct Bits<8> {
+   using Type = std::uint64_t;
+   static Type swapped(Type bits) { return __builtin_bswap64(bits); }
+};
+
+/// A number as baskets hold it: big-endian, `bool` as a byte.
 template <typename T>
 T decoded(const char *bytes)
 {
-   if constexpr (std::is_same_v<T, bool>) {
-      return *bytes != 0;
-   } else if constexpr (sizeof(T) == 1) {
-      return static_cast<T>(*bytes);
-   } else if constexpr (sizeof(T) == 2) {
-      std::uint16_t bits;
-      std::memcpy(&bits, bytes, sizeof bits);
-      return static_cast<T>(__builtin_bswap16(bits));
-   } else if constexpr (sizeof(T) == 4) {
-      std::uint32_t bits;
-      std::memcpy(&bits, bytes, sizeof bits);
-      bits = __builtin_bswap32(bits);
-      T value;
-      std::memcpy(&value, &bits, sizeof value);
-      return value;
-   } else {
-      std::uint64_t bits;
-      std::memcpy(&bits, bytes, sizeof bits);
-      bits = __builtin_bswap64(bits);
-      T value;
-      std::memcpy(&value, &bits, sizeof value);
-      return value;
-   }
+   typename Bits<sizeof(T)>::Type bits;
+   std::memcpy(&bits, bytes, sizeof bits);
+   bits = Bits<sizeof(T)>::swapped(bits);
+   if constexpr (std::is_same_v<T, bool>)
+      return bits != 0;
+   T value;
+   std::memcpy(&value, &bits, sizeof value);
+   return value;
 }
 
 /// Types of numbers that ROOT's leaves hold: C++ types, their names in ROOT and in C++. Others,

@@ -9,28 +9,18 @@ import pytest
 from conftest import DEMO, REPOSITORY, read_json, read_table, run_program
 
 from tests.benchmarks import farm
+from tests.benchmarks.inputs import SAMPLE
 
 EVENTS = DEMO / "ttZ.root"  # jets, b-jets, both flavours and negative weights
-
-TOML = """
-luminosity_ifb = 1.0
-
-[[sample]]
-name = "events"
-process = "ttbar"
-kind = "background"
-schema = "susy"
-tree = "nominal"
-files = ["{file}"]
-xsec_pb = 1.0
-"""
 
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory):
     """Folder with the program's products."""
     folder = tmp_path_factory.mktemp("program")
-    (folder / "samples.toml").write_text(TOML.format(file=EVENTS))
+    (folder / "samples.toml").write_text(
+        "luminosity_ifb = 1.0\n" + SAMPLE.format(number=0, file=EVENTS)
+    )
     words = ("--samples", folder / "samples.toml", "-o", folder / "out", "-j", "1")
     outcome = run_program(*words)
     assert outcome.status == 0, outcome.err
@@ -71,7 +61,7 @@ def test_cutflow(ours, peer):
 
 def test_every_feature_of_every_event(ours, peer):
     """225 cells, other features, weight and identity agree to 1e-4."""
-    expected = by_event(read_table(ours, "events"))
+    expected = by_event(read_table(ours, "benchmark0"))
     found = by_event(pd.read_hdf(peer / "table.hdf5", "mini"))
     assert sorted(found.columns) == sorted(expected.columns)
     assert found.index.equals(expected.index)
@@ -83,7 +73,7 @@ def test_flavours(ours, peer):
     """Number of events of each flavour composition."""
     counts = (
         table["flcomp"].value_counts().sort_index()
-        for table in (read_table(ours, "events"), pd.read_hdf(peer / "table.hdf5", "mini"))
+        for table in (read_table(ours, "benchmark0"), pd.read_hdf(peer / "table.hdf5", "mini"))
     )
     expected, found = counts
     assert sorted(expected.index) == [0, 1, 2, 3, 4, 5]
@@ -95,7 +85,7 @@ def test_histograms(ours, peer):
     uproot = pytest.importorskip("uproot")
     with uproot.open(ours / "histograms.root") as file:
         expected = {
-            name.removeprefix("h_").removesuffix("_events"): histogram
+            name.removeprefix("h_").removesuffix("_benchmark0"): histogram
             for name, histogram in file["SR3L"].items(cycle=False)
         }
     if (peer / "histograms.npz").exists():
