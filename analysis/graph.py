@@ -13,7 +13,7 @@ import re
 import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import ROOT
@@ -61,7 +61,11 @@ class Source:
         text = cpp_source(plan, cells)
         name = "m3lgraph_" + hashlib.sha256(text.encode()).hexdigest()[:12]
         columns = (*plan.inputs, *(definition.name for definition in plan.definitions))
-        return cls(name, HEAD.replace(PLACEHOLDER, name), text.replace(PLACEHOLDER, name), columns)
+        return cls(PLACEHOLDER, HEAD, text, columns).renamed(name)
+
+    def renamed(self, name):
+        head, text = (part.replace(self.name, name) for part in (self.head, self.text))
+        return replace(self, name=name, head=head, text=text)
 
 
 def compiled(source):
@@ -95,6 +99,8 @@ def load(source, outcome):
     elif outcome and ROOT.gSystem.Load(str(outcome)) >= 0:
         ROOT.gInterpreter.Declare(source.head)
         return getattr(ROOT, source.name)
+    # A library of the same name may have its functions declared already.
+    source = source.renamed(f"{source.name}_interpreted")
     interpret(source)
     return getattr(ROOT, source.name)
 

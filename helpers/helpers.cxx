@@ -1,6 +1,7 @@
 // All bodies as one unit: what is compiled, and what is interpreted without a compiler.
 // A dictionary needs the declarations only; with the bodies in it, loading would take a second.
 #if !defined(__CLING__) || defined(M3L_INTERPRETED)
+#include "blosc.cxx"
 #include "dataset.cxx"
 #include "leptons.cxx"
 #include "network.cxx"

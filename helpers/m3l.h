@@ -3,6 +3,7 @@
 #ifndef M3L_H
 #define M3L_H
 
+#include "blosc.h"
 #include "dataset.h"
 #include "kinematics.h"
 #include "lazy.h"

@@ -53,18 +53,26 @@ def test_table_is_small_and_holds_one_key(demo_output, rows):
     assert path.stat().st_size < 0.35 * raw
 
 
-def test_table_written_in_pieces_is_what_pandas_reads(ROOT, tmp_path):
+@pytest.mark.parametrize("rows", [1000, 901, 50])
+@pytest.mark.parametrize("zeros", [0.0, 0.9, 1.0])
+def test_table_written_in_pieces_is_what_pandas_reads(ROOT, tmp_path, monkeypatch, rows, zeros):
+    """Whole chunks until the last, of numbers that can be compressed and that cannot."""
+    import helpers
+    from analysis import export
     from analysis.export import Table
 
+    helpers.load()
     rng = np.random.default_rng(11)
     blocks = {
-        "float32": rng.normal(size=(1000, 3)).astype("f4"),
-        "float64": rng.normal(size=(1000, 1)),
-        "int32": rng.integers(-5, 5, (1000, 2)).astype("i4"),
-        "int64": rng.integers(-(2**62), 2**62, (1000, 3)),
+        "float32": rng.normal(size=(rows, 3)).astype("f4"),
+        "float64": rng.normal(size=(rows, 1)),
+        "int32": rng.integers(-5, 5, (rows, 2)).astype("i4"),
+        "int64": rng.integers(-(2**62), 2**62, (rows, 3)),
     }
+    blocks["float32"][rng.random((rows, 3)) < zeros] = 0
+    monkeypatch.setattr(export, "CHUNK", 100)
     table = Table(tmp_path / "t.hdf5", ["a", "b", "c"], ["i", "j"])
-    for begin, end in ((0, 300), (300, 301), (301, 1000)):
+    for begin, end in ((0, 300), (300, 400), (400, 1000)):
         table.append(**{kind: values[begin:end] for kind, values in blocks.items()})
     table.close()
     read = pd.read_hdf(tmp_path / "t.hdf5", "mini")

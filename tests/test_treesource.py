@@ -93,9 +93,10 @@ def read(df, columns):
     for column in columns:
         scalar = "RVec" not in df.GetColumnType(column)
         df = df.Define(f"read_{column}", f"{'double' if scalar else 'ROOT::RVecD'}({column})")
-    arrays = df.AsNumpy([f"read_{column}" for column in columns])
+    arrays = df.AsNumpy(["rdfentry_", *(f"read_{column}" for column in columns)])
+    order = np.argsort(arrays["rdfentry_"])  # there may be several threads
     return {
-        column: [v if np.isscalar(v) else list(v) for v in arrays[f"read_{column}"]]
+        column: [v if np.isscalar(v) else list(v) for v in arrays[f"read_{column}"][order]]
         for column in columns
     }
 

@@ -1,0 +1,22 @@
+/// \file blosc.h
+/// Compressing pieces of a table.
+#ifndef M3L_BLOSC_H
+#define M3L_BLOSC_H
+
+#include <cstddef>
+#include <vector>
+
+namespace m3l
+{
+
+/// Compresses numbers into what the HDF5 filter "blosc" with LZ4 reads.
+///
+/// The filter itself cuts a chunk into small blocks, which takes twice as long and a fifth more
+/// space for rows that are mostly zero. Here a chunk is one block, compressed by ROOT.
+/// Format: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
+/// \throws std::invalid_argument for more than 16 MB
+std::vector<unsigned char> bloscChunk(const float *values, std::size_t n);
+
+} // namespace m3l
+
+#endif
