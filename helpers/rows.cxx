@@ -89,21 +89,17 @@ public:
       histogram.GetStats(fStats); // sums of w, w^2, w x, w x^2 of the values inside the range
    }
 
-   template <typename T>
-   void fill(const T *values, std::size_t stride, const double *weights, std::size_t n)
+   /// Values that are zero are added up by the caller, since most cells of most events are.
+   void fill(double x, double weight)
    {
-      double zeros = 0., zeros2 = 0.; // most cells of most events are zero
-      for (std::size_t i = 0; i < n; ++i) {
-         const double x = values[i * stride], w = weights[i];
-         if (x == 0.) {
-            zeros += w;
-            zeros2 += w * w;
-         } else {
-            add(bin(x), x, w, w * w);
-         }
-      }
-      if (zeros2 > 0.)
-         add(fZeroBin, 0., zeros, zeros2);
+      if (x != 0.)
+         add(bin(x), x, weight, weight * weight);
+   }
+
+   void fillZeros(double sumw, double sumw2)
+   {
+      if (sumw2 > 0.)
+         add(fZeroBin, 0., sumw, sumw2);
    }
 
    void finish(std::size_t n)
@@ -439,18 +435,27 @@ void RowStore::fill(const Batch &batch)
 {
    if (fFillers.empty())
       return;
-   // Blocks of rows that stay in the cache while all columns are read.
-   constexpr std::size_t block = 128;
-   for (std::size_t first = 0; first < batch.size; first += block) {
-      const std::size_t n = std::min(block, batch.size - first);
-      const double *weights = &batch.weights[first];
+   std::vector<double> zeros(fFillers.size()), zeros2(fFillers.size());
+   for (std::size_t row = 0; row < batch.size; ++row) {
+      const double weight = batch.weights[row], weight2 = weight * weight;
+      const float *floats = &batch.features[row * fFloats];
+      const std::int32_t *ints = batch.integers.data() + row * fInts;
+      for (unsigned i = 0; i < fFloats; ++i) { // vector instructions
+         zeros[i] += floats[i] == 0.f ? weight : 0.;
+         zeros2[i] += floats[i] == 0.f ? weight2 : 0.;
+      }
       for (unsigned i = 0; i < fFloats; ++i)
-         fFillers[i].fill(&batch.features[first * fFloats + i], fFloats, weights, n);
-      for (unsigned i = 0; i < fInts; ++i)
-         fFillers[fFloats + i].fill(&batch.integers[first * fInts + i], fInts, weights, n);
+         fFillers[i].fill(floats[i], weight);
+      for (unsigned i = 0; i < fInts; ++i) {
+         zeros[fFloats + i] += ints[i] == 0 ? weight : 0.;
+         zeros2[fFloats + i] += ints[i] == 0 ? weight2 : 0.;
+         fFillers[fFloats + i].fill(ints[i], weight);
+      }
    }
-   for (Filler &filler : fFillers)
-      filler.finish(batch.size);
+   for (std::size_t i = 0; i < fFillers.size(); ++i) {
+      fFillers[i].fillZeros(zeros[i], zeros2[i]);
+      fFillers[i].finish(batch.size);
+   }
 }
 
 } // namespace m3l
