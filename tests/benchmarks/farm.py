@@ -40,7 +40,7 @@ def measure_costs(program, folder, repeat):
     (sample,) = record["samples"]
     (rows,) = sample["rows"].values()
     (size,) = (path.stat().st_size for path in (program.output / "hdf5").iterdir())
-    walls = {2: [], 42: []}
+    walls = {2: [], 402: []}
     for _ in range(repeat):
         for copies, found in walls.items():
             output = folder / "files"
@@ -49,7 +49,7 @@ def measure_costs(program, folder, repeat):
     return Costs(
         program.slope(),
         program.cost("few"),
-        (median(walls[42]) - median(walls[2])) / 40,
+        (median(walls[402]) - median(walls[2])) / 400,
         record["bytes_read"] / sample["entries_read"],
         size / rows,
         merge_time(folder, program.inputs["4N"]) / rows,
