@@ -67,7 +67,7 @@ bool isTree(const TKey &key)
 double sumOfBranch(TFile &file, const std::string &treeName, const std::string &branch)
 {
    constexpr double missing = std::numeric_limits<double>::quiet_NaN();
-   auto *tree = file.Get<TTree>(treeName.c_str());
+   auto *tree = treeName.empty() ? nullptr : file.Get<TTree>(treeName.c_str());
    TLeaf *leaf = tree ? tree->GetLeaf(branch.c_str()) : nullptr;
    if (!leaf)
       return missing;
