@@ -247,7 +247,8 @@ def sorted_rows(submission, manifests, region, job, row, folder):
     """Return a m3l::RowStore with the rows of all pieces of a sample."""
     _, floats, integers = row_layout(job, row)
     names = [feature.name for feature in row]
-    store = ROOT.m3l.makeRows(floats, integers, 1, ROW_MEMORY, str(folder))
+    # Rows are added to the first slot; with a second, they are given back by a thread of their own.
+    store = ROOT.m3l.makeRows(floats, integers, 2, 2 * ROW_MEMORY, str(folder))
     none = np.zeros(1, "int32")
     for manifest in manifests:
         piece = submission.results / manifest["piece"]["name"]

@@ -375,7 +375,7 @@ void RowStore::startReading(std::size_t n, const std::vector<TH1D *> &histograms
 
 void RowStore::startMerging()
 {
-   if (fGiven == size())
+   if (fGiven == size() || fSlots.size() == 1)
       return;
    fWorker = std::thread([this] {
       try {
@@ -391,9 +391,13 @@ std::size_t RowStore::next()
    stopReading();
    if (fProblem)
       std::rethrow_exception(fProblem);
-   std::swap(fBatch, fNextBatch);
-   fNextBatch.size = 0;
-   startMerging();
+   if (fSlots.size() == 1) {
+      fBatch = merge();
+   } else {
+      std::swap(fBatch, fNextBatch);
+      fNextBatch.size = 0;
+      startMerging();
+   }
    return fBatch.size;
 }
 

@@ -55,7 +55,8 @@ public:
    void startReading(std::size_t n, const std::vector<TH1D *> &histograms);
 
    /// Takes the next rows into the arrays below; returns their number, 0 after the last. While the
-   /// caller works on them, the rows after them are made ready in another thread.
+   /// caller works on them, the rows after them are made ready in another thread, unless the store
+   /// is for one thread only.
    std::size_t next();
 
    /// Waits for the other thread, after which the histograms are not touched any more.

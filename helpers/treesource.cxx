@@ -120,7 +120,7 @@ std::string arrayOf(const std::string &element)
    return element.empty() ? "" : "ROOT::VecOps::RVec<" + element + ">";
 }
 
-constexpr int kTasksPerSlot = 8;
+constexpr int kTasksPerSlot = 16;
 
 } // namespace
 
