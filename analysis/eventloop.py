@@ -13,7 +13,6 @@ from tqdm import tqdm
 from analysis.dataframe import dataframes, source
 from analysis.errors import InputError
 from analysis.expressions import IDENTITY, WEIGHT
-from analysis.graph import SELECTED
 from helpers.terminal import captured_stderr
 
 # Rows of a sample in memory, all threads together; more go to temporary files.
@@ -64,7 +63,7 @@ class EventLoop:
         self.handles = []
         if self.df is not None:
             selected = prepared.graph.select(self.df, counters)
-            self.handles.append(ROOT.m3l.bookSelection(selected, SELECTED))
+            self.handles.append(prepared.graph.bookSelection(selected))
             for number, rows in enumerate(self.rows.values()):
                 self.handles.append(prepared.graph.bookRows(selected, number, rows))
 

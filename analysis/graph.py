@@ -15,6 +15,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import islice
 
 import ROOT
 
@@ -146,7 +147,7 @@ ROOT_FUNCTIONS = (
 
 
 PLACEHOLDER = "M3LGRAPH"
-SELECTED = "m3l_selected"
+SELECTED = "m3l_selected"  # the column of `select`
 NO_NUMBER = "is not one number per event"
 
 HEAD = f"""\
@@ -158,10 +159,13 @@ namespace {PLACEHOLDER} {{
 m3l::Node define(const m3l::Node &node, const std::string &name);
 m3l::Node filter(const m3l::Node &node, const std::string &name);
 
-/// Everything that has to be known of each event, as one node: the column "{SELECTED}" has a bit
-/// for each region that the event is in. Counts all events and those that pass each cut.
+/// Everything that has to be known of each event, as one node: a column with a flag for each region
+/// that the event is in. Counts all events and those that pass each cut.
 using Counters = std::vector<std::shared_ptr<m3l::CutflowCounter>>;
 m3l::Node select(const m3l::Node &node, const Counters &counters);
+
+/// Has all events selected, also where no region wants their rows.
+ROOT::RDF::RResultHandle bookSelection(const m3l::Node &selected);
 
 /// The rows of the events in a region.
 ROOT::RDF::RResultHandle bookRows(const m3l::Node &selected, unsigned region,
@@ -174,6 +178,7 @@ BODY = f"""\
 #include <Math/Vector4D.h>
 #include <Math/VectorUtil.h>
 #include <TMath.h>
+#include <bitset>
 
 namespace {PLACEHOLDER} {{
 using namespace std;
@@ -202,6 +207,7 @@ def cpp_source(plan, cells):
             f'   if (name == "{name}") '
             f'return {{rdf.{verb}("{name}", f_{name}, {quoted(definition.inputs)})}};'
         )
+    parts.append(f"using Regions = std::bitset<{max(1, len(plan.cuts))}>;")
     for name, cut in cut_functions(plan):
         parts += [function(name, cut, types, "bool")]
         filters.append(
@@ -217,14 +223,23 @@ def cpp_source(plan, cells):
     node = "const Node &node"
     parts += [f"Node define({node}, const std::string &name)", begin, *define, end]
     parts += [f"Node filter({node}, const std::string &name)", begin, *filters, end]
-    parts += [select(plan), book_rows(plan, cells), f"}} // namespace {PLACEHOLDER}\n"]
+    parts += [select(plan), BOOK_SELECTION, book_rows(plan, cells)]
+    parts += [f"}} // namespace {PLACEHOLDER}\n"]
     return "\n".join(parts)
 
 
 def cut_functions(plan):
-    """(name of its C++ function, Definition) of each cut of a plan."""
+    """(name of its C++ function, Definition) of each cut of a plan, region by region."""
     cuts = [cut for region in plan.cuts.values() for cut in region]
     return [(f"cut_{number}", cut) for number, cut in enumerate(cuts)]
+
+
+BOOK_SELECTION = f"""\
+ROOT::RDF::RResultHandle bookSelection(const Node &selected)
+{{
+   auto rdf = selected.rdf;
+   return rdf.Filter([](const Regions &) {{ return true; }}, {{"{SELECTED}"}}).Count();
+}}"""
 
 
 class Event:
@@ -265,26 +280,21 @@ def select(plan):
     """The C++ function that counts an event and says in which regions it is."""
     event = Event(plan, {WEIGHT, *(name for _, cut in cut_functions(plan) for name in cut.inputs)})
     weight = event.value(WEIGHT)
-    names = iter(cut_functions(plan))
-    counter = 0
-    body = [f"      counters[0]->add(slot, {weight});"]
-    regions = []
-    for number, cuts in enumerate(plan.cuts.values()):
-        body.append(f"      const auto region_{number} = [&] {{")
-        for _ in cuts:
-            name, cut = next(names)
-            counter += 1
+    functions = enumerate(cut_functions(plan), 1)
+    body = [f"      Regions regions;\n      counters[0]->add(slot, {weight});"]
+    for region, cuts in enumerate(plan.cuts.values()):
+        body.append(f"      regions[{region}] = [&] {{")
+        for counter, (name, cut) in islice(functions, len(cuts)):
             body.append(f"         if (!{event.call(name, cut.inputs)})\n            return false;")
             body.append(f"         counters[{counter}]->add(slot, {weight});")
-        body.append("         return true;\n      };")
-        regions.append(f"unsigned(region_{number}()) << {number}")
+        body.append("         return true;\n      }();")
     return "\n".join(
         (
             "Node select(const Node &node, const Counters &counters)\n{\n   auto rdf = node.rdf;",
             f"   const auto function = [counters]({event.arguments()}) {{",
             *event.lines,
             *body,
-            f"      return {' | '.join(regions) or '0u'};\n   }};",
+            "      return regions;\n   };",
             f'   return {{rdf.DefineSlot("{SELECTED}", function, {quoted(event.branches)})}};\n}}',
         )
     )
@@ -300,7 +310,7 @@ def book_rows(plan, cells):
             "ROOT::RDF::RResultHandle bookRows(const Node &selected, unsigned region,",
             "                                  std::shared_ptr<RowStore> rows)\n{",
             "   auto rdf = selected.rdf;",
-            "   const auto isIn = [region](unsigned bits) { return (bits >> region & 1) == 1; };",
+            "   const auto isIn = [region](const Regions &all) { return all.test(region); };",
             f"   const auto fill = [](RowStore &rows, {event.arguments()}) {{",
             *event.lines,
             f"      addRow(rows, slot, {cells}, {row});\n   }};",

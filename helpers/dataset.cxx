@@ -182,12 +182,6 @@ std::shared_ptr<RowStore> makeRows(unsigned floats, unsigned ints, unsigned slot
    return std::make_shared<RowStore>(floats, ints, slots, memory, folder);
 }
 
-ROOT::RDF::RResultHandle bookSelection(const Node &node, const std::string &column)
-{
-   auto rdf = node.rdf;
-   return rdf.Max<unsigned>(column);
-}
-
 std::string runEventLoop(ROOT::RDF::RResultHandle &result)
 {
    const ErrorCatcher errors;

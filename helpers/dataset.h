@@ -53,9 +53,6 @@ std::shared_ptr<CutflowCounter> makeCounter(unsigned slots);
 std::shared_ptr<RowStore> makeRows(unsigned floats, unsigned ints, unsigned slots,
                                    std::size_t memory, const std::string &folder);
 
-/// Asks for a column of every event.
-ROOT::RDF::RResultHandle bookSelection(const Node &node, const std::string &column);
-
 /// Runs the event loop that `result` belongs to, with all that is booked on it. ROOT's error
 /// messages do not reach the terminal; the first is returned, empty if there was none.
 std::string runEventLoop(ROOT::RDF::RResultHandle &result);

@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -129,7 +128,7 @@ void addRow(RowStore &rows, unsigned slot, unsigned cells, const Dataset &datase
    rows.add(slot, identity, weight, matrix.data(), cells, floats, integers);
 }
 
-/// Adds rows of tables to a store of one slot.
+/// Adds rows of tables to the first slot of a store.
 /// \param identities  n x 3
 /// \param weights     n
 /// \param features    n x rows.floats()

@@ -15,6 +15,8 @@ import uproot
 from conftest import DEMO, REPOSITORY, read_json, read_table, run_program, table_path
 from ntuples import Event, Jet, Lepton, three_leptons
 
+from analysis import selection
+
 DEMO_SAMPLES = "WZ ZZ Zee Zmm Ztt ttbar VH ttZ HNL150 HNL450 data".split()
 
 
@@ -210,6 +212,19 @@ def test_two_regions_at_once_are_the_two_alone(demo_output, run_here, tmp_path):
     assert cutflow["SR3L"]["ZZ"] == read_json(demo_output / "cutflow.json")["SR3L"]["ZZ"]
     assert len(read_table(tmp_path, "ZZ", "2lep")) == cutflow["SR2L"]["ZZ"][-1]["entries"] > 0
     assert {key.split("/")[0] for key in histograms(tmp_path)} == {"SR3L", "SR2L"}
+
+
+def test_more_regions_than_a_word_has_bits(run_here, tmp_path, monkeypatch):
+    cuts = {f"R{k}": selection.Cut("MET", f"met_Et > {3 * k}") for k in range(70)}
+    regions = tuple(selection.Region(name, (cut,), tag=name) for name, cut in cuts.items())
+    monkeypatch.setattr(selection, "REGIONS", regions)
+    words = ("-s", "ttZ", "-n", "200", "-r", *cuts, "-o", tmp_path, "--interpret")
+    assert run_here(*words).status == 0
+    cutflow = read_json(tmp_path / "cutflow.json")
+    (sample,) = read_json(tmp_path / "run.json")["samples"]
+    passed = {name: cutflow[name]["ttZ"][-1]["entries"] for name in cuts}
+    assert sample["rows"] == passed
+    assert len(set(passed.values())) > 30
 
 
 def test_second_run_replaces_the_first(run_here, tmp_path):
@@ -445,8 +460,6 @@ def test_rntuple_gives_the_rows_of_the_tree(demo_output, ROOT, tmp_path):
 def blind_region(monkeypatch):
     """SR3L, blind."""
     from dataclasses import replace
-
-    from analysis import selection
 
     regions = tuple(replace(r, blind=r.name == "SR3L") for r in selection.REGIONS)
     monkeypatch.setattr(selection, "REGIONS", regions)
