@@ -15,7 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from analysis import clusters, selection
+from analysis import selection
+from analysis.cluster import connect
 from analysis.errors import DeclarationError
 from analysis.features import DEFAULT_LAYOUT, FEATURES, LAYOUTS
 from analysis.options import add_job, check_job, declared_job, obey, positive
@@ -37,11 +38,11 @@ def parser():
     where.add_argument(
         "--dask",
         metavar="WHERE",
-        type=clusters.Dask.parse,
+        type=connect.Dask.parse,
         help="run on a Dask cluster: tcp://HOST:PORT, local:N, condor:N or slurm:N (N workers)",
     )
     where.add_argument(
-        "--spark", metavar="MASTER", type=clusters.Spark.parse, help="run on a Spark cluster"
+        "--spark", metavar="MASTER", type=connect.Spark.parse, help="run on a Spark cluster"
     )
     what = make.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="print what is declared")
@@ -78,8 +79,8 @@ def act(options):
             print_declarations(listed)
             return {}
 
-    from analysis import report
-    from analysis.record import Job, command_line, rerun
+    from analysis import summary
+    from analysis.job import Job, command_line, rerun
     from analysis.run import prepare, run
 
     folder = options.output or "output"
@@ -97,7 +98,7 @@ def act(options):
             options.model,
         )
     if options.check:
-        report.print_check(job, *prepare(job))
+        summary.print_check(job, *prepare(job))
         return {}
     # Dask would draw a bar for each sample, all on one line.
     bars = io.StringIO() if cluster else sys.stdout
@@ -107,7 +108,7 @@ def act(options):
         cutflows, loops, files = run(job, folder, command_line(), cluster)
         if sys.flags.interactive:
             stack.pop_all()  # the dataframes at the prompt need the cluster
-    report.print_summary(job, cutflows, folder, files, time.monotonic() - begin)
+    summary.print_summary(job, cutflows, folder, files, time.monotonic() - begin)
     return loops
 
 

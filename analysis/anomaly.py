@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.errors import InputError, near_miss
-from analysis.expressions import IDENTITY, MATRIX
 from analysis.features import Binning, Feature
 from analysis.features import cells as layout_cells
+from analysis.plan import IDENTITY, MATRIX
 
 SCORE = Feature(
     "anomaly_score", "anomaly_score", "Anomaly score", "", Binning(60, -5.0, 4.0), network=False

@@ -1,205 +1,215 @@
-"""One job of a submission: `python -m analysis.job OUT PIECE`, called by OUT/jobs/job.sh.
+"""A run as a record: what run.json and a submission hold, and the job that it describes."""
 
-The piece is computed in a scratch folder of the machine ($TMPDIR), copied beside its final name and
-renamed. A failure is written down as well, so that it can be told from a job that never ran.
-"""
-
-import contextlib
 import json
 import os
-import shutil
-import signal
-import socket
+import platform
+import subprocess
 import sys
-import tempfile
-import time
-import traceback
-import warnings
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
-from analysis.errors import InputError, M3LError, OutputError
-from analysis.options import show_warning
-from analysis.submission import (
-    MANIFEST,
-    Submission,
-    checksum,
-    digest,
-    write_aside,
-)
+import numpy as np
+import ROOT
+import tables
+
+from analysis import features, processes, samples, selection
+from analysis.declarations import Declarations
+from analysis.errors import DeclarationError, InputError
+from helpers.stamp import fingerprint
+
+FORMAT = 1  # of run.json
 
 
-def main(words):
-    folder, name, *files = words  # on the grid also the files, with commas
-    warnings.showwarning = show_warning
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    submission = Submission(folder)
-    scratch = Path(tempfile.mkdtemp(prefix=f"m3l-{name}-"))
-    problem = ""
-    try:
-        files = tuple(files[0].split(",")) if files else None
-        compute(submission, submission.piece(name, files), scratch)
-        deliver(scratch, submission.results / name)
-    except M3LError as error:
-        problem = "; ".join(error.problems)
-    except KeyboardInterrupt:
-        problem = "ended by a signal: cancelled, or out of time"
-    except Exception as error:
-        traceback.print_exc()
-        problem = f"{type(error).__name__}: {error}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    if problem:
-        print(f"m3l: {problem}", file=sys.stderr)
-        failure = f"{' '.join(problem.split())} (on {socket.gethostname()})\n"
-        with contextlib.suppress(OSError):  # on a full disk the piece will be missing
-            write_aside(submission.results / f"{name}.failed", failure)
-    sys.stderr.flush()
-    # The thread of an interrupted event loop would go on.
-    os._exit(1 if problem else 0)
+@dataclass(frozen=True)
+class Job:
+    """A run as it was asked for."""
+
+    samples: samples.SampleList
+    declarations: Declarations
+    threads: int | None = None
+    entries: int | None = None  # of each sample; None: all
+    unblind: bool = False
+    interpret: bool = False  # expressions are not compiled
+    model: str | None = None  # folder of a trained model, whose score becomes a column
 
 
-def compute(submission, piece, folder):
-    """Run the event loop of a piece; writes its tables and its manifest into a folder."""
-    from analysis.eventloop import EventLoop, set_threads
-    from analysis.export import table_name, write_rows
-    from analysis.record import bytes_read, feature_json, fingerprint, job_of, sample_json, versions
-    from analysis.run import prepare, row_layout, visible
+def record_of(job, prepared, row, threads, command, cluster=None):
+    """The record of a job, from which `job_of` makes it again.
 
-    begin = time.time()
-    run = submission.run
-    if fingerprint() != run["helpers"]:
-        raise InputError(f"the helpers in {Path(__file__).parent.parent} are not those submitted")
-    job = job_of(run, submission.jobs / "submission.json")
-    (promised,) = (sample for sample in run["samples"] if sample["name"] == piece.sample)
-    job = of_piece(job, piece, None if submission.on_grid else run["features"])
-    threads = set_threads(job.threads)
-    if submission.on_grid:
-        (item,), row = prepare(job, look_first)
-        piece = replace(piece, entries=item.entries)
-    else:
-        (item,), row = prepare(job, lambda *words: look(promised, *words))
-        item = replace(item, begin=piece.begin, entries=piece.entries)
-        if json.loads(json.dumps([feature_json(feature) for feature in row])) != run["features"]:
-            raise InputError(f"piece {piece.name} would have other columns than were submitted")
-    regions = visible(job, item.sample)
-    loop = EventLoop(item, regions, row_layout(job, row), folder)
-    loop.run()
-    tables, cutflow = {}, {}
-    for region in regions:
-        path = folder / table_name(item.sample.name, region)
-        rows = write_rows(loop.rows[region.name], path, row, [])
-        tables[region.name] = {
-            "name": path.name,
-            "rows": rows,
-            "size": path.stat().st_size,
-            "sha256": checksum(path),
-        }
-        counted = [("all", loop.all), *loop.counters[region.name]]
-        cutflow[region.name] = [count_json(cut, counter.count()) for cut, counter in counted]
-    sample = sample_json(item)
-    if submission.on_grid:  # where files are on the node is of no interest
-        piece = replace(piece, files=tuple(Path(file).name for file in piece.files))
-        sample["inputs"] = [{**f, "path": Path(f["path"]).name} for f in sample["inputs"]]
-    manifest = {
-        "submission": submission.id,
-        "piece": asdict(piece),
-        "sample": sample,
-        "entries_read": int(loop.all.entries()),
-        "bytes_read": bytes_read(),
-        "cutflow": cutflow,
-        "tables": tables,
-        "features": [feature.name for feature in row],
-        "versions": versions(),
-        "helpers": fingerprint(),
-        "git": run["git"],
-        "host": socket.gethostname(),
-        "threads": threads,
-        "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin)),
-        "seconds": round(time.time() - begin, 1),
-    }
-    write_manifest(folder, manifest)
+    Of run.json, only what a run finds out is missing: tables, rows and timings.
 
-
-def write_manifest(folder, manifest):
-    """Write a manifest with its own checksum."""
-    text = json.dumps({**manifest, "sha256": digest(json.loads(json.dumps(manifest)))}, indent=1)
-    (folder / MANIFEST).write_text(text + "\n")
-
-
-def count_json(cut, count):
-    """A row of the cutflow; sums are exact, see CutflowCount in helpers/cutflow.h."""
+    prepared, row: what `run.prepare` returned
+    cluster: connect.Dask or connect.Spark that runs it
+    """
     return {
-        "cut": cut,
-        "entries": int(count.entries),
-        "sumw": str(count.exactSumw),
-        "sumw2": str(count.exactSumw2),
+        "format": FORMAT,
+        "command": command,
+        "versions": versions(),
+        "git": git_commit(),
+        "helpers": fingerprint(),
+        "luminosity_ifb": job.samples.luminosity_ifb,
+        "source": job.samples.source,
+        "threads": threads,
+        "cluster": cluster and cluster.name,
+        "entries": job.entries,
+        "model": job.model and str(Path(job.model).resolve()),
+        "unblind": job.unblind,
+        "interpret": job.interpret,
+        "samples": [sample_json(item) for item in prepared],
+        "processes": [
+            asdict(processes.process(name, kind, order))
+            for order, (name, kind) in enumerate(
+                dict.fromkeys((s.process, s.kind) for s in job.samples.samples)
+            )
+        ],
+        "objects": [asdict(declared) for declared in job.declarations.objects],
+        "variables": [asdict(declared) for declared in job.declarations.variables],
+        "regions": [asdict(region) for region in job.declarations.regions],
+        "layout": asdict(job.declarations.layout),
+        "features": [feature_json(feature) for feature in row],
+        "scalars": [asdict(feature) for feature in job.declarations.scalars],
     }
 
 
-def of_piece(job, piece, features):
-    """The part of a job that is one piece, with the columns of the whole.
+def complete(record, written, timings, read):
+    """The content of run.json, from the record of the job and what the run found out.
 
-    features: of the whole, None where they are not known
+    written: {sample: {region: (name of the table, number of rows)}}
+    read: bytes from ROOT files
     """
-    (sample,) = (sample for sample in job.samples.samples if sample.name == piece.sample)
-    names = features and {feature["name"] for feature in features}
-    scalars = tuple(f for f in job.declarations.scalars if names is None or f.name in names)
-    return replace(
-        job,
-        samples=replace(job.samples, samples=(replace(sample, files=piece.files),)),
-        declarations=replace(job.declarations, scalars=scalars),
-        entries=None,
-    )
+    found = [
+        {
+            **sample,
+            "tables": {r: table for r, (table, _) in written[sample["name"]].items()},
+            "rows": {r: rows for r, (_, rows) in written[sample["name"]].items()},
+        }
+        for sample in record["samples"]
+    ]
+    return {**record, "samples": found, "timings_s": timings, "bytes_read": read}
 
 
-def look(promised, sample, schema, problems):
-    """As inputs.inspect, but for files that were looked at when they were submitted.
-
-    promised: the sample in the record of the submission
-    Returns Inputs with the sum of weights of all files of the sample.
-    """
-    from analysis.inputs import inspect, total
-
-    inputs = inspect(sample, schema, problems)
-    before = {file["path"]: file for file in promised["inputs"]}
-    for file in inputs.files:
-        if asdict(file) != before[file.path]:
-            problems.append(
-                f"sample '{sample.name}': {file.path} has changed since the submission "
-                f"({file.entries} entries, it had {before[file.path]['entries']})"
-            )
-    sums = [file["sum_of_weights"] for file in promised["inputs"]]
-    return replace(inputs, sum_of_weights=total(sums))
+def bytes_read():
+    """Bytes that this process has read from ROOT files."""
+    return int(ROOT.TFile.GetFileBytesRead())
 
 
-def look_first(sample, schema, problems):
-    """As inputs.inspect, for files that nobody has looked at before.
+def versions():
+    """Versions of what computes and writes the results."""
+    return {
+        "python": platform.python_version(),
+        "ROOT": ROOT.gROOT.GetVersion(),
+        "numpy": np.__version__,
+        "pandas": version("pandas"),
+        "tables": tables.__version__,
+    }
 
-    The sum of weights of the whole sample is declared; those of these files are read for the merge.
-    """
-    from analysis.inputs import inspect
 
-    return inspect(replace(sample, sum_of_weights=None), schema, problems)
+def sample_json(item):
+    """What is known of a sample that is ready for its event loop (run.Prepared)."""
+    return {
+        **asdict(item.sample),
+        "inputs": [asdict(file) for file in item.inputs.files],
+        "entries_read": item.entries,
+        "normalisation": item.normalisation and asdict(item.normalisation),
+        "left_out": item.plan.left_out,
+    }
 
 
-def deliver(scratch, final):
-    """Copy a complete piece beside its final name and rename it."""
-    aside = final.with_name(f".{final.name}-{socket.gethostname()}-{os.getpid()}")
+def feature_json(feature):
+    binning = feature.binning
+    return {
+        **asdict(feature),
+        "binning": None,
+        "bins": [binning.bins, binning.low, binning.high],
+    }
+
+
+def feature_of(values):
+    """Make a Feature from one of the scalars or features of a record."""
+    values = dict(values)
+    numbers = values.pop("bins", None) or values["binning"].values()
+    values["binning"] = features.Binning(*numbers)
+    return from_json(features.Feature, values)
+
+
+def git_commit():
+    """The commit of the checkout, with + where files differ from it; None outside of git."""
+    folder = Path(__file__).parent
+    words = ["git", "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"]
     try:
-        aside.mkdir(parents=True)
-        for path in scratch.iterdir():
-            shutil.copyfile(path, aside / path.name)
-            if (aside / path.name).stat().st_size != path.stat().st_size:
-                raise OSError(f"{path.name} was not written whole")
-        if not final.exists():  # else another attempt was first, with the same result
-            aside.rename(final)
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def rerun(path):
+    """Return the Job that a run.json describes. Raises InputError or DeclarationError."""
+    try:
+        record = json.loads(Path(path).read_text())
     except OSError as error:
-        if not final.exists():
-            reason = error.strerror or str(error)
-            raise OutputError(f"{final} cannot be written: {reason}") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        raise InputError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not a run.json of this program: {error!r}") from None
+    job = job_of(record, path)
+    sizes = {f["path"]: f["size"] for s in record["samples"] for f in s.get("inputs", ())}
+    changed = [
+        f"{name} has changed since the run (it had {size} bytes)"
+        for name, size in sizes.items()
+        if size is not None and os.path.exists(name) and os.path.getsize(name) != size
+    ]
+    if changed:
+        raise InputError(*changed)
+    return job
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def job_of(record, path):
+    """Return the Job of a record that was read from `path`.
+
+    Raises InputError or DeclarationError.
+    """
+    try:
+        if record["format"] != FORMAT:
+            raise DeclarationError(f"{path} has format {record['format']}, not {FORMAT}")
+        listed = tuple(
+            from_json(samples.Sample, {k: s[k] for k in samples.Sample.__dataclass_fields__})
+            for s in record["samples"]
+        )
+        declared = Declarations(
+            tuple(from_json(selection.Object, d) for d in record["objects"]),
+            tuple(from_json(selection.Variable, d) for d in record["variables"]),
+            tuple(
+                replace(
+                    from_json(selection.Region, d),
+                    cuts=tuple(from_json(selection.Cut, cut) for cut in d["cuts"]),
+                )
+                for d in record["regions"]
+            ),
+            replace(
+                from_json(features.Layout, record["layout"]),
+                types=tuple(from_json(features.ObjectType, d) for d in record["layout"]["types"]),
+            ),
+            tuple(feature_of(d) for d in record["scalars"]),
+        )
+        return Job(
+            samples.SampleList(listed, record["luminosity_ifb"], record["source"]),
+            declared,
+            record["threads"],
+            record["entries"],
+            record["unblind"],
+            record.get("interpret", False),
+            record["model"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a run.json of this program: {error!r}") from None
+
+
+def from_json(kind, values):
+    """Make a dataclass from its JSON form, in which tuples are lists."""
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def command_line():
+    """The words that started this process."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]

@@ -8,13 +8,13 @@ from functools import partial
 import helpers
 from analysis import samples
 from analysis.anomaly import SCORE, read_model
+from analysis.compiled import graphs
 from analysis.errors import DeclarationError, InputError
-from analysis.eventloop import EventLoop, set_threads
 from analysis.export import Output, cutflow_json
-from analysis.expressions import NORMALISATION, Planner
-from analysis.graph import graphs
 from analysis.inputs import Inputs, inspect
-from analysis.record import bytes_read, complete, record_of
+from analysis.job import bytes_read, complete, record_of
+from analysis.loops import EventLoop, set_threads
+from analysis.plan import NORMALISATION, Planner
 from analysis.schemas import SCHEMAS
 from helpers.build import cache_folder
 
@@ -95,7 +95,7 @@ def run(job, folder, command, cluster=None):
     """Run the main job and write all products into `folder`.
 
     command: list of the words that started the job, for run.json
-    cluster: clusters.Dask or clusters.Spark that runs the event loops; None: this machine
+    cluster: connect.Dask or connect.Spark that runs the event loops; None: this machine
     Returns the cutflows as {region: {sample: rows}}, the event loops by sample and the names of the
     files written. Raises M3LError; nothing is written then.
     """
@@ -112,7 +112,7 @@ def run(job, folder, command, cluster=None):
     with Output(folder) as output:
         if cluster:
             # Brings optional packages.
-            from analysis.distributed import run_distributed
+            from analysis.cluster.loop import run_distributed
 
             see = partial(visible, job)
             loops = run_distributed(prepared, see, layout, output.staging, cluster, job.interpret)

@@ -18,12 +18,9 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from analysis.backends import BACKENDS, ask, files_of, write_scripts
-from analysis.errors import BatchError, DeclarationError, OutputError
-from analysis.options import add_job, check_job, declared_job, obey, positive
-from analysis.pieces import cut
-from analysis.samples import normalisation
-from analysis.submission import (
+from analysis.batch.backends import BACKENDS, ask, files_of, write_scripts
+from analysis.batch.pieces import cut
+from analysis.batch.submission import (
     DONE,
     FAILED,
     FORMAT,
@@ -33,6 +30,9 @@ from analysis.submission import (
     WAITING,
     Submission,
 )
+from analysis.errors import BatchError, DeclarationError, OutputError
+from analysis.options import add_job, check_job, declared_job, obey, positive
+from analysis.samples import normalisation
 
 EVENTS_PER_JOB = 50_000_000
 
@@ -139,7 +139,7 @@ def new_jobs_folder(folder):
 
 def write_submission(options, listed, declared, jobs):
     """Look at all inputs and write everything that the jobs need."""
-    from analysis.record import Job, command_line, record_of
+    from analysis.job import Job, command_line, record_of
     from analysis.run import prepare
     from helpers import BUILT_BY_CMAKE, SOURCES, load
     from helpers.build import carry
@@ -192,7 +192,7 @@ def grid_record(job):
 
     Raises DeclarationError for samples that cannot be normalised before their files are seen.
     """
-    from analysis.record import command_line, record_of
+    from analysis.job import command_line, record_of
 
     problems, known = [], []
     for sample in job.samples.samples:
@@ -372,11 +372,12 @@ def merge(options):
 
 
 def merge_now(backend):
-    from analysis import merge, report
+    from analysis import summary
+    from analysis.batch import merge
 
     begin = time.monotonic()
     job, cutflows, files = merge.merge(backend.submission, look(backend)[0])
-    report.print_summary(job, cutflows, backend.submission.folder, files, time.monotonic() - begin)
+    summary.print_summary(job, cutflows, backend.submission.folder, files, time.monotonic() - begin)
 
 
 if __name__ == "__main__":

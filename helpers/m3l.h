@@ -3,10 +3,10 @@
 #ifndef M3L_H
 #define M3L_H
 
-#include "blosc.h"
-#include "dataset.h"
+#include "engine/blosc.h"
+#include "engine/inputs.h"
 #include "kinematics.h"
-#include "lazy.h"
+#include "engine/lazy.h"
 #include "leptons.h"
 #include "network.h"
 #include "objects.h"

@@ -9,7 +9,7 @@ SOURCES = Path(__file__).resolve().parent
 
 def source_files():
     """Paths of all C++ files that the library is made of."""
-    return sorted([*SOURCES.glob("*.h"), *SOURCES.glob("*.cxx")])
+    return sorted([*SOURCES.rglob("*.h"), *SOURCES.rglob("*.cxx")])
 
 
 def fingerprint():

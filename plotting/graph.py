@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from analysis.errors import InputError
-from analysis.expressions import WEIGHT, identifiers
+from analysis.plan import WEIGHT, identifiers
 from analysis.schemas import SCHEMAS
 from plotting.results import AGAIN
 

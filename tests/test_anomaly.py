@@ -72,7 +72,7 @@ def table(folder, sample):
 
 
 def run_with(model, out, *names):
-    from analysis.record import Job
+    from analysis.job import Job
     from analysis.run import run
 
     listed = samples.read_samples(DEMO / "samples.toml")

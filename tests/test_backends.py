@@ -13,7 +13,7 @@ import pytest
 from batch import WORDS, piece_names, stand_in
 from conftest import DEMO, read_json
 
-from analysis.backends import Slurm, ranges
+from analysis.batch.backends import Slurm, ranges
 
 
 def test_ranges():
@@ -278,7 +278,7 @@ def test_grid_tasks_as_panda_reads_them(submit_here, grid, grid_samples):
     with tarfile.open(out / "jobs/carried.tar.gz") as archive:
         names = set(archive.getnames())
     assert {"jobs/grid.sh", "jobs/build.sh", "jobs/job.sh", "jobs/submission.json"} <= names
-    assert {"jobs/code/analysis/job.py", "jobs/code/helpers/rmm.cxx"} <= names
+    assert {"jobs/code/analysis/batch/worker.py", "jobs/code/helpers/rmm.cxx"} <= names
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ pytest.importorskip("distributed", reason="pip install -e '.[distributed]'")
 
 @pytest.fixture(scope="module")
 def inputs(ROOT, tmp_path_factory):
-    """Samples file of events in many clusters, as a tree in two files and as an RNTuple."""
+    """Samples file of events in many connect, as a tree in two files and as an RNTuple."""
     folder = tmp_path_factory.mktemp("inputs")
     tree = ROOT.RDF.RSnapshotOptions()
     tree.fAutoFlush = 500
@@ -53,9 +53,9 @@ def expected(ROOT, inputs, tmp_path_factory):
 def on_cluster(ROOT, capfd, monkeypatch):
     """Call run_rdf.py's main in this process with small tasks, so that there are many."""
     import run_rdf
-    from analysis import distributed
+    from analysis.cluster import loop
 
-    monkeypatch.setattr(distributed, "TASK", 500)
+    monkeypatch.setattr(loop, "TASK", 500)
 
     def call(*words):
         capfd.readouterr()
@@ -97,10 +97,10 @@ def assert_same_products(one, other):
 
 def test_killed_worker_changes_nothing(on_cluster, inputs, expected, tmp_path, monkeypatch):
     """kill -9 as soon as a worker has begun to write rows."""
-    from analysis import clusters
+    from analysis.cluster import connect
 
     killed = []
-    start = clusters.local_cluster
+    start = connect.local_cluster
 
     def kill(cluster):
         deadline = time.monotonic() + 60
@@ -115,7 +115,7 @@ def test_killed_worker_changes_nothing(on_cluster, inputs, expected, tmp_path, m
         threading.Thread(target=kill, args=(cluster,), daemon=True).start()
         return cluster
 
-    monkeypatch.setattr(clusters, "local_cluster", start_and_kill)
+    monkeypatch.setattr(connect, "local_cluster", start_and_kill)
     status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--dask", "local:2")
     assert (status, err) == (0, "")
     assert killed and not os.path.exists(f"/proc/{killed[0]}")
@@ -228,14 +228,14 @@ def test_damaged_file(refused, inputs, tmp_path):
     ],
 )
 def test_reason_of_a_failure_is_one_sentence(ROOT, text, expected):
-    from analysis.distributed import reason
+    from analysis.cluster.loop import reason
 
     assert reason(ValueError(text)).startswith(expected)
 
 
 def test_rows_that_do_not_arrive(refused, inputs, monkeypatch, tmp_path):
     """As where a worker writes into a folder of the same name on its own disk."""
-    from analysis.distributed import DistributedLoop
+    from analysis.cluster.loop import DistributedLoop
 
     run = DistributedLoop.run
 
@@ -264,12 +264,12 @@ def test_workers_that_have_other_helpers(refused, scheduler, inputs):
     import distributed
 
     def remember(libraries):
-        from analysis import distributed
+        from analysis.cluster import loop
 
-        before = set(distributed.loaded)
-        distributed.load.cache_clear()
-        distributed.loaded.clear()
-        distributed.loaded.update(libraries)
+        before = set(loop.loaded)
+        loop.load.cache_clear()
+        loop.loaded.clear()
+        loop.loaded.update(libraries)
         return before
 
     with distributed.Client(scheduler) as client:
@@ -314,11 +314,11 @@ def test_dataframes_at_the_prompt(scheduler, inputs, expected, tmp_path):
 
 @pytest.fixture
 def spark():
-    from analysis import clusters
+    from analysis.cluster import connect
     from analysis.errors import ClusterError
 
     try:
-        clusters.Spark.parse("local").check()
+        connect.Spark.parse("local").check()
     except ClusterError as error:
         pytest.skip(str(error))
 

@@ -11,7 +11,7 @@ from batch import SAMPLES
 from conftest import read_json
 from test_run import assert_same_results
 
-from analysis.submission import digest
+from analysis.batch.submission import digest
 
 
 @pytest.fixture(scope="session")
@@ -219,8 +219,8 @@ def test_rows_in_temporary_files_give_the_same(
     finished,
     monkeypatch,
 ):
-    import analysis.merge
+    import analysis.batch.merge
 
-    monkeypatch.setattr(analysis.merge, "ROW_MEMORY", 100_000)  # about 90 rows
+    monkeypatch.setattr(analysis.batch.merge, "ROW_MEMORY", 100_000)  # about 90 rows
     assert submit_here("merge", pieces).status == 0
     assert_same_results(finished, pieces)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from analysis.pieces import Piece, cut
+from analysis.batch.pieces import Piece, cut
 
 
 def entries_of(pieces, sizes):

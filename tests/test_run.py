@@ -128,9 +128,9 @@ def test_rerun_from_the_record_gives_the_same_files(demo_output, run_here, tmp_p
 
 
 def test_rows_spilled_to_disk_give_the_same_files(demo_output, run_here, tmp_path, monkeypatch):
-    import analysis.eventloop
+    import analysis.loops
 
-    monkeypatch.setattr(analysis.eventloop, "ROW_MEMORY", 100_000)  # about 90 rows
+    monkeypatch.setattr(analysis.loops, "ROW_MEMORY", 100_000)  # about 90 rows
     assert run_here("-o", tmp_path).status == 0
     assert_same_results(demo_output, tmp_path)
 

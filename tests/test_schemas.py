@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.expressions import identifiers
+from analysis.plan import identifiers
 from analysis.schemas import SCHEMAS
 
 NEEDED = {

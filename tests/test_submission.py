@@ -10,8 +10,8 @@ import tarfile
 import pytest
 from conftest import REPOSITORY, read_json
 
+from analysis.batch.submission import DONE, FAILED, MISSING, RUNNING, WAITING, Submission, is_alive
 from analysis.errors import InputError
-from analysis.submission import DONE, FAILED, MISSING, RUNNING, WAITING, Submission, is_alive
 
 
 def states(folder, queue=None):

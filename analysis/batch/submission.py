@@ -24,8 +24,8 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.batch.pieces import Piece
 from analysis.errors import InputError, OutputError
-from analysis.pieces import Piece
 
 FORMAT = 1
 MANIFEST = "manifest.json"

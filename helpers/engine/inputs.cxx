@@ -1,6 +1,6 @@
-#include "dataset.h"
+#include "engine/inputs.h"
 
-#include "treesource.h"
+#include "engine/treesource.h"
 
 #include <ROOT/RDF/RDatasetSpec.hxx>
 #include <ROOT/RDFHelpers.hxx>

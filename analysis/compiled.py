@@ -21,7 +21,7 @@ import ROOT
 
 import helpers
 from analysis.errors import DeclarationError, near_miss
-from analysis.expressions import IDENTITY, MATRIX, NORMALISATION, WEIGHT
+from analysis.plan import IDENTITY, MATRIX, NORMALISATION, WEIGHT
 from helpers.build import CompilerError, cache_folder, library, toolchain
 from helpers.terminal import captured_stderr
 

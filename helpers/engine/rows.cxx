@@ -1,4 +1,4 @@
-#include "rows.h"
+#include "engine/rows.h"
 
 #include <TH1.h>
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import DeclarationError
-from analysis.expressions import Definition, Plan
+from analysis.plan import Definition, Plan
 
 
 @pytest.fixture
 def graph(ROOT):
-    from analysis import graph
+    from analysis import compiled
 
-    return graph
+    return compiled
 
 
 def simple_plan(*definitions, cut="x > 1", inputs=None, constant=1.0):

@@ -117,7 +117,7 @@ def python_of(job):
     """The process of Python that a script has started, once it runs."""
 
     def found():
-        return [p for p in children(job.pid) if "analysis.job" in words(p)]
+        return [p for p in children(job.pid) if "analysis.batch.worker" in words(p)]
 
     wait_for(found)
     return int(found()[0])
@@ -147,7 +147,7 @@ def test_killed_python_is_a_line(open_piece):
 
 
 def test_killed_script_leaves_no_final_name(open_piece):
-    from analysis.submission import MISSING, RUNNING, Submission
+    from analysis.batch.submission import MISSING, RUNNING, Submission
 
     job = start(open_piece)
     python = python_of(job)

@@ -1,4 +1,4 @@
-#include "treesource.h"
+#include "engine/treesource.h"
 
 #include <ROOT/RDF/RColumnReaderBase.hxx>
 #include <ROOT/RVec.hxx>

@@ -23,12 +23,12 @@ from pathlib import Path
 import ROOT
 
 import helpers
+from analysis.compiled import Source, compiled, cpp_type, cut_functions, graphs, interpret
 from analysis.dataframe import dataframes, source
 from analysis.errors import ClusterError, DeclarationError, InputError, OutputError
-from analysis.eventloop import TICK, CutflowRow, EventLoop, Progress, first_bad
-from analysis.expressions import NORMALISATION, WEIGHT, Plan
-from analysis.graph import Source, compiled, cpp_type, cut_functions, graphs, interpret
 from analysis.inputs import inspect
+from analysis.loops import TICK, CutflowRow, EventLoop, Progress, first_bad
+from analysis.plan import NORMALISATION, WEIGHT, Plan
 from analysis.schemas import SCHEMAS
 from helpers.build import CompilerError
 from helpers.terminal import captured_stderr
@@ -48,7 +48,7 @@ def run_distributed(prepared, visible, layout, folder, cluster, interpreted):
     visible: function from a sample to the regions that it may be looked at in
     layout: (cells, floats, integers) of a row
     folder: for the rows; workers must see it
-    cluster: connected clusters.Dask or clusters.Spark
+    cluster: connected connect.Dask or connect.Spark
     interpreted: whether workers shall not use compiled expressions
     Returns a DistributedLoop by sample name. Raises M3LError.
     """
@@ -59,7 +59,7 @@ def run_distributed(prepared, visible, layout, folder, cluster, interpreted):
         )
     prepared = [item for item in prepared if item.entries]
     sent = {item.sample.name: graph_of(item, layout[0], interpreted) for item in prepared}
-    checkout = str(Path(__file__).resolve().parent.parent)
+    checkout = str(Path(__file__).resolve().parents[2])
     helper, how = helpers.chosen_library()
     helper = helper and str(helper)
     ROOT.RDF.Distributed.initialize(
@@ -128,7 +128,7 @@ def worker_setup(checkout, version, helper, how, sent):
         if checkout not in sys.path:
             sys.path.insert(0, checkout)
         try:
-            from analysis.distributed import load
+            from analysis.cluster.loop import load
         except ImportError as error:
             raise RuntimeError(f"worker on {socket.gethostname()}: {error}") from None
         load(version, helper, how, sent)

@@ -17,13 +17,13 @@ import ROOT
 import tables
 
 import helpers
+from analysis.batch.submission import DONE, FAILED, MISSING, RUNNING, WAITING, checksum, is_alive
 from analysis.errors import InputError, OutputError
-from analysis.eventloop import ROW_MEMORY, CutflowRow
 from analysis.export import Output, cutflow_json, read_rows
 from analysis.inputs import total
-from analysis.record import complete, feature_of, job_of
+from analysis.job import complete, feature_of, job_of
+from analysis.loops import ROW_MEMORY, CutflowRow
 from analysis.run import row_layout, visible
-from analysis.submission import DONE, FAILED, MISSING, RUNNING, WAITING, checksum, is_alive
 
 UNIT = 1 << 1074  # of the exact sums, see ExactSum in helpers/cutflow.h
 

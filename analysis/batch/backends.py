@@ -17,9 +17,9 @@ import tarfile
 import time
 from pathlib import Path
 
+from analysis.batch.submission import RUNNING, WAITING, is_alive, read_line, write_aside
 from analysis.errors import BatchError, OutputError
 from analysis.options import positive
-from analysis.submission import RUNNING, WAITING, is_alive, read_line, write_aside
 
 # What makes the Python of the submission work in a job as well (virtual environments, LCG views,
 # conda, a system's ROOT).
@@ -46,7 +46,7 @@ mkdir -p "$jobs/pieces"
 echo "$HOSTNAME $$" >"$piece.started"
 rm -f "$piece.failed"
 
-{python} -m analysis.job "$jobs/.." "$@" &
+{python} -m analysis.batch.worker "$jobs/.." "$@" &
 child=$!
 trap 'kill -TERM $child' TERM INT HUP XCPU
 while wait $child; status=$?; kill -0 $child 2>/dev/null; do :; done

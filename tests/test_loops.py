@@ -13,17 +13,17 @@ from conftest import REPOSITORY, read_json
 
 
 @pytest.fixture
-def eventloop(ROOT):
-    from analysis import eventloop
+def loops(ROOT):
+    from analysis import loops
 
-    return eventloop
+    return loops
 
 
-def test_plain_progress_is_a_line_now_and_then(eventloop, monkeypatch):
+def test_plain_progress_is_a_line_now_and_then(loops, monkeypatch):
     now = 100.0
-    monkeypatch.setattr(eventloop.time, "monotonic", lambda: now)
+    monkeypatch.setattr(loops.time, "monotonic", lambda: now)
     terminal = io.StringIO()
-    with eventloop.Progress("WZ", 30000, SimpleNamespace(terminal=terminal)) as progress:
+    with loops.Progress("WZ", 30000, SimpleNamespace(terminal=terminal)) as progress:
         for seconds, entries in ((5, 1000), (11, 10000), (12, 11000), (22, 20000)):
             now = 100.0 + seconds
             progress(entries)
@@ -59,12 +59,12 @@ def test_terminal_gets_a_progress_bar(tmp_path):
     assert "WZ:" in text and "events" in text and "\r" in text
 
 
-def test_exception_in_the_loop_becomes_a_message(eventloop):
+def test_exception_in_the_loop_becomes_a_message(loops):
     class Broken:
         def __call__(self, argument):
             raise ValueError(f"no {argument}")
 
-    assert eventloop.in_thread(Broken(), "good", lambda: None) == "no good"
+    assert loops.in_thread(Broken(), "good", lambda: None) == "no good"
 
 
 def test_number_of_threads_is_that_of_the_cores_the_process_may_use(tmp_path):

@@ -1,10 +1,10 @@
-/// \file dataset.h
+/// \file inputs.h
 /// Opening ROOT files for the event loop, and looking at them before.
-#ifndef M3L_DATASET_H
-#define M3L_DATASET_H
+#ifndef M3L_INPUTS_H
+#define M3L_INPUTS_H
 
-#include "cutflow.h"
-#include "rows.h"
+#include "engine/cutflow.h"
+#include "engine/rows.h"
 
 #include <ROOT/RDF/InterfaceUtils.hxx>
 #include <ROOT/RDF/RInterface.hxx>

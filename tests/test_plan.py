@@ -2,8 +2,8 @@
 
 import pytest
 
-from analysis.expressions import Planner, absent_columns, identifiers, is_number
 from analysis.features import Binning, Feature
+from analysis.plan import Planner, absent_columns, identifiers, is_number
 from analysis.samples import Normalisation, Sample
 from analysis.schemas import SCHEMAS
 from analysis.selection import Cut, Object, Region, Variable

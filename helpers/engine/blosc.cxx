@@ -1,4 +1,4 @@
-#include "blosc.h"
+#include "engine/blosc.h"
 
 #include <RZip.h>
 

@@ -8,7 +8,7 @@ import warnings
 import pytest
 from conftest import REPOSITORY, run_program
 
-from analysis import clusters
+from analysis.cluster import connect
 from analysis.errors import ClusterError
 
 
@@ -30,7 +30,7 @@ def free_port():
     ],
 )
 def test_dask_places(text, kind, workers):
-    cluster = clusters.Dask.parse(text)
+    cluster = connect.Dask.parse(text)
     assert (cluster.kind, cluster.workers) == (kind, workers)
 
 
@@ -39,20 +39,20 @@ def test_dask_places(text, kind, workers):
 )
 def test_other_dask_places_are_wrong(text):
     with pytest.raises(argparse.ArgumentTypeError, match="local:N, condor:N or slurm:N"):
-        clusters.Dask.parse(text)
+        connect.Dask.parse(text)
 
 
 @pytest.mark.parametrize(
     "text", ["local[2]", "local[*]", "local-cluster[2,1,1024]", "spark://a:7077,b:7077", "yarn"]
 )
 def test_spark_masters(text):
-    assert clusters.Spark.parse(text).name == text
+    assert connect.Spark.parse(text).name == text
 
 
 @pytest.mark.parametrize("text", ["local[x]", "local-cluster[2]", "spark://host", "mesos://h:1"])
 def test_other_spark_masters_are_wrong(text):
     with pytest.raises(argparse.ArgumentTypeError, match="must be spark://HOST:PORT"):
-        clusters.Spark.parse(text)
+        connect.Spark.parse(text)
 
 
 # --- before anything is done ------------------------------------------------------------------
@@ -80,16 +80,16 @@ def test_wrong_use_is_one_line(words, status, line, tmp_path):
 @pytest.mark.parametrize(
     ("cluster", "package"),
     [
-        (clusters.Dask.parse("local:1"), "distributed"),
-        (clusters.Dask.parse("slurm:1"), "dask-jobqueue"),
-        (clusters.Spark.parse("yarn"), "pyspark"),
+        (connect.Dask.parse("local:1"), "distributed"),
+        (connect.Dask.parse("slurm:1"), "dask-jobqueue"),
+        (connect.Spark.parse("yarn"), "pyspark"),
     ],
 )
 def test_missing_package(cluster, package, monkeypatch):
-    find_spec = clusters.importlib.util.find_spec
+    find_spec = connect.importlib.util.find_spec
     missing = package.replace("-", "_")
     monkeypatch.setattr(
-        clusters.importlib.util, "find_spec", lambda n: None if n == missing else find_spec
+        connect.importlib.util, "find_spec", lambda n: None if n == missing else find_spec
     )
     with pytest.raises(ClusterError, match=f"Python finds no {package}: pip install -e "):
         cluster.check()
@@ -98,13 +98,13 @@ def test_missing_package(cluster, package, monkeypatch):
 @pytest.mark.parametrize(
     ("cluster", "command"),
     [
-        (clusters.Dask.parse("condor:1"), "condor_submit"),
-        (clusters.Dask.parse("slurm:1"), "sbatch"),
-        (clusters.Spark.parse("local[2]"), "java"),
+        (connect.Dask.parse("condor:1"), "condor_submit"),
+        (connect.Dask.parse("slurm:1"), "sbatch"),
+        (connect.Spark.parse("local[2]"), "java"),
     ],
 )
 def test_missing_command(cluster, command, monkeypatch, tmp_path):
-    monkeypatch.setattr(clusters, "need", lambda *_: None)
+    monkeypatch.setattr(connect, "need", lambda *_: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     with pytest.raises(ClusterError, match=f"{cluster.name.replace('[', '.')}?.*: no {command} "):
@@ -112,7 +112,7 @@ def test_missing_command(cluster, command, monkeypatch, tmp_path):
 
 
 def test_spark_master_that_does_not_answer():
-    cluster = clusters.Spark(f"spark://127.0.0.1:{free_port()}")
+    cluster = connect.Spark(f"spark://127.0.0.1:{free_port()}")
     with pytest.raises(ClusterError, match="no master answers there"):
         cluster.knock()
 
@@ -126,8 +126,8 @@ def distributed():
 
 
 def test_scheduler_that_does_not_answer(distributed, monkeypatch, tmp_path):
-    monkeypatch.setattr(clusters, "TIMEOUT", 1)
-    cluster = clusters.Dask.parse(f"tcp://127.0.0.1:{free_port()}")
+    monkeypatch.setattr(connect, "TIMEOUT", 1)
+    cluster = connect.Dask.parse(f"tcp://127.0.0.1:{free_port()}")
     with pytest.raises(ClusterError, match="Timed out trying to connect to tcp://127.0.0.1"):
         cluster.connect(tmp_path)
 
@@ -144,7 +144,7 @@ def test_workers_that_do_not_fit(distributed, workers, threads, reason, tmp_path
         host="127.0.0.1",
         dashboard_address="127.0.0.1:0",
     ) as running:
-        cluster = clusters.Dask.parse(running.scheduler_address)
+        cluster = connect.Dask.parse(running.scheduler_address)
         with pytest.raises(ClusterError, match=reason) as caught:
             cluster.connect(tmp_path)
         cluster.close()
@@ -164,13 +164,13 @@ def test_workers_that_do_not_fit(distributed, workers, threads, reason, tmp_path
 def test_open_scheduler_is_warned_of(place, warned):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        clusters.Dask.parse(place).warn_of_strangers()
+        connect.Dask.parse(place).warn_of_strangers()
     assert [("without TLS" in str(warning.message)) for warning in caught] == [True] * warned
 
 
 @pytest.fixture
 def job_script(monkeypatch, tmp_path):
-    """Script of the jobs that a function of clusters.py would submit."""
+    """Script of the jobs that a function of connect.py would submit."""
     pytest.importorskip("dask_jobqueue", reason="pip install -e '.[distributed]'")
     monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/a b/lib")
     scripts = []
@@ -180,7 +180,7 @@ def job_script(monkeypatch, tmp_path):
         assert workers == 3
         cluster.close(timeout=1)
 
-    monkeypatch.setattr(clusters, "submitted", keep)
+    monkeypatch.setattr(connect, "submitted", keep)
 
     def make(start):
         with warnings.catch_warnings():
@@ -195,7 +195,7 @@ def test_job_of_slurm(job_script, monkeypatch):
     import dask.config
 
     with dask.config.set({"jobqueue.slurm.walltime": "02:00:00", "jobqueue.slurm.queue": "long"}):
-        script = job_script(clusters.slurm_cluster)
+        script = job_script(connect.slurm_cluster)
     lines = script.splitlines()
     for line in ("-n 1", "--cpus-per-task=1", "--mem=2G", "-t 02:00:00", "-p long"):
         assert f"#SBATCH {line}" in lines
@@ -204,8 +204,8 @@ def test_job_of_slurm(job_script, monkeypatch):
 
 
 def test_job_of_condor(job_script, monkeypatch):
-    monkeypatch.setattr(clusters, "at_cern", lambda: False)
-    script = job_script(clusters.condor_cluster)
+    monkeypatch.setattr(connect, "at_cern", lambda: False)
+    script = job_script(connect.condor_cluster)
     htcondor = pytest.importorskip("htcondor", reason="pip install 'htcondor<25'")
     (job,) = htcondor.Submit(script + "\nqueue").jobs()
     assert job.eval("RequestCpus") == 1
@@ -217,11 +217,11 @@ def test_job_of_condor(job_script, monkeypatch):
 
 def test_job_at_cern(job_script, monkeypatch):
     pytest.importorskip("dask_lxplus", reason="pip install -e '.[distributed]'")
-    monkeypatch.setattr(clusters, "at_cern", lambda: True)
-    monkeypatch.setattr(clusters.socket, "gethostname", lambda: "localhost")
+    monkeypatch.setattr(connect, "at_cern", lambda: True)
+    monkeypatch.setattr(connect.socket, "gethostname", lambda: "localhost")
     port = free_port()
-    monkeypatch.setattr(clusters, "LXPLUS_PORT", port)
-    script = job_script(clusters.condor_cluster)
+    monkeypatch.setattr(connect, "LXPLUS_PORT", port)
+    script = job_script(connect.condor_cluster)
     assert "MY.IsDaskWorker = true" in script and "SingularityImage" not in script
     assert f"tls://127.0.0.1:{port}" in script and "--worker-port 10000:10100" in script
 
@@ -236,8 +236,8 @@ def test_keys_are_for_this_user_only_and_gone_at_the_end(distributed, tmp_path, 
         cluster.close(timeout=1)
         raise RuntimeError("sbatch: error: refused")
 
-    monkeypatch.setattr(clusters, "submitted", look)
-    cluster = clusters.Dask.parse("slurm:1")
+    monkeypatch.setattr(connect, "submitted", look)
+    cluster = connect.Dask.parse("slurm:1")
     with pytest.raises(ClusterError, match="--dask slurm:1: sbatch: error: refused"):
         cluster.connect(tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
@@ -251,7 +251,7 @@ def test_refusal_of_the_batch_system(distributed, tmp_path, monkeypatch):
     sbatch.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert shutil.which("sbatch") == str(sbatch)
-    cluster = clusters.Dask.parse("slurm:2")
+    cluster = connect.Dask.parse("slurm:2")
     with pytest.raises(ClusterError, match="--dask slurm:2: sbatch: error: Invalid account"):
         cluster.connect(tmp_path)
 
@@ -260,7 +260,7 @@ def test_importing_dask_jobqueue_leaves_ctrl_c_alone(distributed):
     import signal
 
     before = signal.getsignal(signal.SIGINT)
-    clusters.import_jobqueue()
+    connect.import_jobqueue()
     assert signal.getsignal(signal.SIGINT) is before
 
 

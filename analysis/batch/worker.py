@@ -1,0 +1,205 @@
+"""One job of a submission: `python -m analysis.batch.worker OUT PIECE`, called by OUT/jobs/job.sh.
+
+The piece is computed in a scratch folder of the machine ($TMPDIR), copied beside its final name and
+renamed. A failure is written down as well, so that it can be told from a job that never ran.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from analysis.batch.submission import (
+    MANIFEST,
+    Submission,
+    checksum,
+    digest,
+    write_aside,
+)
+from analysis.errors import InputError, M3LError, OutputError
+from analysis.options import show_warning
+
+
+def main(words):
+    folder, name, *files = words  # on the grid also the files, with commas
+    warnings.showwarning = show_warning
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    submission = Submission(folder)
+    scratch = Path(tempfile.mkdtemp(prefix=f"m3l-{name}-"))
+    problem = ""
+    try:
+        files = tuple(files[0].split(",")) if files else None
+        compute(submission, submission.piece(name, files), scratch)
+        deliver(scratch, submission.results / name)
+    except M3LError as error:
+        problem = "; ".join(error.problems)
+    except KeyboardInterrupt:
+        problem = "ended by a signal: cancelled, or out of time"
+    except Exception as error:
+        traceback.print_exc()
+        problem = f"{type(error).__name__}: {error}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    if problem:
+        print(f"m3l: {problem}", file=sys.stderr)
+        failure = f"{' '.join(problem.split())} (on {socket.gethostname()})\n"
+        with contextlib.suppress(OSError):  # on a full disk the piece will be missing
+            write_aside(submission.results / f"{name}.failed", failure)
+    sys.stderr.flush()
+    # The thread of an interrupted event loop would go on.
+    os._exit(1 if problem else 0)
+
+
+def compute(submission, piece, folder):
+    """Run the event loop of a piece; writes its tables and its manifest into a folder."""
+    from analysis.export import table_name, write_rows
+    from analysis.job import bytes_read, feature_json, fingerprint, job_of, sample_json, versions
+    from analysis.loops import EventLoop, set_threads
+    from analysis.run import prepare, row_layout, visible
+
+    begin = time.time()
+    run = submission.run
+    if fingerprint() != run["helpers"]:
+        raise InputError(f"the helpers in {Path(__file__).parents[2]} are not those submitted")
+    job = job_of(run, submission.jobs / "submission.json")
+    (promised,) = (sample for sample in run["samples"] if sample["name"] == piece.sample)
+    job = of_piece(job, piece, None if submission.on_grid else run["features"])
+    threads = set_threads(job.threads)
+    if submission.on_grid:
+        (item,), row = prepare(job, look_first)
+        piece = replace(piece, entries=item.entries)
+    else:
+        (item,), row = prepare(job, lambda *words: look(promised, *words))
+        item = replace(item, begin=piece.begin, entries=piece.entries)
+        if json.loads(json.dumps([feature_json(feature) for feature in row])) != run["features"]:
+            raise InputError(f"piece {piece.name} would have other columns than were submitted")
+    regions = visible(job, item.sample)
+    loop = EventLoop(item, regions, row_layout(job, row), folder)
+    loop.run()
+    tables, cutflow = {}, {}
+    for region in regions:
+        path = folder / table_name(item.sample.name, region)
+        rows = write_rows(loop.rows[region.name], path, row, [])
+        tables[region.name] = {
+            "name": path.name,
+            "rows": rows,
+            "size": path.stat().st_size,
+            "sha256": checksum(path),
+        }
+        counted = [("all", loop.all), *loop.counters[region.name]]
+        cutflow[region.name] = [count_json(cut, counter.count()) for cut, counter in counted]
+    sample = sample_json(item)
+    if submission.on_grid:  # where files are on the node is of no interest
+        piece = replace(piece, files=tuple(Path(file).name for file in piece.files))
+        sample["inputs"] = [{**f, "path": Path(f["path"]).name} for f in sample["inputs"]]
+    manifest = {
+        "submission": submission.id,
+        "piece": asdict(piece),
+        "sample": sample,
+        "entries_read": int(loop.all.entries()),
+        "bytes_read": bytes_read(),
+        "cutflow": cutflow,
+        "tables": tables,
+        "features": [feature.name for feature in row],
+        "versions": versions(),
+        "helpers": fingerprint(),
+        "git": run["git"],
+        "host": socket.gethostname(),
+        "threads": threads,
+        "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin)),
+        "seconds": round(time.time() - begin, 1),
+    }
+    write_manifest(folder, manifest)
+
+
+def write_manifest(folder, manifest):
+    """Write a manifest with its own checksum."""
+    text = json.dumps({**manifest, "sha256": digest(json.loads(json.dumps(manifest)))}, indent=1)
+    (folder / MANIFEST).write_text(text + "\n")
+
+
+def count_json(cut, count):
+    """A row of the cutflow; sums are exact, see CutflowCount in helpers/cutflow.h."""
+    return {
+        "cut": cut,
+        "entries": int(count.entries),
+        "sumw": str(count.exactSumw),
+        "sumw2": str(count.exactSumw2),
+    }
+
+
+def of_piece(job, piece, features):
+    """The part of a job that is one piece, with the columns of the whole.
+
+    features: of the whole, None where they are not known
+    """
+    (sample,) = (sample for sample in job.samples.samples if sample.name == piece.sample)
+    names = features and {feature["name"] for feature in features}
+    scalars = tuple(f for f in job.declarations.scalars if names is None or f.name in names)
+    return replace(
+        job,
+        samples=replace(job.samples, samples=(replace(sample, files=piece.files),)),
+        declarations=replace(job.declarations, scalars=scalars),
+        entries=None,
+    )
+
+
+def look(promised, sample, schema, problems):
+    """As inputs.inspect, but for files that were looked at when they were submitted.
+
+    promised: the sample in the record of the submission
+    Returns Inputs with the sum of weights of all files of the sample.
+    """
+    from analysis.inputs import inspect, total
+
+    inputs = inspect(sample, schema, problems)
+    before = {file["path"]: file for file in promised["inputs"]}
+    for file in inputs.files:
+        if asdict(file) != before[file.path]:
+            problems.append(
+                f"sample '{sample.name}': {file.path} has changed since the submission "
+                f"({file.entries} entries, it had {before[file.path]['entries']})"
+            )
+    sums = [file["sum_of_weights"] for file in promised["inputs"]]
+    return replace(inputs, sum_of_weights=total(sums))
+
+
+def look_first(sample, schema, problems):
+    """As inputs.inspect, for files that nobody has looked at before.
+
+    The sum of weights of the whole sample is declared; those of these files are read for the merge.
+    """
+    from analysis.inputs import inspect
+
+    return inspect(replace(sample, sum_of_weights=None), schema, problems)
+
+
+def deliver(scratch, final):
+    """Copy a complete piece beside its final name and rename it."""
+    aside = final.with_name(f".{final.name}-{socket.gethostname()}-{os.getpid()}")
+    try:
+        aside.mkdir(parents=True)
+        for path in scratch.iterdir():
+            shutil.copyfile(path, aside / path.name)
+            if (aside / path.name).stat().st_size != path.stat().st_size:
+                raise OSError(f"{path.name} was not written whole")
+        if not final.exists():  # else another attempt was first, with the same result
+            aside.rename(final)
+    except OSError as error:
+        if not final.exists():
+            reason = error.strerror or str(error)
+            raise OutputError(f"{final} cannot be written: {reason}") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
