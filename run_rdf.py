@@ -4,6 +4,7 @@ python run_rdf.py                                   the embedded demo, into ./ou
 python run_rdf.py --samples my.toml -o OUT          the samples of a file
 python run_rdf.py --input FOLDER --schema susy      every *_merged_processed.root below FOLDER
 python run_rdf.py --list | --check                  what is declared | inputs checked, no event loop
+python run_rdf.py --chain WZ                        the selection of a sample, to read and to paste
 python run_rdf.py --dask local:4 | --spark MASTER   on a cluster, by distributed RDataFrame
 python -i run_rdf.py ...                            afterwards a prompt with `dataframes` in scope
 """
@@ -13,6 +14,7 @@ import contextlib
 import io
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from analysis import selection
@@ -47,17 +49,21 @@ def parser():
     what = make.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="print what is declared")
     what.add_argument("--check", action="store_true", help="check inputs and expressions")
+    what.add_argument("--chain", metavar="SAMPLE", help="print the chain of a sample as Python")
+    make.add_argument("--cpp", action="store_true", help="print it as C++ for the prompt of root")
     return make
 
 
 def main(arguments=None):
-    """Run the command line; returns the event loops by sample name, which hold the dataframes."""
+    """Run the command line; returns the dataframes by sample and region."""
     make = parser()
     options = make.parse_args(arguments)
     check_job(make, options)
     cluster = options.dask or options.spark
-    if cluster and (options.list or options.check):
-        make.error("--list and --check need no --dask and --spark")
+    if cluster and (options.list or options.check or options.chain):
+        make.error("--list, --check and --chain need no --dask and --spark")
+    if options.cpp and not options.chain:
+        make.error("--cpp says how --chain prints")
     if cluster and options.threads:
         make.error("-j is for this machine; --dask and --spark have their number of workers")
     return obey(act, options, "nothing was written")
@@ -81,6 +87,7 @@ def act(options):
 
     from analysis import summary
     from analysis.job import Job, command_line, rerun
+    from analysis.prompt import Dataframes, SampleFrames
     from analysis.run import prepare, run
 
     folder = options.output or "output"
@@ -94,22 +101,35 @@ def act(options):
             options.threads,
             options.entries,
             options.unblind,
-            options.interpret,
+            options.plain,
             options.model,
         )
     if options.check:
-        summary.print_check(job, *prepare(job))
+        prepared, row = prepare(job)
+        summary.print_check(job, prepared, row)
+        return Dataframes({item.sample.name: partial(SampleFrames, item) for item in prepared})
+    if options.chain:
+        print_chain(job, options.chain, options.cpp)
         return {}
     # Dask would draw a bar for each sample, all on one line.
     bars = io.StringIO() if cluster else sys.stdout
     with contextlib.redirect_stdout(bars), contextlib.ExitStack() as stack:
         if cluster:
             stack.callback(cluster.close)
-        cutflows, loops, files = run(job, folder, command_line(), cluster)
+        cutflows, dataframes, files = run(job, folder, command_line(), cluster)
         if sys.flags.interactive:
             stack.pop_all()  # the dataframes at the prompt need the cluster
     summary.print_summary(job, cutflows, folder, files, time.monotonic() - begin)
-    return loops
+    return dataframes
+
+
+def print_chain(job, sample, cpp):
+    """Print the chain of a sample as text that runs where it is pasted."""
+    from analysis.run import plan_samples
+    from analysis.script import cpp_script, python_script
+
+    (item,), _ = plan_samples(job.only(sample))
+    print(*(cpp_script if cpp else python_script)(item), sep="\n")
 
 
 def print_declarations(listed):
@@ -138,6 +158,4 @@ def print_declarations(listed):
 
 
 if __name__ == "__main__":
-    loops = main()
-    if sys.flags.interactive:
-        dataframes = {name: loop.dataframes() for name, loop in loops.items()}
+    dataframes = main()

@@ -1,51 +1,44 @@
-"""Expressions as compiled code.
+"""The chain of a plan, made ahead of time.
 
-RDataFrame compiles the strings given to Define and Filter with its interpreter, which optimises
-little and costs seconds at each start. Here the expressions of a plan become one C++ file, in which
-each is a function and each node of the graph is made with its types. It is compiled once, kept in
-the cache and loaded by later runs. Without a compiler the same file is interpreted.
+RDataFrame compiles the strings of a chain with its interpreter, which optimises little and costs
+seconds at each start. Here they become functions of one C++ file, which is compiled once, kept in
+the cache and loaded by later runs. It includes nothing of RDataFrame, so that an edit is cheap; the
+engine books it on the graph (helpers/engine/eventloop.h).
 """
 
 import hashlib
-import json
 import os
 import re
 import tempfile
-import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import cache
-from itertools import islice
+from dataclasses import dataclass
+from string import Template
 
 import ROOT
 
 import helpers
-from analysis.errors import DeclarationError, near_miss
-from analysis.plan import IDENTITY, MATRIX, NORMALISATION, WEIGHT
+from analysis.expressions import NO_NUMBER, blame_declaration
+from analysis.plan import IDENTITY, MATRIX, WEIGHT
 from helpers.build import CompilerError, cache_folder, library, toolchain
-from helpers.terminal import captured_stderr
 
 
-def graphs(plans, cells, interpret=False):
-    """Return for each plan the C++ namespace with its nodes, see HEAD.
+def compile_chains(plans, cells):
+    """Return the compiled chain of each plan, a C++ `CompiledChain`.
 
     Plans that differ in constants only share one. What the cache does not have is compiled side by
     side.
 
     cells: number of values of the matrix
-    interpret: never call the compiler
-    Raises DeclarationError for an expression that is not valid C++.
+    Raises DeclarationError for an expression that is not valid C++, CompilerError where there is no
+    compiler that works.
     """
     sources = [Source.of(plan, cells) for plan in plans]
     unique = {source.name: source for source in sources}
-    outcomes = {}
-    # Interpreted helpers have said already that there is no compiler.
-    if not interpret and helpers.load() != "interpreted":
-        toolchain()
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            outcomes = dict(zip(unique, pool.map(compiled, unique.values()), strict=True))
-    spaces = {name: load(source, outcomes.get(name)) for name, source in unique.items()}
-    return [spaces[source.name] for source in sources]
+    toolchain()
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        libraries = dict(zip(unique, pool.map(compiled, unique.values()), strict=True))
+    made = {name: ROOT.m3l.loadChain(str(path), f"make_{name}") for name, path in libraries.items()}
+    return [made[source.name] for source in sources]
 
 
 @dataclass(frozen=True)
@@ -53,24 +46,40 @@ class Source:
     """The C++ file of a plan."""
 
     name: str  # of the namespace and of the library
-    head: str  # declarations of its functions
     text: str  # the whole file
     columns: tuple[str, ...]  # what expressions may use, for error messages
 
     @classmethod
     def of(cls, plan, cells):
-        text = cpp_source(plan, cells)
-        name = "m3lgraph_" + hashlib.sha256(text.encode()).hexdigest()[:12]
-        columns = (*plan.inputs, *(definition.name for definition in plan.definitions))
-        return cls(PLACEHOLDER, HEAD, text, columns).renamed(name)
-
-    def renamed(self, name):
-        head, text = (part.replace(self.name, name) for part in (self.head, self.text))
-        return replace(self, name=name, head=head, text=text)
+        """Write the file of a plan."""
+        cuts = [cut for region in plan.cuts.values() for cut in region]
+        selecting = Columns(plan, [WEIGHT, *(name for cut in cuts for name in cut.inputs)])
+        row = Columns(plan, plan.columns)
+        holes = {
+            "includes": "\n".join(includes(plan)),
+            "functions": "\n".join(functions(plan)),
+            "inputs": "\n".join(
+                f'         {{"{name}", &typeid(branch_{name}), '
+                f"{cpp_flag(name in selecting.branches)}, {cpp_flag(name in row.branches)}}},"
+                for name in plan.inputs
+            ),
+            "select_columns": selecting.text,
+            "weight": selecting.value(WEIGHT),
+            "regions": "\n".join(
+                REGION.substitute(region=number, cuts=counted(number, region, selecting))
+                for number, region in enumerate(plan.cuts.values())
+            ),
+            "row_columns": row.text,
+            "cells": cells,
+            "row": ", ".join(map(row.value, plan.columns)),
+        }
+        key = hashlib.sha256(FILE.substitute(holes, name="").encode()).hexdigest()[:12]
+        name = f"m3lchain_{key}"
+        return cls(name, FILE.substitute(holes, name=name), plan.names)
 
 
 def compiled(source):
-    """Path of the compiled library, or the CompilerError."""
+    """Path of the compiled library. Raises DeclarationError or CompilerError."""
     path = cache_folder() / f"{source.name}.cxx"
     try:
         if not path.exists():
@@ -79,245 +88,135 @@ def compiled(source):
             os.replace(file.name, path)
         return library(source.name, path, [path, *helpers.source_files()])
     except CompilerError as error:
-        return error
+        blame_declaration(str(error), source.columns)
+        raise
     except OSError as error:
-        return CompilerError(f"{path} cannot be written: {error.strerror}")
+        raise CompilerError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def load(source, outcome):
-    """Load the library of a source, or interpret the source where there is none.
-
-    outcome: path, CompilerError, or None if the compiler was not called
-    """
-    if isinstance(outcome, CompilerError):
-        raise_for_expression(str(outcome), source.columns)
-        warnings.warn(
-            "the expressions cannot be compiled and are interpreted, which is slower: "
-            + helpers.first_error(str(outcome)),
-            stacklevel=2,
-        )
-    # Load returns -1 for a library that does not load, and raises nothing.
-    elif outcome and ROOT.gSystem.Load(str(outcome)) >= 0:
-        ROOT.gInterpreter.Declare(source.head)
-        return getattr(ROOT, source.name)
-    # A library of the same name may have its functions declared already.
-    source = source.renamed(f"{source.name}_interpreted")
-    interpret(source)
-    return getattr(ROOT, source.name)
-
-
-@cache
-def interpret(source):
-    """Let ROOT's interpreter compile a source; once, since it cannot be undone."""
-    with captured_stderr() as output:
-        good = ROOT.gInterpreter.Declare(source.text)
-        if not good:
-            # Whatever comes next makes the interpreter complain about the functions it lost.
-            ROOT.gInterpreter.Declare(f"namespace {source.name}_failed {{}}")
-    if not good:
-        raise_for_expression(output.text, source.columns)
-        reason = helpers.first_error(output.text)
-        raise DeclarationError(f"the expressions do not compile: {reason}")
-
-
-def raise_for_expression(output, known):
-    """Raise DeclarationError if a compiler's output blames a declaration."""
-    blamed = re.search(r"^(\w[^\n]*? in analysis/\w+\.py):\d+:\d+: error: ([^\n]*)", output, re.M)
-    if blamed:
-        where, message = blamed.groups()
-        name = re.search(r"'(\w+)' was not declared|undeclared identifier '(\w+)'", message)
-        hint = ""
-        if NO_NUMBER in message:
-            message = NO_NUMBER
-        if name:
-            name = name[1] or name[2]
-            message = f"unknown name '{name}'"
-            hint = near_miss(name, [*known, *ROOT_FUNCTIONS])
-        raise DeclarationError(f"{where}: {message}{hint}")
-
-
-# Functions that a misspelt one is compared with.
-ROOT_FUNCTIONS = (
-    "flavourComp3L getM transverseMass transverseEnergy deltaTransverseEnergy rapidity hL h "
-    "chargeSum sfosClosestToZ trileptonMass leptonMass triggerMatched scaleFactorProduct "
-    "campaignLuminosity foldOf Network indicesByPt objects ranked massFromEnergy RMM "
-    "Sum Take Any All Max Min Mean ArgMax ArgMin Argsort Sort Reverse Nonzero Where Concatenate "
-    "DeltaPhi DeltaR InvariantMass InvariantMasses Combinations abs sqrt exp log sin cos pow"
-).split()
-
-
-PLACEHOLDER = "M3LGRAPH"
-SELECTED = "m3l_selected"  # the column of `select`
-NO_NUMBER = "is not one number per event"
-
-HEAD = f"""\
-// Made from the declarations in analysis/; changes here are lost.
+FILE = Template("""\
+// The chain of analysis/chain.py for one kind of sample; changes here are lost.
+#include "engine/compiled.h"
 #include "m3l.h"
+$includes
 
-namespace {PLACEHOLDER} {{
-/// A column and a cut of the plan, for work at the prompt.
-m3l::Node define(const m3l::Node &node, const std::string &name);
-m3l::Node filter(const m3l::Node &node, const std::string &name);
-
-/// Everything that has to be known of each event, as one node: a column with a flag for each region
-/// that the event is in. Counts all events and those that pass each cut.
-using Counters = std::vector<std::shared_ptr<m3l::CutflowCounter>>;
-m3l::Node select(const m3l::Node &node, const Counters &counters);
-
-/// Has all events selected, also where no region wants their rows.
-ROOT::RDF::RResultHandle bookSelection(const m3l::Node &selected);
-
-/// The rows of the events in a region.
-ROOT::RDF::RResultHandle bookRows(const m3l::Node &selected, unsigned region,
-                                  std::shared_ptr<m3l::RowStore> rows);
-}}
-"""
-
-BODY = f"""\
-#include <ROOT/RDataFrame.hxx>
-#include <Math/Vector4D.h>
-#include <Math/VectorUtil.h>
-#include <TMath.h>
-#include <bitset>
-
-namespace {PLACEHOLDER} {{
+namespace $name {
 using namespace std;
 using namespace ROOT::VecOps;
 using namespace m3l;
-template <typename F>
-using result = std::decay_t<typename ROOT::TypeTraits::CallableTraits<F>::ret_type>;
-"""
+template <typename R, typename... A> decay_t<R> resultOf(R (*)(A...));
+
+$functions
+
+class Chain final : public CompiledChain {
+public:
+   const vector<Input> &branches() const override
+   {
+      static const vector<Input> inputs{
+$inputs
+      };
+      return inputs;
+   }
+
+   void select(unsigned slot, const Event &event, const vector<double> &constants, Cutflow &cutflow,
+               vector<char> &in) const override
+   {
+$select_columns
+      const double weight = $weight;
+      cutflow.all.add(slot, weight);
+$regions
+   }
+
+   void addRow(unsigned slot, const Event &event, const vector<double> &constants,
+               RowStore &rows) const override
+   {
+$row_columns
+      m3l::addRow(rows, slot, $cells, $row);
+   }
+};
+} // namespace $name
+
+extern "C" m3l::CompiledChain *make_$name() { return new $name::Chain; }
+""")
+
+REGION = Template("""\
+      in[$region] = [&] {
+$cuts
+         return true;
+      }();""")
+
+CUT = Template("""\
+         if (!$passes)
+            return false;
+         cutflow.regions[$region][$cut].add(slot, weight);""")
+
+# A loop over the entries of arrays: the same flags as with an array for each operator.
+ONE_PASS = Template("""\
+   const auto passes = []($entry) -> bool {
+$body
+   };
+   if ($differ)
+      throw std::runtime_error("$arrays have different lengths");
+   ROOT::RVec<int> flags($first.size());
+   for (std::size_t i = 0; i < $first.size(); ++i)
+      flags[i] = passes($entries);
+   return flags;""")
+
+# Headers that an expression needs for these names, which take long to compile.
+HEADERS = {
+    "TMath": ["TMath.h"],
+    "ROOT::Math": ["Math/Vector4D.h", "Math/VectorUtil.h"],
+    "TLorentzVector": ["TLorentzVector.h"],
+}
 
 
-def cpp_source(plan, cells):
-    """Write the C++ file of a plan."""
-    types = {name: f"branch_{name}" for name in plan.inputs}
-    types[NORMALISATION] = f"branch_{NORMALISATION}"
-    parts = [HEAD + BODY, f"using branch_{NORMALISATION} = double;"]
-    parts += [f"using branch_{name} = {cpp_type(kind)};" for name, kind in plan.inputs.items()]
-    define, filters = [], []
-    declared = {definition.name: definition.where for definition in plan.definitions}
+def counted(region, cuts, columns):
+    """C++ that checks the cuts of a region and counts those that an event passes."""
+    return "\n".join(
+        CUT.substitute(
+            region=region,
+            cut=number,
+            passes=columns.call(f"cut_{region}_{number}", cut.inputs),
+        )
+        for number, cut in enumerate(cuts)
+    )
+
+
+def cpp_flag(value):
+    return "true" if value else "false"
+
+
+def includes(plan):
+    """#include lines for the names in the expressions of a plan."""
+    text = "\n".join(definition.expression for definition in plan.definitions)
+    text += "\n".join(cut.expression for cuts in plan.cuts.values() for cut in cuts)
+    return [
+        f"#include <{header}>"
+        for word, names in HEADERS.items()
+        if word in text
+        for header in names
+    ]
+
+
+def functions(plan):
+    """The C++ functions of all definitions and cuts, with the types of their columns."""
+    types = {name: f"branch_{name}" for name in (*plan.inputs, *plan.constants)}
+    for name in plan.constants:
+        yield f"using branch_{name} = double;"
+    for name, kind in plan.inputs.items():
+        yield f"using branch_{name} = {cpp_type(kind)};"
     for definition in plan.definitions:
         name = definition.name
-        parts += [function(f"f_{name}", definition, types)]
-        parts += [f"using column_{name} = result<decltype(f_{name})>;"]
+        yield function(f"f_{name}", definition, types)
+        yield f"using column_{name} = decltype(resultOf(f_{name}));"
         types[name] = f"column_{name}"
-        verb = "Redefine" if definition.replaces else "Define"
-        define.append(
-            f'   if (name == "{name}") '
-            f'return {{rdf.{verb}("{name}", f_{name}, {quoted(definition.inputs)})}};'
-        )
-    parts.append(f"using Regions = std::bitset<{max(1, len(plan.cuts))}>;")
-    for name, cut in cut_functions(plan):
-        parts += [function(name, cut, types, "bool")]
-        filters.append(
-            f"   if (name == {json.dumps(cut.name)}) "
-            f"return {{rdf.Filter({name}, {quoted(cut.inputs)}, {json.dumps(cut.name)})}};"
-        )
+    for region, cuts in enumerate(plan.cuts.values()):
+        for number, cut in enumerate(cuts):
+            yield function(f"cut_{region}_{number}", cut, types, "bool")
     for name in plan.columns[len(IDENTITY) :]:
         if name != MATRIX:
-            where = declared.get(name, f"feature '{name}' in analysis/features.py")
-            number = f"std::is_arithmetic_v<{types[name]}>"
-            parts.append(f'#line 1 "{where}"\nstatic_assert({number}, "{NO_NUMBER}");')
-    begin, end = "{\n   auto rdf = node.rdf;", "   throw std::invalid_argument(name);\n}"
-    node = "const Node &node"
-    parts += [f"Node define({node}, const std::string &name)", begin, *define, end]
-    parts += [f"Node filter({node}, const std::string &name)", begin, *filters, end]
-    parts += [select(plan), BOOK_SELECTION, book_rows(plan, cells)]
-    parts += [f"}} // namespace {PLACEHOLDER}\n"]
-    return "\n".join(parts)
-
-
-def cut_functions(plan):
-    """(name of its C++ function, Definition) of each cut of a plan, region by region."""
-    cuts = [cut for region in plan.cuts.values() for cut in region]
-    return [(f"cut_{number}", cut) for number, cut in enumerate(cuts)]
-
-
-BOOK_SELECTION = f"""\
-ROOT::RDF::RResultHandle bookSelection(const Node &selected)
-{{
-   auto rdf = selected.rdf;
-   return rdf.Filter([](const Regions &) {{ return true; }}, {{"{SELECTED}"}}).Count();
-}}"""
-
-
-class Event:
-    """The C++ of a function of one event, in which each column is computed when first asked for."""
-
-    def __init__(self, plan, wanted):
-        """wanted: names of the columns that the function may ask for"""
-        needed = set(wanted)
-        for definition in reversed(plan.definitions):
-            if definition.name in needed:
-                needed.update(definition.inputs)
-        self.branches = []  # what it reads
-        self.lines = []
-        self.made = set()
-        for definition in plan.definitions:
-            if definition.name in needed:
-                call = self.call(f"f_{definition.name}", definition.inputs)
-                self.lines.append(
-                    f"      const Lazy v_{definition.name}{{[&] {{ return {call}; }}}};"
-                )
-                self.made.add(definition.name)
-
-    def value(self, name):
-        if name in self.made:
-            return f"v_{name}()"
-        if name not in self.branches:
-            self.branches.append(name)
-        return f"b_{name}"
-
-    def call(self, function, names):
-        return f"{function}({', '.join(map(self.value, names))})"
-
-    def arguments(self):
-        return ", ".join(["unsigned slot", *(f"const branch_{n} &b_{n}" for n in self.branches)])
-
-
-def select(plan):
-    """The C++ function that counts an event and says in which regions it is."""
-    event = Event(plan, {WEIGHT, *(name for _, cut in cut_functions(plan) for name in cut.inputs)})
-    weight = event.value(WEIGHT)
-    functions = enumerate(cut_functions(plan), 1)
-    body = [f"      Regions regions;\n      counters[0]->add(slot, {weight});"]
-    for region, cuts in enumerate(plan.cuts.values()):
-        body.append(f"      regions[{region}] = [&] {{")
-        for counter, (name, cut) in islice(functions, len(cuts)):
-            body.append(f"         if (!{event.call(name, cut.inputs)})\n            return false;")
-            body.append(f"         counters[{counter}]->add(slot, {weight});")
-        body.append("         return true;\n      }();")
-    return "\n".join(
-        (
-            "Node select(const Node &node, const Counters &counters)\n{\n   auto rdf = node.rdf;",
-            f"   const auto function = [counters]({event.arguments()}) {{",
-            *event.lines,
-            *body,
-            "      return regions;\n   };",
-            f'   return {{rdf.DefineSlot("{SELECTED}", function, {quoted(event.branches)})}};\n}}',
-        )
-    )
-
-
-def book_rows(plan, cells):
-    """The C++ function that books the rows of a region."""
-    event = Event(plan, plan.columns)
-    row = ", ".join(map(event.value, plan.columns))
-    types = ", ".join(f"branch_{name}" for name in event.branches)
-    return "\n".join(
-        (
-            "ROOT::RDF::RResultHandle bookRows(const Node &selected, unsigned region,",
-            "                                  std::shared_ptr<RowStore> rows)\n{",
-            "   auto rdf = selected.rdf;",
-            "   const auto isIn = [region](const Regions &all) { return all.test(region); };",
-            f"   const auto fill = [](RowStore &rows, {event.arguments()}) {{",
-            *event.lines,
-            f"      addRow(rows, slot, {cells}, {row});\n   }};",
-            f'   return rdf.Filter(isIn, {{"{SELECTED}"}})',
-            f"      .Book<{types}>(RowAction(rows, fill), {quoted(event.branches)});\n}}",
-        )
-    )
+            number = f"is_arithmetic_v<{types[name]}>"
+            yield f'#line 1 "{plan.where(name)}"\nstatic_assert({number}, "{NO_NUMBER}");'
 
 
 def function(name, definition, types, returns="auto"):
@@ -327,33 +226,58 @@ def function(name, definition, types, returns="auto"):
     if not re.search(r"\breturn\b", body):
         body = f"return {body};"
     where = definition.where.replace('"', "'")
-    body = f'#line 1 "{where}"\n{body}\n#line 1 "graph"'
+    body = f'#line 1 "{where}"\n{body}\n#line 1 "chain"'
     if definition.each:
-        body = one_pass(definition.inputs, body)
+        first, *others = arrays = definition.inputs
+        body = ONE_PASS.substitute(
+            entry=", ".join(f"const auto {array}" for array in arrays),
+            body=body,
+            differ=" || ".join(f"{array}.size() != {first}.size()" for array in others) or "false",
+            arrays=", ".join(arrays),
+            first=first,
+            entries=", ".join(f"{array}[i]" for array in arrays),
+        )
     return f"{returns} {name}({arguments})\n{{\n{body}\n}}"
 
 
-def one_pass(arrays, body):
-    """A loop over the entries of arrays: the same flags as with an array for each operator."""
-    first = arrays[0]
-    entry = ", ".join(f"const auto {name}" for name in arrays)
-    lengths = [f"{name}.size() != {first}.size()" for name in arrays[1:]] or ["false"]
-    entries = ", ".join(f"{name}[i]" for name in arrays)
-    return "\n".join(
-        (
-            f"   const auto passes = []({entry}) -> bool {{\n{body}\n   }};",
-            f"   if ({' || '.join(lengths)})",
-            f'      throw std::runtime_error("{", ".join(arrays)} have different lengths");',
-            f"   ROOT::RVec<int> flags({first}.size());",
-            f"   for (std::size_t i = 0; i < {first}.size(); ++i)",
-            f"      flags[i] = passes({entries});",
-            "   return flags;",
+class Columns:
+    """The columns that a C++ function of one event asks for, each computed at most once."""
+
+    def __init__(self, plan, wanted):
+        """wanted: names of the columns"""
+        self.branches = []  # of the plan's inputs, those that are needed
+        self.values = {name: f"constants[{n}]" for n, name in enumerate(plan.constants)}
+        needed = set(wanted)
+        for definition in reversed(plan.definitions):
+            if definition.name in needed:
+                needed.update(definition.inputs)
+        lazy = []
+        for definition in plan.definitions:
+            name = definition.name
+            if name in needed:
+                call = self.call(f"f_{name}", definition.inputs)
+                lazy.append(f"      const Lazy v_{name}{{[&] {{ return {call}; }}}};")
+                self.values[name] = f"v_{name}()"
+        for name in wanted:
+            self.value(name)
+        numbers = {name: number for number, name in enumerate(plan.inputs)}
+        branches = (
+            f"      const Branch<branch_{name}> b_{name}(event, {numbers[name]});"
+            for name in self.branches
         )
-    )
+        self.text = "\n".join((*branches, *lazy))
 
+    def value(self, name):
+        """C++ for the value of a column."""
+        if name in self.values:
+            return self.values[name]
+        if name not in self.branches:
+            self.branches.append(name)
+        return f"b_{name}()"
 
-def quoted(names):
-    return "{" + ", ".join(json.dumps(name) for name in names) + "}"
+    def call(self, function, names):
+        """C++ that calls a function with columns."""
+        return f"{function}({', '.join(map(self.value, names))})"
 
 
 def cpp_type(name):

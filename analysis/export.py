@@ -28,9 +28,9 @@ CHUNK = BATCH // 4  # rows that are compressed together
 COMPRESSION = tables.Filters(complevel=1, complib="blosc:lz4", shuffle=False)
 
 
-def table_name(sample, region):
-    """Name of the table of a sample in a region."""
-    return f"{sample}_{region.tag}_df_forML_bkg_signal_fromRDF.hdf5"
+def table_name(sample, tag):
+    """Name of the table of a sample in the region with this tag."""
+    return f"{sample}_{tag}_df_forML_bkg_signal_fromRDF.hdf5"
 
 
 # Compression setting of histograms.root: thousands of small objects want a fast algorithm.
@@ -68,17 +68,18 @@ class Output:
     def problem(self, reason):
         return OutputError(f"output folder {self.folder} cannot be written: {reason}")
 
-    def write_rows(self, sample, region, rows, features):
+    def write_rows(self, sample, region, tag, rows, features):
         """Write the table of a sample in a region and fill its histograms from the same rows.
 
+        tag: of the region
         rows: m3l::RowStore
         features: in the order of a row, floats before integers
         Returns the name of the table and its number of rows.
         """
-        name = f"hdf5/{table_name(sample, region)}"
+        name = f"hdf5/{table_name(sample, tag)}"
         histograms = book_histograms(sample, features)
         number = write_rows(rows, self.staging / name, features, histograms)
-        self.histograms.write(region.name, histograms)
+        self.histograms.write(region, histograms)
         return name, number
 
     def write_json(self, name, content):

@@ -30,8 +30,14 @@ class Job:
     threads: int | None = None
     entries: int | None = None  # of each sample; None: all
     unblind: bool = False
-    interpret: bool = False  # expressions are not compiled
+    plain: bool = False  # the chain as it is, not compiled
     model: str | None = None  # folder of a trained model, whose score becomes a column
+
+    def only(self, name):
+        """The job for one of its samples. Raises DeclarationError."""
+        samples.choose([name], [sample.name for sample in self.samples.samples], "sample")
+        kept = tuple(sample for sample in self.samples.samples if sample.name == name)
+        return replace(self, samples=replace(self.samples, samples=kept))
 
 
 def record_of(job, prepared, row, threads, command, cluster=None):
@@ -55,7 +61,7 @@ def record_of(job, prepared, row, threads, command, cluster=None):
         "entries": job.entries,
         "model": job.model and str(Path(job.model).resolve()),
         "unblind": job.unblind,
-        "interpret": job.interpret,
+        "plain": job.plain,
         "samples": [sample_json(item) for item in prepared],
         "processes": [
             asdict(processes.process(name, kind, order))
@@ -198,7 +204,7 @@ def job_of(record, path):
             record["threads"],
             record["entries"],
             record["unblind"],
-            record.get("interpret", False),
+            record.get("plain", record.get("interpret", False)),
             record["model"],
         )
     except (ValueError, KeyError, TypeError) as error:

@@ -6,17 +6,25 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 
+import numpy as np
 import ROOT
 from tqdm import tqdm
 
-from analysis.dataframe import dataframes, source
+from analysis.chain import chain
 from analysis.errors import InputError
-from analysis.plan import IDENTITY, WEIGHT
+from analysis.plan import IDENTITY, MATRIX, WEIGHT
+from analysis.prompt import SampleFrames, dataframe
 from helpers.terminal import captured_stderr
 
 # Rows of a sample in memory, all threads together; more go to temporary files.
 ROW_MEMORY = 48 * 1024**2
+
+# Entries that the chain as it is processes at once, all of whose rows may be in memory.
+RANGE = 250_000
+
+MATRIX_TYPE = "ROOT::VecOps::RVec<float>"
 
 # Seconds between two looks at the number of events.
 TICK = 0.1
@@ -33,45 +41,30 @@ class CutflowRow:
 
 
 class EventLoop:
-    """The booked results of one sample; `run` fills them all."""
+    """The results of one sample; `run` fills them. See CompiledLoop and PlainLoop.
 
-    def __init__(self, prepared, regions, layout, folder):
-        """Book the cutflow and the rows of each region.
+    Attributes:
+        cutflow: m3l::Cutflow
+        rows: {region: m3l::RowStore with its events}
+    """
+
+    def __init__(self, prepared, layout, folder):
+        """Make what will be filled.
 
         prepared: run.Prepared of the sample
-        regions: the regions that this sample may be looked at in
         layout: (cells, floats, integers) of a row
         folder: for temporary files
         """
-        self.prepared = prepared
-        self.booking = (regions, layout, folder)
-        self.slots = max(1, ROOT.GetThreadPoolSize())
-        cells, floats, integers = layout
+        self.prepared, self.layout, self.folder = prepared, layout, folder
+        slots = max(1, ROOT.GetThreadPoolSize())
+        _, floats, integers = layout
+        regions = prepared.plan.cuts
         memory = ROW_MEMORY // max(1, len(regions))
-        # ROOT cannot open a dataset without entries in all cases; nothing needs to be read then.
-        self.df = source(prepared) if prepared.entries else None
-        counters = ROOT.std.vector["std::shared_ptr<m3l::CutflowCounter>"]()
-        self.all = self.counter(counters)
-        self.counters = {  # of each region, a (cut name, counter) per cut
-            region.name: [(cut.name, self.counter(counters)) for cut in region.cuts]
-            for region in regions
-        }
+        self.cutflow = ROOT.m3l.makeCutflow(slots, [len(cuts) for cuts in regions.values()])
         self.rows = {
-            region.name: ROOT.m3l.makeRows(floats, integers, self.slots, memory, str(folder))
+            region: ROOT.m3l.makeRows(floats, integers, slots, memory, str(folder))
             for region in regions
         }
-        self.handles = []
-        if self.df is not None:
-            selected = prepared.graph.select(self.df, counters)
-            self.handles.append(prepared.graph.bookSelection(selected))
-            for number, rows in enumerate(self.rows.values()):
-                self.handles.append(prepared.graph.bookRows(selected, number, rows))
-
-    def counter(self, counters):
-        """Make one more counter."""
-        counter = ROOT.m3l.makeCounter(self.slots)
-        counters.push_back(counter)
-        return counter
 
     def run(self):
         """Read the events; returns the cutflow of each region. Raises InputError."""
@@ -85,44 +78,147 @@ class EventLoop:
             sys.stderr.write(output.text)
         else:
             warnings.warn(f"{where} has no events, its products are empty", stacklevel=2)
-        total = self.all.count()
-        if total.nonFinite:
-            raise InputError(f"{where}: {first_bad(self.dataframes()['all'])}")
+        if self.cutflow.all.count().nonFinite:
+            df, _ = chain(self.prepared.plan, dataframe(self.prepared))
+            raise InputError(f"{where}: {first_bad(df)}")
         return {
             region: tuple(
                 CutflowRow(cut, int(count.entries), float(count.sumw), float(count.sumw2))
-                for cut, count in [("all", total), *((c, counter.count()) for c, counter in cuts)]
+                for cut, count in counts
             )
-            for region, cuts in self.counters.items()
+            for region, counts in self.counts().items()
+        }
+
+    def counts(self):
+        """Of each region, a (cut, m3l::CutflowCount) for all events and for each cut."""
+        regions = zip(self.prepared.plan.cuts.items(), self.cutflow.regions, strict=True)
+        return {
+            region: [
+                ("all", self.cutflow.all.count()),
+                *((cut.name, of.count()) for cut, of in zip(cuts, counters, strict=True)),
+            ]
+            for (region, cuts), counters in regions
         }
 
     def dataframes(self):
-        """The RDataFrame of all events, "all", and that of each region."""
-        return {} if self.df is None else dataframes(self.prepared, self.df)
+        """The chain of the sample for the prompt."""
+        return SampleFrames(self.prepared)
 
-    def release(self):
-        """Give back the memory of the rows; the dataframes stay."""
-        self.rows, self.handles = {}, []
-
-    def read(self, progress=None):
-        """Run the event loop; returns what went wrong, "" for nothing."""
-        tick = (lambda: progress(self.all.entries())) if progress else self.all.entries
-        problem = in_thread(ROOT.m3l.runEventLoop, self.handles[0], tick)
-        entries, promised = self.all.entries(), self.prepared.entries
+    def read(self, progress=lambda entries: None):
+        """Read all events; returns what went wrong, "" for nothing."""
+        problem = self.fill(progress)
+        entries, promised = self.cutflow.all.entries(), self.prepared.entries
         if not problem and entries != promised:
             problem = f"{entries} of {promised} entries could be read, the file has changed"
         return problem
+
+    def fill(self, progress):
+        """Run the event loops; returns what went wrong, "" for nothing."""
+        raise NotImplementedError
+
+    def run_graph(self, handle, progress):
+        """Run the event loop that a RResultHandle belongs to; returns what went wrong."""
+        tick = partial(tell, progress, self.cutflow.all)
+        return in_thread(ROOT.m3l.runEventLoop, handle, tick)
+
+    def release(self):
+        """Give back the memory of the rows."""
+        self.rows = {}
 
     def damaged_file(self):
         """The first of the sample's files that cannot be read to its end."""
         inputs = self.prepared.inputs
         for file in inputs.files:
-            alone = replace(inputs, files=(file,))
-            prepared = replace(self.prepared, inputs=alone, entries=file.entries, begin=0)
+            only = replace(inputs, files=(file,))
+            prepared = replace(self.prepared, inputs=only, entries=file.entries, begin=0)
             with captured_stderr():
-                if file.entries and EventLoop(prepared, *self.booking).read():
+                if file.entries and type(self)(prepared, self.layout, self.folder).read():
                     return file.path
         return ", ".join(file.path for file in inputs.files)
+
+
+def tell(progress, counter):
+    progress(counter.entries())
+
+
+class CompiledLoop(EventLoop):
+    """The compiled chain of a sample."""
+
+    def fill(self, progress):
+        item = self.prepared
+        dataset = ROOT.m3l.Dataset(item.sample.tree)
+        for file in item.inputs.files:
+            if file.entries:  # ROOT cannot open a lone RNTuple without entries
+                dataset.addFile(file.path, file.entries)
+        dataset.begin, dataset.end = item.begin, item.begin + item.entries
+        if item.entries == item.inputs.entries:
+            dataset.end = -1
+        constants = [*item.plan.constants.values()]
+        rows = ROOT.std.vector["std::shared_ptr<m3l::RowStore>"]([*self.rows.values()])
+        handles = ROOT.m3l.bookChain(dataset, item.compiled, constants, self.cutflow, rows)
+        return self.run_graph(handles[0], progress)
+
+
+class PlainLoop(EventLoop):
+    """The chain of a sample as it is, over ROOT's own reading, in pieces of bounded memory."""
+
+    def fill(self, progress):
+        item = self.prepared
+        end = item.begin + item.entries
+        for begin in range(item.begin, end, RANGE):
+            df, regions = chain(item.plan, dataframe(item, begin, min(end, begin + RANGE)))
+            handles = [self.count(df, self.cutflow.all)]
+            for (_, *nodes), counters in zip(regions.values(), self.cutflow.regions, strict=True):
+                handles += map(self.count, nodes, counters)
+            rows = [BookedRows(nodes[-1], item.plan.columns) for nodes in regions.values()]
+            problem = self.run_graph(handles[0], progress)
+            if problem:
+                return problem
+            for booked, store in zip(rows, self.rows.values(), strict=True):
+                booked.add_to(store)
+        return ""
+
+    def count(self, node, counter):
+        """Count the events of a node."""
+        return ROOT.m3l.bookCounter(ROOT.RDF.AsRNode(node), self.cutflow, counter, WEIGHT)
+
+
+class BookedRows:
+    """The rows of a dataframe, which its event loop will make."""
+
+    def __init__(self, df, columns):
+        """columns: those of a row, see plan.Plan"""
+        self.columns = columns
+        self.scalars = df.AsNumpy([name for name in columns if name != MATRIX], lazy=True)
+        self.matrices = df.Take[MATRIX_TYPE](MATRIX)
+
+    def add_to(self, store):
+        """Add the rows, after the event loop, to a m3l::RowStore."""
+        scalars = self.scalars.GetValue()
+        *identity, weight, _ = self.columns[: len(IDENTITY) + 2]
+        features = self.columns[len(IDENTITY) + 2 :]
+        rows = len(scalars[weight])
+        if not rows:
+            return
+        cells = np.asarray(ROOT.m3l.flattened(self.matrices.GetValue())).reshape(rows, -1)
+        floats = features[: store.floats() - cells.shape[1]]
+        integers = features[len(floats) :]
+        ROOT.m3l.addRows(
+            store,
+            rows,
+            stacked(scalars, identity, "int64"),
+            scalars[weight],
+            np.concatenate((cells, stacked(scalars, floats, "float32")), axis=1).ravel(),
+            # One more than needed, since an empty array has no address.
+            np.append(stacked(scalars, integers, "int32"), np.int32(0)),
+        )
+
+
+def stacked(arrays, names, kind):
+    """(rows, names) numbers of one type from an array per column."""
+    rows = len(next(iter(arrays.values())))
+    columns = [arrays[name].astype(kind) for name in names]
+    return np.stack(columns, axis=1) if columns else np.empty((rows, 0), kind)
 
 
 def first_bad(rdf):

@@ -30,7 +30,7 @@ def add_job(make):
     add("--layout", default=DEFAULT_LAYOUT, help=f"matrix (default: {DEFAULT_LAYOUT})")
     add("--model", metavar="DIR", help="add the anomaly_score of a trained model")
     add("--unblind", action="store_true", help="look at data in blind regions")
-    add("--interpret", action="store_true", help="do not compile the expressions")
+    add("--plain", action="store_true", help="run the chain as it is, not compiled")
     return source
 
 

@@ -43,6 +43,16 @@ class Plan:
     columns: tuple[str, ...]  # columns of a row: identity, weight, matrix, floats, integers
     left_out: tuple[str, ...]  # cuts and weights that need columns the files do not carry
 
+    @property
+    def names(self):
+        """Names of all columns that an expression may use."""
+        return (*self.inputs, *self.constants, *(d.name for d in self.definitions))
+
+    def where(self, column):
+        """What declares a column of a row, for error messages."""
+        declared = {definition.name: definition.where for definition in self.definitions}
+        return declared.get(column, f"feature '{column}' in analysis/features.py")
+
 
 def identifiers(expression):
     """Return the names in a C++ expression that can be columns, in order of appearance.
@@ -195,7 +205,7 @@ class Planner:
         for region in regions:
             cuts[region.name] = tuple(
                 Definition(
-                    f"{region.name}: {cut.name}",
+                    cut.name,
                     cut.expression,
                     f"cut '{cut.name}' of region '{region.name}' in analysis/selection.py",
                     identifiers(cut.expression),
@@ -233,22 +243,32 @@ class Planner:
         return Plan(inputs, constants, tuple(ordered), cuts, columns, tuple(self.left_out))
 
     def in_order(self, wanted):
-        """The definitions that the wanted columns need, each after its own inputs."""
-        graph, todo = {}, list(wanted)
+        """The definitions that the wanted columns need, as declared, but each after its inputs."""
+        needed, todo = {}, list(wanted)
         while todo:
             name = todo.pop()
-            if name in self.definitions and name not in graph:
+            if name in self.definitions and name not in needed:
                 inputs = [n for n in self.definitions[name].inputs if n != name]
-                graph[name] = sorted(n for n in inputs if n in self.definitions)
+                needed[name] = [n for n in inputs if n in self.definitions]
                 todo.extend(inputs)
         try:
-            order = TopologicalSorter({name: graph[name] for name in sorted(graph)}).static_order()
-            return [self.definitions[name] for name in order]
+            TopologicalSorter(needed).prepare()
         except CycleError as error:
             cycle = " -> ".join(error.args[1])
             where = self.definitions[error.args[1][0]].where
             self.problems.append(f"{where} depends on itself: {cycle}")
             return []
+        ordered = {}
+
+        def append(name):
+            for other in needed[name]:
+                append(other)
+            ordered.setdefault(name, self.definitions[name])
+
+        for name in self.definitions:
+            if name in needed:
+                append(name)
+        return list(ordered.values())
 
 
 NUMBER = re.compile(
@@ -258,7 +278,7 @@ NUMBER = re.compile(
 )
 
 
-def is_number(cpp):
-    """Whether a C++ type is a number or a flag, or a list of them."""
-    inner = re.sub(r"^(?:ROOT::)?(?:VecOps::)?RVec<(.*)>$", r"\1", cpp)
+def is_number(cpp, scalar=False):
+    """Whether a C++ type is a number or a flag, or, unless `scalar`, a list of them."""
+    inner = cpp if scalar else re.sub(r"^(?:ROOT::)?(?:VecOps::)?RVec<(.*)>$", r"\1", cpp)
     return NUMBER.fullmatch(inner.strip()) is not None

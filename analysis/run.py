@@ -2,21 +2,25 @@
 
 import math
 import time
-from dataclasses import dataclass
-from functools import partial
+import warnings
+from dataclasses import dataclass, replace
+
+import ROOT
 
 import helpers
 from analysis import samples
 from analysis.anomaly import SCORE, read_model
-from analysis.compiled import graphs
+from analysis.compiled import compile_chains
 from analysis.errors import DeclarationError, InputError
 from analysis.export import Output, cutflow_json
+from analysis.expressions import check_chain
 from analysis.inputs import Inputs, inspect
 from analysis.job import bytes_read, complete, record_of
-from analysis.loops import EventLoop, set_threads
-from analysis.plan import NORMALISATION, Planner
+from analysis.loops import CompiledLoop, PlainLoop, dataframe, set_threads
+from analysis.plan import NORMALISATION, Plan, Planner
+from analysis.prompt import Dataframes
 from analysis.schemas import SCHEMAS
-from helpers.build import cache_folder
+from helpers.build import CompilerError
 
 
 @dataclass(frozen=True)
@@ -25,20 +29,59 @@ class Prepared:
 
     sample: samples.Sample
     inputs: Inputs
-    plan: object  # expressions.Plan
-    graph: object  # C++ namespace with the plan's compiled expressions
+    plan: Plan
     normalisation: samples.Normalisation | None  # None for data
     entries: int  # to be read
     begin: int = 0  # the first of them
+    compiled: object = None  # C++ CompiledChain of the plan; None: its chain runs as it is
 
 
 def prepare(job, look=inspect):
-    """Look at all inputs and compile all expressions, without reading events.
+    """Look at all inputs and check or compile all expressions, without reading events.
 
     look: as inputs.inspect
     Returns a list of Prepared and the features of the run; raises InputError or DeclarationError
     with all problems of all samples.
     """
+    planned, row = plan_samples(job, look)
+    if not job.plain and helpers.load() != "interpreted":
+        planned = with_compiled(planned, job.declarations.layout.size**2)
+    for item in planned:
+        if item.entries and not item.compiled:
+            check_chain(item.plan, dataframe(item))
+    return planned, row
+
+
+def with_compiled(planned, cells):
+    """The samples with their compiled chains, where that is possible.
+
+    cells: number of values of the matrix
+    """
+    try:
+        chains = compile_chains([item.plan for item in planned], cells)
+    except CompilerError as error:
+        reason = helpers.first_error(str(error))
+        warnings.warn(
+            f"the chain cannot be compiled and runs as it is, which is slower: {reason}",
+            stacklevel=2,
+        )
+        return planned
+    made = []
+    for item, compiled in zip(planned, chains, strict=True):
+        foreign = str(ROOT.m3l.foreignBranch(compiled))
+        if foreign:
+            warnings.warn(
+                f"sample '{item.sample.name}': branch '{foreign}' is of type "
+                f"{item.plan.inputs[foreign]}, which the compiled chain cannot take; its chain "
+                "runs as it is, which is slower",
+                stacklevel=2,
+            )
+        made.append(item if foreign else replace(item, compiled=compiled))
+    return made
+
+
+def plan_samples(job, look=inspect):
+    """Look at all inputs and plan all samples, as `prepare`; nothing is compiled."""
     helpers.load()
     problems, found = [], []
     for sample in job.samples.samples:
@@ -64,25 +107,21 @@ def prepare(job, look=inspect):
         score = read_model(job.model).expression(job.declarations.layout, scalars)
         floats = [feature for feature in row if not feature.integer]
         row = (*floats, SCORE, *(feature for feature in row if feature.integer))
-    cells = job.declarations.layout.size**2
-    plans = []
-    for sample, _, norm, planner in found:
+    planned = []
+    for sample, inputs, norm, planner in found:
         planner.add_weight(norm)
         if score:
             planner.add(SCORE.name, score, f"model {job.model}")
         regions = visible(job, sample)
         matrix = job.declarations.layout.expression(planner.absent)
         constants = {} if norm is None else {NORMALISATION: norm.constant}
-        plans.append(planner.plan(regions, row, matrix, constants))
+        plan = planner.plan(regions, row, matrix, constants)
+        entries = min(inputs.entries, job.entries or math.inf)
+        planned.append(Prepared(sample, inputs, plan, norm, entries))
         problems += planner.problems
     if problems:
         raise InputError(*dict.fromkeys(problems))
-    compiled = graphs(plans, cells, job.interpret)
-    prepared = [
-        Prepared(sample, inputs, plan, graph, norm, min(inputs.entries, job.entries or math.inf))
-        for (sample, inputs, norm, _), plan, graph in zip(found, plans, compiled, strict=True)
-    ]
-    return prepared, row
+    return planned, row
 
 
 def visible(job, sample):
@@ -96,48 +135,52 @@ def run(job, folder, command, cluster=None):
 
     command: list of the words that started the job, for run.json
     cluster: connect.Dask or connect.Spark that runs the event loops; None: this machine
-    Returns the cutflows as {region: {sample: rows}}, the event loops by sample and the names of the
-    files written. Raises M3LError; nothing is written then.
+    Returns the cutflows as {region: {sample: rows}}, the Dataframes for the prompt and the names of
+    the files written. Raises M3LError; nothing is written then.
     """
-    timings = {}
-    clock = time.monotonic()
+    timings = Timings()
     threads = set_threads(job.threads)
-    prepared, row = prepare(job)
-    clock = lap(timings, "prepare", clock)
-    layout = row_layout(job, row)
-    cutflows = {region.name: {} for region in job.declarations.regions}
-    loops, written = {}, {}
+    prepared, row = prepare(replace(job, plain=True) if cluster else job)
+    timings.add("prepare")
+    tags = {region.name: region.tag for region in job.declarations.regions}
+    cutflows = {region: {} for region in tags}
     if cluster:
-        cluster.connect(cache_folder())
+        cluster.connect()
     with Output(folder) as output:
-        if cluster:
-            # Brings optional packages.
-            from analysis.cluster.loop import run_distributed
-
-            see = partial(visible, job)
-            loops = run_distributed(prepared, see, layout, output.staging, cluster, job.interpret)
-            clock = lap(timings, "cluster", clock)
-        for item in prepared:
-            name = item.sample.name
-            regions = visible(job, item.sample)
-            if name not in loops:
-                loops[name] = EventLoop(item, regions, layout, output.staging)
-            loop = loops[name]
+        loops = event_loops(prepared, row_layout(job, row), output.staging, cluster)
+        timings.add("cluster" if cluster else "prepare")
+        written = {}
+        for name, loop in loops.items():
             passed = loop.run()
-            clock = lap(timings, "event loop", clock)
+            timings.add("event loop")
             written[name] = {}
-            for region in regions:
-                cutflows[region.name][name] = passed[region.name]
-                written[name][region.name] = output.write_rows(
-                    name, region, loop.rows[region.name], row
-                )
+            for region, rows in loop.rows.items():
+                cutflows[region][name] = passed[region]
+                written[name][region] = output.write_rows(name, region, tags[region], rows, row)
             loop.release()
-            clock = lap(timings, "write", clock)
+            timings.add("write")
         output.write_json("cutflow.json", cutflow_json(cutflows))
         record = record_of(job, prepared, row, threads, command, cluster)
-        output.write_json("run.json", complete(record, written, timings, bytes_read()))
+        output.write_json("run.json", complete(record, written, timings.seconds, bytes_read()))
         files = output.publish()
-    return cutflows, loops, files
+    frames = {name: loop.dataframes for name, loop in loops.items()}
+    return cutflows, Dataframes(frames), files
+
+
+def event_loops(prepared, layout, folder, cluster=None):
+    """{sample: EventLoop} in the order of the samples; those of a cluster have run already.
+
+    layout: (cells, floats, integers) of a row
+    folder: for temporary files
+    """
+    if cluster:
+        from analysis.cluster.loop import run_on_cluster  # brings optional packages
+
+        return run_on_cluster(prepared, layout, folder, cluster)
+    return {
+        item.sample.name: (CompiledLoop if item.compiled else PlainLoop)(item, layout, folder)
+        for item in prepared
+    }
 
 
 def row_layout(job, row):
@@ -146,8 +189,15 @@ def row_layout(job, row):
     return job.declarations.layout.size**2, floats, len(row) - floats
 
 
-def lap(timings, name, since):
-    """Add the seconds since a time to `timings`; returns the time now."""
-    now = time.monotonic()
-    timings[name] = round(timings.get(name, 0.0) + now - since, 3)
-    return now
+class Timings:
+    """Seconds that the parts of a run have taken, by name."""
+
+    def __init__(self):
+        self.seconds = {}
+        self.last = time.monotonic()
+
+    def add(self, name):
+        """Add what has passed since the last call."""
+        now = time.monotonic()
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self.last, 3)
+        self.last = now

@@ -154,7 +154,7 @@ def write_submission(options, listed, declared, jobs):
         options.cores,
         options.entries,
         options.unblind,
-        options.interpret,
+        options.plain,
         model,
     )
     if options.command == "grid":

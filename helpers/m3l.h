@@ -5,6 +5,7 @@
 
 #include "engine/blosc.h"
 #include "engine/inputs.h"
+#include "engine/eventloop.h"
 #include "kinematics.h"
 #include "engine/lazy.h"
 #include "leptons.h"

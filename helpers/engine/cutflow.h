@@ -172,6 +172,23 @@ private:
    std::vector<Slot> fSlots;
 };
 
+/// Counts the events of a sample that reach each cut of each region.
+struct Cutflow {
+   /// \param cuts  numbers of cuts of the regions
+   Cutflow(unsigned slots, const std::vector<unsigned> &cuts)
+      : all(slots)
+   {
+      for (const unsigned n : cuts) {
+         auto &counters = regions.emplace_back();
+         for (unsigned i = 0; i < n; ++i)
+            counters.emplace_back(slots);
+      }
+   }
+
+   CutflowCounter all;
+   std::vector<std::vector<CutflowCounter>> regions; ///< one counter for each cut, in order
+};
+
 } // namespace m3l
 
 #endif

@@ -1,8 +1,5 @@
 #include "engine/inputs.h"
 
-#include "engine/treesource.h"
-
-#include <ROOT/RDF/RDatasetSpec.hxx>
 #include <ROOT/RDFHelpers.hxx>
 #include <ROOT/RDataFrame.hxx>
 #include <ROOT/RNTupleReader.hxx>
@@ -12,7 +9,6 @@
 #include <TLeaf.h>
 #include <TTree.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <mutex>
@@ -137,49 +133,6 @@ DatasetInfo inspectDataset(const std::string &path, const std::string &tree,
    if (info.problem.empty())
       info.problem = ErrorCatcher::first();
    return info;
-}
-
-Node openDataset(const std::string &treeName, const std::vector<std::string> &files,
-                 const std::vector<long long> &entries, const std::vector<std::string> &columns,
-                 long long begin, long long end)
-{
-   {
-      std::unique_ptr<TFile> file(TFile::Open(files.at(0).c_str()));
-      auto *tree = file ? file->Get<TTree>(treeName.c_str()) : nullptr; // null for an RNTuple
-      const auto readable = [&](const std::string &column) {
-         TBranch *branch = tree->GetBranch(column.c_str());
-         return branch && !TreeSource::typeOf(*branch).empty();
-      };
-      if (tree && std::all_of(columns.begin(), columns.end(), readable)) {
-         std::vector<TreeFile> parts;
-         for (std::size_t i = 0; i < files.size(); ++i)
-            parts.push_back({files[i], entries.at(i)});
-         auto source = std::make_unique<TreeSource>(*tree, std::move(parts), begin, end);
-         return {ROOT::RDataFrame(std::move(source))};
-      }
-   }
-   ROOT::RDF::Experimental::RDatasetSpec spec;
-   spec.AddSample({"sample", treeName, files});
-   if (end >= 0)
-      spec.WithGlobalRange({begin, end});
-   return {ROOT::RDataFrame(spec)};
-}
-
-Node defineConstant(const Node &node, const std::string &name, double value)
-{
-   auto rdf = node.rdf;
-   return {rdf.Define(name, [value] { return value; })};
-}
-
-std::shared_ptr<CutflowCounter> makeCounter(unsigned slots)
-{
-   return std::make_shared<CutflowCounter>(slots);
-}
-
-std::shared_ptr<RowStore> makeRows(unsigned floats, unsigned ints, unsigned slots,
-                                   std::size_t memory, const std::string &folder)
-{
-   return std::make_shared<RowStore>(floats, ints, slots, memory, folder);
 }
 
 std::string runEventLoop(ROOT::RDF::RResultHandle &result)

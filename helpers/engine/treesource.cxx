@@ -1,6 +1,5 @@
 #include "engine/treesource.h"
 
-#include <ROOT/RDF/RColumnReaderBase.hxx>
 #include <ROOT/RVec.hxx>
 #include <TBasket.h>
 #include <TBranch.h>
@@ -178,7 +177,7 @@ private:
 
 /// Decodes the baskets of a branch whose numbers are of type T.
 template <typename T>
-class TreeSource::Reader : public ROOT::Detail::RDF::RColumnReaderBase
+class TreeSource::Reader : public BranchReader
 {
 public:
    Reader(OpenFile &file, std::string_view column)
@@ -317,8 +316,7 @@ class TreeSource::NumberReader final : public Reader<T>
 public:
    using Reader<T>::Reader;
 
-private:
-   void *GetImpl(Long64_t entry) override { return &this->fValues[this->find(entry)]; }
+   const void *at(Long64_t entry) override { return &this->fValues[this->find(entry)]; }
 };
 
 /// A branch with several numbers per entry, which are seen where they were decoded.
@@ -328,8 +326,7 @@ class TreeSource::ArrayReader final : public Reader<T>
 public:
    using Reader<T>::Reader;
 
-private:
-   void *GetImpl(Long64_t entry) override
+   const void *at(Long64_t entry) override
    {
       const std::size_t i = this->find(entry);
       const std::uint32_t first = this->fOffsets[i];
@@ -338,11 +335,44 @@ private:
       return new (&fView) ROOT::RVec<T>(this->fValues.get() + first, this->fOffsets[i + 1] - first);
    }
 
+private:
    alignas(ROOT::RVec<T>) char fView[sizeof(ROOT::RVec<T>)];
 };
 
-TreeSource::TreeSource(TTree &first, std::vector<TreeFile> files, long long begin, long long end)
+/// The branches of a chain.
+class TreeSource::EventReader final : public BranchReader
+{
+public:
+   EventReader(TreeSource &source, unsigned slot)
+   {
+      for (const auto &branch : source.fChain->branches())
+         fEvent.readers.push_back(source.makeReader(slot, branch.name, *branch.type));
+   }
+
+   const void *at(Long64_t entry) override
+   {
+      fEvent.entry = entry;
+      return &fRef;
+   }
+
+private:
+   class TreeEvent final : public Event
+   {
+   public:
+      std::vector<std::unique_ptr<BranchReader>> readers;
+      Long64_t entry = 0;
+
+   private:
+      const void *address(unsigned branch) const override { return readers[branch]->at(entry); }
+   };
+   TreeEvent fEvent;
+   EventRef fRef{&fEvent};
+};
+
+TreeSource::TreeSource(TTree &first, std::vector<TreeFile> files, long long begin, long long end,
+                       std::shared_ptr<const CompiledChain> chain)
    : fTree(first.GetName()),
+     fChain(std::move(chain)),
      fFiles(std::move(files)),
      fOffsets(1, 0)
 {
@@ -357,6 +387,10 @@ TreeSource::TreeSource(TTree &first, std::vector<TreeFile> files, long long begi
          continue;
       fColumns.push_back(branch.GetName());
       fTypes[branch.GetName()] = type;
+   }
+   if (fChain) {
+      fColumns.push_back(kEvent);
+      fTypes[kEvent] = "m3l::EventRef";
    }
 }
 
@@ -389,8 +423,16 @@ std::string TreeSource::GetTypeName(std::string_view column) const
 std::unique_ptr<ROOT::Detail::RDF::RColumnReaderBase>
 TreeSource::GetColumnReaders(unsigned slot, std::string_view column, const std::type_info &type)
 {
+   if (column == kEvent && type == typeid(EventRef))
+      return std::make_unique<EventReader>(*this, slot);
+   return makeReader(slot, column, type);
+}
+
+std::unique_ptr<BranchReader> TreeSource::makeReader(unsigned slot, std::string_view column,
+                                                     const std::type_info &type)
+{
    OpenFile &file = *fOpen.at(slot);
-   std::unique_ptr<ROOT::Detail::RDF::RColumnReaderBase> made;
+   std::unique_ptr<BranchReader> made;
    const std::string name = GetTypeName(column);
    const auto tryNumber = [&](auto number, const char *element) {
       using T = decltype(number);

@@ -3,6 +3,9 @@
 #ifndef M3L_TREESOURCE_H
 #define M3L_TREESOURCE_H
 
+#include "engine/compiled.h"
+
+#include <ROOT/RDF/RColumnReaderBase.hxx>
 #include <ROOT/RDataSource.hxx>
 
 #include <map>
@@ -25,6 +28,17 @@ struct TreeFile {
    long long entries;
 };
 
+/// Reads a branch.
+class BranchReader : public ROOT::Detail::RDF::RColumnReaderBase
+{
+public:
+   /// Address of the value of an entry, counted over all files.
+   virtual const void *at(Long64_t entry) = 0;
+
+private:
+   void *GetImpl(Long64_t entry) final { return const_cast<void *>(at(entry)); }
+};
+
 /// Gives a TTree of one or several files to RDataFrame.
 ///
 /// ROOT reads a branch with several function calls per entry, which takes longer than decompressing
@@ -34,9 +48,14 @@ struct TreeFile {
 class TreeSource : public ROOT::RDF::RDataSource
 {
 public:
+   /// Column with an EventRef to the branches of a chain.
+   static constexpr const char *kEvent = "m3l_event";
+
    /// \param first       the tree of the first file
    /// \param begin, end  the entries to read, counted over all files; end < 0 reads all
-   TreeSource(TTree &first, std::vector<TreeFile> files, long long begin, long long end);
+   /// \param chain       of the column kEvent
+   TreeSource(TTree &first, std::vector<TreeFile> files, long long begin, long long end,
+              std::shared_ptr<const CompiledChain> chain = nullptr);
    ~TreeSource() override;
 
    /// Type of a branch in RDataFrame, empty if its baskets cannot be decoded here.
@@ -59,6 +78,7 @@ protected:
 
 private:
    class OpenFile;
+   class EventReader;
    template <typename T>
    class Reader;
    template <typename T>
@@ -66,7 +86,11 @@ private:
    template <typename T>
    class ArrayReader;
 
+   std::unique_ptr<BranchReader> makeReader(unsigned slot, std::string_view column,
+                                            const std::type_info &type);
+
    std::string fTree;
+   std::shared_ptr<const CompiledChain> fChain;
    std::vector<TreeFile> fFiles;
    std::vector<long long> fOffsets; ///< number of the first entry of each file, and of the end
    long long fBegin, fEnd;

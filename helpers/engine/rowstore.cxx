@@ -1,4 +1,4 @@
-#include "engine/rows.h"
+#include "engine/rowstore.h"
 
 #include <TH1.h>
 

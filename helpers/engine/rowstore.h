@@ -1,9 +1,8 @@
-/// \file rows.h
+/// \file rowstore.h
 /// The selected events of a sample as rows, sorted by event identity, in bounded memory.
-#ifndef M3L_ROWS_H
-#define M3L_ROWS_H
+#ifndef M3L_ROWSTORE_H
+#define M3L_ROWSTORE_H
 
-#include <ROOT/RDF/RActionImpl.hxx>
 #include <ROOT/RVec.hxx>
 
 #include <cstddef>
@@ -16,7 +15,6 @@
 #include <vector>
 
 class TH1D;
-class TTreeReader;
 
 namespace m3l
 {
@@ -141,37 +139,6 @@ inline void addRows(RowStore &rows, std::size_t n, const std::int64_t *identitie
       rows.add(0, identities + 3 * i, weights[i], features + floats * i, floats, nullptr,
                integers + rows.ints() * i);
 }
-
-/// RDataFrame action that fills a RowStore with a function of the slot and of columns.
-template <typename Fill>
-class RowAction : public ROOT::Detail::RDF::RActionImpl<RowAction<Fill>>
-{
-public:
-   using Result_t = RowStore;
-
-   RowAction(std::shared_ptr<RowStore> rows, Fill fill)
-      : fRows(std::move(rows)),
-        fFill(std::move(fill))
-   {
-   }
-   RowAction(RowAction &&) = default;
-
-   std::shared_ptr<Result_t> GetResultPtr() const { return fRows; }
-   void Initialize() {}
-   void InitTask(TTreeReader *, unsigned) {}
-   void Finalize() {}
-   std::string GetActionName() const { return "Rows"; }
-
-   template <typename... Columns>
-   void Exec(unsigned slot, const Columns &...columns)
-   {
-      fFill(*fRows, slot, columns...);
-   }
-
-private:
-   std::shared_ptr<RowStore> fRows;
-   Fill fFill;
-};
 
 } // namespace m3l
 

@@ -1,0 +1,85 @@
+"""What a compiler says about a declared expression, as a line for its author."""
+
+import re
+
+from analysis.chain import chain
+from analysis.errors import DeclarationError, near_miss
+from analysis.plan import IDENTITY, MATRIX, is_number
+from helpers.terminal import captured_stderr
+
+NO_NUMBER = "is not one number per event"
+
+
+def blame_declaration(output, known):
+    """Raise DeclarationError if the output of a C++ compiler blames a declaration.
+
+    known: names that an expression may use
+    """
+    blamed = re.search(r"^(\w[^\n]*? in analysis/\w+\.py):\d+:\d+: error: ([^\n]*)", output, re.M)
+    if blamed:
+        raise DeclarationError(complaint(*blamed.groups(), known))
+
+
+def complaint(where, message, known):
+    """A compiler's message about what is declared somewhere, in our words."""
+    if NO_NUMBER in message:
+        return f"{where}: {NO_NUMBER}"
+    name = re.search(r"'(\w+)' was not declared|undeclared identifier '(\w+)'", message)
+    if not name:
+        return f"{where}: {message}"
+    name = name[1] or name[2]
+    return f"{where}: unknown name '{name}'{near_miss(name, [*known, *FUNCTIONS])}"
+
+
+# Functions that a misspelt one is compared with.
+FUNCTIONS = (
+    "flavourComp3L getM transverseMass transverseEnergy deltaTransverseEnergy rapidity hL h "
+    "chargeSum sfosClosestToZ trileptonMass leptonMass triggerMatched scaleFactorProduct "
+    "campaignLuminosity foldOf Network indicesByPt objects ranked massFromEnergy RMM "
+    "Sum Take Any All Max Min Mean ArgMax ArgMin Argsort Sort Reverse Nonzero Where Concatenate "
+    "DeltaPhi DeltaR InvariantMass InvariantMasses Combinations abs sqrt exp log sin cos pow"
+).split()
+
+
+def check_chain(plan, df):
+    """Make the nodes of a plan's chain on an RDataFrame, whose interpreter compiles the strings.
+
+    Raises DeclarationError for an expression that is not valid C++ and for a feature that is not
+    one number per event.
+    """
+    checked, _ = chain(plan, Checked(df, plan))
+    for name in plan.columns[len(IDENTITY) :]:
+        if name != MATRIX and not is_number(str(checked.df.GetColumnType(name)), scalar=True):
+            raise DeclarationError(f"{plan.where(name)}: {NO_NUMBER}")
+
+
+class Checked:
+    """An RDataFrame that blames a declaration when the interpreter refuses its expression."""
+
+    def __init__(self, df, plan):
+        self.df, self.plan = df, plan
+        definitions = (*plan.definitions, *(cut for cuts in plan.cuts.values() for cut in cuts))
+        self.where = {each.expression: each.where for each in definitions}
+
+    def Define(self, name, expression):  # noqa: N802
+        return self.call(self.df.Define, expression, name, expression)
+
+    def Redefine(self, name, expression):  # noqa: N802
+        return self.call(self.df.Redefine, expression, name, expression)
+
+    def Filter(self, expression, name):  # noqa: N802
+        return self.call(self.df.Filter, expression, expression, name)
+
+    def call(self, make, expression, *words):
+        problem = None
+        with captured_stderr() as output:
+            try:
+                made = make(*words)
+            except Exception as error:  # C++ exceptions, of whatever type the interpreter throws
+                problem = str(error)
+        if problem is None:
+            return Checked(made, self.plan)
+        message = re.search(r"error: ([^\n]*)", output.text)
+        message = message[1] if message else problem.strip().splitlines()[-1]
+        where = self.where.get(expression, "a constant of the sample")
+        raise DeclarationError(complaint(where, message, self.plan.names))

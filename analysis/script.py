@@ -1,0 +1,79 @@
+"""The chain of a sample as text that runs where it is pasted."""
+
+import json
+import re
+from pathlib import Path
+
+from analysis.chain import chain
+
+ROOTLOGON = Path(__file__).resolve().parents[1] / "helpers" / "rootlogon.C"
+
+
+def python_script(item):
+    """The chain of a sample (run.Prepared) as Python."""
+    tree, files = item.sample.tree, files_of(item)
+    yield from ("import ROOT", "import helpers", "", "helpers.load()")
+    yield f"df = ROOT.RDataFrame({tree!r}, {files!r})"
+    for variable, source, call, words in steps(item.plan):
+        yield f"{variable} = {source}.{call}({', '.join(map(repr, words))})"
+    for region in item.plan.cuts:
+        yield f"{identifier(region)}.Report().Print()"
+
+
+def cpp_script(item):
+    """The chain of a sample (run.Prepared) as C++ for the prompt of root."""
+    tree, files = quoted(item.sample.tree), ", ".join(map(quoted, files_of(item)))
+    yield f"gROOT->Macro({quoted(str(ROOTLOGON))});"
+    yield f"ROOT::RDF::RNode df = ROOT::RDataFrame({tree}, std::vector<std::string>{{{files}}});"
+    declared = {"df"}
+    for variable, source, call, words in steps(item.plan):
+        kind = "" if variable in declared else "ROOT::RDF::RNode "
+        declared.add(variable)
+        yield f"{kind}{variable} = {source}.{call}({', '.join(map(quoted, words))});"
+    for region in item.plan.cuts:
+        yield f"{identifier(region)}.Report()->Print();"
+
+
+class Step:
+    """Stands for a dataframe in `chain` and remembers the calls that make it."""
+
+    def __init__(self, source=None, call="", words=()):
+        self.source, self.call, self.words = source, call, words
+
+    def Define(self, *words):  # noqa: N802
+        return Step(self, "Define", words)
+
+    def Redefine(self, *words):  # noqa: N802
+        return Step(self, "Redefine", words)
+
+    def Filter(self, *words):  # noqa: N802
+        return Step(self, "Filter", words)
+
+
+def steps(plan):
+    """Yield (variable, variable that it is made from, call, its arguments) of a chain, in order."""
+    df, regions = chain(plan, Step())
+    defined = []
+    while df.source:
+        defined.append(("df", "df", df.call, df.words))
+        df = df.source
+    yield from reversed(defined)
+    for region, (_, *cuts) in regions.items():
+        source, variable = "df", identifier(region)
+        for cut in cuts or [Step(None, "Filter", ("true", region))]:
+            yield variable, source, cut.call, cut.words
+            source = variable
+
+
+def identifier(region):
+    """The name of a region as that of a variable."""
+    return re.sub(r"\W|^(?=\d)", "_", region)
+
+
+def files_of(item):
+    return [file.path for file in item.inputs.files if file.entries]
+
+
+def quoted(text):
+    """A C++ string."""
+    return json.dumps(text, ensure_ascii=False)
