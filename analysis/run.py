@@ -20,7 +20,7 @@ from analysis.loops import CompiledLoop, PlainLoop, dataframe, set_threads
 from analysis.plan import NORMALISATION, Plan, Planner
 from analysis.prompt import Dataframes
 from analysis.schemas import SCHEMAS
-from helpers.build import CompilerError
+from helpers.build import CompilerError, cache_folder
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def run(job, folder, command, cluster=None):
     tags = {region.name: region.tag for region in job.declarations.regions}
     cutflows = {region: {} for region in tags}
     if cluster:
-        cluster.connect()
+        cluster.connect(cache_folder())
     with Output(folder) as output:
         loops = event_loops(prepared, row_layout(job, row), output.staging, cluster)
         timings.add("cluster" if cluster else "prepare")

@@ -235,15 +235,15 @@ def test_reason_of_a_failure_is_one_sentence(ROOT, text, expected):
 
 def test_rows_that_do_not_arrive(refused, inputs, monkeypatch, tmp_path):
     """As where a worker writes into a folder of the same name on its own disk."""
-    from analysis.cluster.loop import DistributedLoop
+    from analysis.cluster.loop import ClusterLoop
 
-    run = DistributedLoop.run
+    run = ClusterLoop.run
 
     def lose(loop):
         next(loop.folder.rglob("*.root")).unlink()
         return run(loop)
 
-    monkeypatch.setattr(DistributedLoop, "run", lose)
+    monkeypatch.setattr(ClusterLoop, "run", lose)
     line = refused("--samples", inputs, "-s", "tree")
     found, _, rest = line.removeprefix("sample 'tree': ").partition(" of the 6319 selected events ")
     assert 0 < int(found) < 6319

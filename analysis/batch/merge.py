@@ -55,7 +55,7 @@ def merge(submission, states):
                     cutflows[region.name][sample.name] = added(parts, region)
                     rows = sorted_rows(submission, parts, region, job, row, output.staging)
                     written[sample.name][region.name] = output.write_rows(
-                        sample.name, region, rows, row
+                        sample.name, region.name, region.tag, rows, row
                     )
             timings = {
                 "event loop": round(sum(m["seconds"] for m in manifests.values()), 1),

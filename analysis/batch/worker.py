@@ -62,8 +62,8 @@ def compute(submission, piece, folder):
     """Run the event loop of a piece; writes its tables and its manifest into a folder."""
     from analysis.export import table_name, write_rows
     from analysis.job import bytes_read, feature_json, fingerprint, job_of, sample_json, versions
-    from analysis.loops import EventLoop, set_threads
-    from analysis.run import prepare, row_layout, visible
+    from analysis.loops import set_threads
+    from analysis.run import event_loops, prepare, row_layout
 
     begin = time.time()
     run = submission.run
@@ -81,21 +81,20 @@ def compute(submission, piece, folder):
         item = replace(item, begin=piece.begin, entries=piece.entries)
         if json.loads(json.dumps([feature_json(feature) for feature in row])) != run["features"]:
             raise InputError(f"piece {piece.name} would have other columns than were submitted")
-    regions = visible(job, item.sample)
-    loop = EventLoop(item, regions, row_layout(job, row), folder)
+    (loop,) = event_loops([item], row_layout(job, row), folder).values()
     loop.run()
     tables, cutflow = {}, {}
-    for region in regions:
-        path = folder / table_name(item.sample.name, region)
-        rows = write_rows(loop.rows[region.name], path, row, [])
-        tables[region.name] = {
+    tags = {region.name: region.tag for region in job.declarations.regions}
+    for region, counts in loop.counts().items():
+        path = folder / table_name(item.sample.name, tags[region])
+        rows = write_rows(loop.rows[region], path, row, [])
+        tables[region] = {
             "name": path.name,
             "rows": rows,
             "size": path.stat().st_size,
             "sha256": checksum(path),
         }
-        counted = [("all", loop.all), *loop.counters[region.name]]
-        cutflow[region.name] = [count_json(cut, counter.count()) for cut, counter in counted]
+        cutflow[region] = [count_json(cut, count) for cut, count in counts]
     sample = sample_json(item)
     if submission.on_grid:  # where files are on the node is of no interest
         piece = replace(piece, files=tuple(Path(file).name for file in piece.files))
@@ -104,7 +103,7 @@ def compute(submission, piece, folder):
         "submission": submission.id,
         "piece": asdict(piece),
         "sample": sample,
-        "entries_read": int(loop.all.entries()),
+        "entries_read": int(loop.cutflow.all.entries()),
         "bytes_read": bytes_read(),
         "cutflow": cutflow,
         "tables": tables,
