@@ -171,7 +171,7 @@ def test_trees_and_ntuples_in_many_tasks(on_cluster, scheduler, inputs, expected
 
 def test_interpreted_with_model_and_two_regions(on_cluster, run_here, scheduler, tmp_path):
     write_network(tmp_path / "model", 1)
-    words = ("-s", "ZZ", "-r", "SR2L", "SR3L", "--model", tmp_path / "model", "--interpret")
+    words = ("-s", "ZZ", "-r", "SR2L", "SR3L", "--model", tmp_path / "model", "--plain")
     assert run_here(*words, "-o", tmp_path / "one").status == 0
     status, err = on_cluster(*words, "-o", tmp_path / "two", "--dask", scheduler)
     assert (status, err) == (0, "")
@@ -255,7 +255,7 @@ def test_type_that_snapshot_cannot_write(refused, inputs, monkeypatch):
 
     byte = features.Feature("byte", "std::int8_t(n_jet)", "", "", features.COUNT, True)
     monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, byte))
-    line = refused("--samples", inputs, "-s", "tree", "--interpret")
+    line = refused("--samples", inputs, "-s", "tree", "--plain")
     assert line.startswith("'byte' is a signed char, which a distributed Snapshot cannot write")
 
 
