@@ -69,6 +69,14 @@ def main(arguments=None):
     return obey(act, options, "nothing was written")
 
 
+def dataframes(*words):
+    """The dataframes of all samples without a run, for notebooks: dataframes["WZ"]["SR3L"].
+
+    words: of the command line, such as "--samples", "my.toml"
+    """
+    return main([*map(str, words), "--check"])
+
+
 def act(options):
     begin = time.monotonic()
     cluster = options.dask or options.spark
@@ -116,11 +124,11 @@ def act(options):
     with contextlib.redirect_stdout(bars), contextlib.ExitStack() as stack:
         if cluster:
             stack.callback(cluster.close)
-        cutflows, dataframes, files = run(job, folder, command_line(), cluster)
+        cutflows, frames, files = run(job, folder, command_line(), cluster)
         if sys.flags.interactive:
             stack.pop_all()  # the dataframes at the prompt need the cluster
     summary.print_summary(job, cutflows, folder, files, time.monotonic() - begin)
-    return dataframes
+    return frames
 
 
 def print_chain(job, sample, cpp):

@@ -3,8 +3,6 @@
 import filecmp
 import json
 import shutil
-import subprocess
-import sys
 
 import ntuples
 import numpy as np
@@ -12,7 +10,7 @@ import pandas as pd
 import pytest
 import reference
 import uproot
-from conftest import DEMO, REPOSITORY, read_json, read_table, run_program, table_path
+from conftest import DEMO, read_json, read_table, run_program, table_path
 from ntuples import Event, Jet, Lepton, three_leptons
 
 from analysis import selection
@@ -641,15 +639,3 @@ def test_check_reads_no_events_and_says_what_is_left_out(run_here, tmp_path):
         "muo_SG: abs(lepD0Sig) <= 3",
         "wgt_SG: jvtWeight",
     ]
-
-
-def test_python_prompt_has_the_dataframes(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-i", "run_rdf.py", "-s", "Ztt", "-j", "1", "-o", str(tmp_path)],
-        input="print('rows', dataframes['Ztt']['SR3L'].Count().GetValue())\n",
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert f"rows {len(read_table(tmp_path, 'Ztt'))}" in done.stdout
