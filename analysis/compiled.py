@@ -21,7 +21,8 @@ import ROOT
 
 import helpers
 from analysis.errors import DeclarationError, near_miss
-from analysis.plan import IDENTITY, MATRIX, NORMALISATION, WEIGHT
+from analysis.output import IDENTITY, WEIGHT
+from analysis.plan import MATRIX, NORMALISATION
 from helpers.build import CompilerError, cache_folder, library, toolchain
 from helpers.terminal import captured_stderr
 

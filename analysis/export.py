@@ -17,7 +17,7 @@ import ROOT
 import tables
 
 from analysis.errors import InputError, OutputError
-from analysis.plan import IDENTITY, WEIGHT
+from analysis.output import IDENTITY, WEIGHT
 from helpers.terminal import captured_stderr
 
 BATCH = 4096  # rows that are merged, written and filled at once

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from analysis.dataframe import dataframes, source
 from analysis.errors import InputError
-from analysis.plan import IDENTITY, WEIGHT
+from analysis.output import IDENTITY, WEIGHT
 from helpers.terminal import captured_stderr
 
 # Rows of a sample in memory, all threads together; more go to temporary files.

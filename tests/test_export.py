@@ -88,7 +88,9 @@ def test_table_written_in_pieces_is_what_pandas_reads(ROOT, tmp_path, monkeypatc
 
 def declared(demo_output):
     """{name: (bins, low, high)} from the record."""
-    return {f["name"]: f["bins"] for f in read_json(demo_output / "run.json")["features"]}
+    return {
+        f["name"]: f["binning"].values() for f in read_json(demo_output / "run.json")["features"]
+    }
 
 
 def expected_histogram(values, weights, bins, low, high):

@@ -28,7 +28,8 @@ from analysis.dataframe import dataframes, source
 from analysis.errors import ClusterError, DeclarationError, InputError, OutputError
 from analysis.inputs import inspect
 from analysis.loops import TICK, CutflowRow, EventLoop, Progress, first_bad
-from analysis.plan import NORMALISATION, WEIGHT, Plan
+from analysis.output import WEIGHT
+from analysis.plan import NORMALISATION, Plan
 from analysis.schemas import SCHEMAS
 from helpers.build import CompilerError
 from helpers.terminal import captured_stderr
