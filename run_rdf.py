@@ -19,9 +19,9 @@ from pathlib import Path
 
 from analysis import selection
 from analysis.cluster import connect
-from analysis.errors import DeclarationError
+from analysis.errors import DeclarationError, positive_integer
 from analysis.features import DEFAULT_LAYOUT, FEATURES, LAYOUTS
-from analysis.options import add_job, check_job, declared_job, obey, positive
+from analysis.options import add_job, check_job, declared_job, obey
 
 
 def parser():
@@ -35,7 +35,7 @@ def parser():
     )
     source = add_job(make)
     source.add_argument("--rerun", metavar="RUN.JSON", help="do a run again from its record")
-    make.add_argument("-j", "--threads", type=positive, help="threads (default: all cores)")
+    make.add_argument("-j", "--threads", type=positive_integer, help="threads (default: all cores)")
     where = make.add_mutually_exclusive_group()
     where.add_argument(
         "--dask",

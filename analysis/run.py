@@ -17,6 +17,7 @@ from analysis.expressions import check_chain
 from analysis.inputs import Inputs, inspect
 from analysis.job import bytes_read, complete, record_of
 from analysis.loops import CompiledLoop, PlainLoop, dataframe, set_threads
+from analysis.output import CUTFLOW, RUN
 from analysis.plan import NORMALISATION, Plan, Planner
 from analysis.prompt import Dataframes
 from analysis.schemas import SCHEMAS
@@ -142,8 +143,8 @@ def run(job, folder, command, cluster=None):
     threads = set_threads(job.threads)
     prepared, row = prepare(replace(job, plain=True) if cluster else job)
     timings.add("prepare")
-    tags = {region.name: region.tag for region in job.declarations.regions}
-    cutflows = {region: {} for region in tags}
+    declared = {region.name: region for region in job.declarations.regions}
+    cutflows = {region: {} for region in declared}
     if cluster:
         cluster.connect(cache_folder())
     with Output(folder) as output:
@@ -156,12 +157,12 @@ def run(job, folder, command, cluster=None):
             written[name] = {}
             for region, rows in loop.rows.items():
                 cutflows[region][name] = passed[region]
-                written[name][region] = output.write_rows(name, region, tags[region], rows, row)
+                written[name][region] = output.write_rows(name, declared[region], rows, row)
             loop.release()
             timings.add("write")
-        output.write_json("cutflow.json", cutflow_json(cutflows))
+        output.write_json(CUTFLOW, cutflow_json(cutflows))
         record = record_of(job, prepared, row, threads, command, cluster)
-        output.write_json("run.json", complete(record, written, timings.seconds, bytes_read()))
+        output.write_json(RUN, complete(record, written, timings.seconds, bytes_read()))
         files = output.publish()
     frames = {name: loop.dataframes for name, loop in loops.items()}
     return cutflows, Dataframes(frames), files

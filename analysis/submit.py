@@ -30,8 +30,9 @@ from analysis.batch.submission import (
     WAITING,
     Submission,
 )
-from analysis.errors import BatchError, DeclarationError, OutputError
-from analysis.options import add_job, check_job, declared_job, obey, positive
+from analysis.errors import BatchError, DeclarationError, OutputError, positive_integer
+from analysis.files import write_json
+from analysis.options import add_job, check_job, declared_job, obey
 from analysis.samples import normalisation
 
 EVENTS_PER_JOB = 50_000_000
@@ -54,14 +55,16 @@ def parser():
         one = commands.add_parser(name, help=about, description=f"Submit: {about}.")
         add_job(one)
         size = one.add_mutually_exclusive_group()
-        size.add_argument("--files-per-job", type=positive, metavar="N", help="whole files")
+        size.add_argument("--files-per-job", type=positive_integer, metavar="N", help="whole files")
         size.add_argument(
             "--events-per-job",
-            type=positive,
+            type=positive_integer,
             metavar="N",
             help=f"at most so many (default: {EVENTS_PER_JOB:,})",
         )
-        one.add_argument("--cores", type=positive, default=1, help="threads of a job (default: 1)")
+        one.add_argument(
+            "--cores", type=positive_integer, default=1, help="threads of a job (default: 1)"
+        )
         backend.add_options(one)
     for name, about in (
         ("status", "what has become of the pieces"),
@@ -184,7 +187,7 @@ def write_submission(options, listed, declared, jobs):
         (jobs / "code" / "build").mkdir()
         for path in BUILT_BY_CMAKE.parent.glob("libm3l*"):
             shutil.copy(path, jobs / "code" / "build")
-    (jobs / "submission.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(jobs / "submission.json", record)
 
 
 def grid_record(job):

@@ -208,7 +208,7 @@ def test_full_disk_leaves_nothing_half_written(submit_here, pieces, monkeypatch)
     def full(*_, **rows):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export.Table, "append", full)
+    monkeypatch.setattr(export.TableWriter, "append", full)
     (line,) = problems(submit_here("merge", pieces), pieces)
     assert line == (f"output folder {pieces} cannot be written: [Errno 28] No space left on device")
 

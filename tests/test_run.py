@@ -600,7 +600,10 @@ def test_record_of_another_format_is_refused(demo_output, run_here, tmp_path):
     outcome = run_here("--rerun", tmp_path / "run.json", "-o", tmp_path / "out")
     assert (outcome.status, outcome.lines) == (
         1,
-        [f"m3l: {tmp_path}/run.json has format 999, not 1"],
+        [
+            f"m3l: {tmp_path}/run.json has format 999, this version reads 1 and 2: "
+            "write it again with run_rdf.py"
+        ],
     )
 
 

@@ -17,9 +17,9 @@ import tarfile
 import time
 from pathlib import Path
 
-from analysis.batch.submission import RUNNING, WAITING, is_alive, read_line, write_aside
-from analysis.errors import BatchError, OutputError
-from analysis.options import positive
+from analysis.batch.submission import RUNNING, WAITING, is_alive, read_line
+from analysis.errors import BatchError, OutputError, positive_integer
+from analysis.files import write_file
 
 # What makes the Python of the submission work in a job as well (virtual environments, LCG views,
 # conda, a system's ROOT).
@@ -150,7 +150,11 @@ class Local(Backend):
     @staticmethod
     def add_options(make):
         make.add_argument(
-            "-j", "--jobs", type=positive, metavar="N", help="jobs at once (default: all cores)"
+            "-j",
+            "--jobs",
+            type=positive_integer,
+            metavar="N",
+            help="jobs at once (default: all cores)",
         )
 
     def send(self, names):
@@ -159,7 +163,7 @@ class Local(Backend):
     def run(self, names, look):
         """Run the jobs, some at once, until all have ended; `look` is called now and then."""
         todo, running = list(reversed(names)), []
-        write_aside(self.jobs / "local", f"{socket.gethostname()} {os.getpid()}\n")
+        write_file(self.jobs / "local", f"{socket.gethostname()} {os.getpid()}\n")
         cores = len(os.sched_getaffinity(0))
         at_once = self.options["jobs"] or max(1, cores // self.options["cores"])
         try:
@@ -510,7 +514,7 @@ class Grid(Backend):
         view = os.environ.get("ROOTSYS", "")
         view = view.removeprefix(f"{VIEWS}/") if view.startswith(VIEWS) else None
         add("--view", default=view, metavar="LCG", help=f"below {VIEWS} (default: this one)")
-        add("--memory", type=positive, default=2000, metavar="MB", help="of a core")
+        add("--memory", type=positive_integer, default=2000, metavar="MB", help="of a core")
         add("--extra", action="append", default=[], metavar="OPTION", help="an option of prun")
 
     @classmethod
@@ -595,10 +599,14 @@ def files_of(dataset):
 def add_limits(make, extra):
     """Add the options with which batch systems choose a machine."""
     make.add_argument(
-        "--minutes", type=positive, default=240, help="time limit of a job (default: 240)"
+        "--minutes", type=positive_integer, default=240, help="time limit of a job (default: 240)"
     )
     make.add_argument(
-        "--memory", type=positive, default=2000, metavar="MB", help="of a job (default: 2000)"
+        "--memory",
+        type=positive_integer,
+        default=2000,
+        metavar="MB",
+        help="of a job (default: 2000)",
     )
     make.add_argument("--extra", action="append", default=[], metavar="LINE", help=extra)
 

@@ -18,14 +18,9 @@ import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from analysis.batch.submission import (
-    MANIFEST,
-    Submission,
-    checksum,
-    digest,
-    write_aside,
-)
+from analysis.batch.submission import MANIFEST, Submission
 from analysis.errors import InputError, M3LError, OutputError
+from analysis.files import aside, checksum, digest, put_in_place, write_file
 from analysis.options import show_warning
 
 
@@ -51,8 +46,8 @@ def main(words):
     if problem:
         print(f"m3l: {problem}", file=sys.stderr)
         failure = f"{' '.join(problem.split())} (on {socket.gethostname()})\n"
-        with contextlib.suppress(OSError):  # on a full disk the piece will be missing
-            write_aside(submission.results / f"{name}.failed", failure)
+        with contextlib.suppress(OutputError):  # on a full disk the piece will be missing
+            write_file(submission.results / f"{name}.failed", failure)
     sys.stderr.flush()
     # The thread of an interrupted event loop would go on.
     os._exit(1 if problem else 0)
@@ -60,9 +55,10 @@ def main(words):
 
 def compute(submission, piece, folder):
     """Run the event loop of a piece; writes its tables and its manifest into a folder."""
-    from analysis.export import table_name, write_rows
-    from analysis.job import bytes_read, feature_json, fingerprint, job_of, sample_json, versions
+    from analysis.export import write_rows
+    from analysis.job import bytes_read, fingerprint, job_of, sample_json, versions
     from analysis.loops import set_threads
+    from analysis.output import table_name
     from analysis.run import event_loops, prepare, row_layout
 
     begin = time.time()
@@ -79,14 +75,14 @@ def compute(submission, piece, folder):
     else:
         (item,), row = prepare(job, lambda *words: look(promised, *words))
         item = replace(item, begin=piece.begin, entries=piece.entries)
-        if json.loads(json.dumps([feature_json(feature) for feature in row])) != run["features"]:
+        if json.loads(json.dumps([asdict(feature) for feature in row])) != run["features"]:
             raise InputError(f"piece {piece.name} would have other columns than were submitted")
     (loop,) = event_loops([item], row_layout(job, row), folder).values()
     loop.run()
     tables, cutflow = {}, {}
-    tags = {region.name: region.tag for region in job.declarations.regions}
+    declared = {region.name: region for region in job.declarations.regions}
     for region, counts in loop.counts().items():
-        path = folder / table_name(item.sample.name, tags[region])
+        path = folder / table_name(item.sample.name, declared[region])
         rows = write_rows(loop.rows[region], path, row, [])
         tables[region] = {
             "name": path.name,
@@ -183,21 +179,21 @@ def look_first(sample, schema, problems):
 
 def deliver(scratch, final):
     """Copy a complete piece beside its final name and rename it."""
-    aside = final.with_name(f".{final.name}-{socket.gethostname()}-{os.getpid()}")
+    copy = aside(final)
     try:
-        aside.mkdir(parents=True)
+        copy.mkdir(parents=True)
         for path in scratch.iterdir():
-            shutil.copyfile(path, aside / path.name)
-            if (aside / path.name).stat().st_size != path.stat().st_size:
+            shutil.copyfile(path, copy / path.name)
+            if (copy / path.name).stat().st_size != path.stat().st_size:
                 raise OSError(f"{path.name} was not written whole")
         if not final.exists():  # else another attempt was first, with the same result
-            aside.rename(final)
+            put_in_place(copy, final)
     except OSError as error:
         if not final.exists():
             reason = error.strerror or str(error)
             raise OutputError(f"{final} cannot be written: {reason}") from None
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(copy, ignore_errors=True)
 
 
 if __name__ == "__main__":

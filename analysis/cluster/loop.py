@@ -26,7 +26,8 @@ from analysis.chain import chain
 from analysis.errors import ClusterError, DeclarationError, InputError, OutputError
 from analysis.inputs import inspect
 from analysis.loops import TICK, CutflowRow, PlainLoop, Progress, first_bad
-from analysis.plan import WEIGHT, Plan
+from analysis.output import WEIGHT
+from analysis.plan import Plan
 from analysis.prompt import dataframe
 from analysis.schemas import SCHEMAS
 from helpers.terminal import captured_stderr
