@@ -18,7 +18,9 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from analysis.batch.backends import BACKENDS, ask, files_of, write_scripts
+from analysis.batch import BACKENDS
+from analysis.batch.backend import ask, write_scripts
+from analysis.batch.grid import files_of
 from analysis.batch.pieces import cut
 from analysis.batch.submission import (
     DONE,
