@@ -26,10 +26,10 @@ from analysis.options import add_job, check_job, declared_job, obey
 
 def parser():
     """The command line."""
-    about, _, examples = __doc__.partition("\n\n")
+    description, _, examples = __doc__.partition("\n\n")
     make = argparse.ArgumentParser(
         "run_rdf.py",
-        description=about,
+        description=description,
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -37,14 +37,14 @@ class Prepared:
     compiled: object = None  # C++ CompiledChain of the plan; None: its chain runs as it is
 
 
-def prepare(job, look=inspect):
+def prepare(job, inspect_files=inspect):
     """Look at all inputs and check or compile all expressions, without reading events.
 
-    look: as inputs.inspect
+    inspect_files: as inputs.inspect
     Returns a list of Prepared and the features of the run; raises InputError or DeclarationError
     with all problems of all samples.
     """
-    planned, row = plan_samples(job, look)
+    planned, row = plan_samples(job, inspect_files)
     if not job.plain and helpers.load() != "interpreted":
         planned = with_compiled(planned, job.declarations.layout.size**2)
     for item in planned:
@@ -81,14 +81,14 @@ def with_compiled(planned, cells):
     return made
 
 
-def plan_samples(job, look=inspect):
+def plan_samples(job, inspect_files=inspect):
     """Look at all inputs and plan all samples, as `prepare`; nothing is compiled."""
     helpers.load()
     problems, found = [], []
     for sample in job.samples.samples:
         schema = SCHEMAS[sample.schema]
         before = len(problems)
-        inputs = look(sample, schema, problems)
+        inputs = inspect_files(sample, schema, problems)
         norm = None
         if len(problems) == before and sample.kind != "data":
             try:

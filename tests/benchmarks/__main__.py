@@ -25,7 +25,7 @@ from tests.benchmarks.measure import REPOSITORY, CommandError, note, python, run
 
 PROGRAM = REPOSITORY / "run_rdf.py"
 CONTEST = ("program", "threads", "awkward", "thesis", "readspeed")
-DETAILS = ("start", "table", "matrix", "farm", "ml")
+DETAILS = ("start", "edit", "table", "matrix", "farm", "ml")
 
 
 def main():
@@ -71,6 +71,7 @@ def measure(options, folder):
         "loop": program and reading and partial(loop_details, program, reading),
         "threads": program and threads and partial(thread_details, program, threads),
         "start": program and partial(start_details, program, folder, options.repeat),
+        "edit": partial(edit_details, folder, options.repeat),
         "table": program and partial(table_details, program),
         "matrix": matrix_details,
         "farm": program and partial(farm_details, program, folder, options.repeat),
@@ -196,6 +197,24 @@ def start_details(program, folder, repeat):
     yield "from the command to the first event, s", f"{program.cost('few') - later:.2f}"
     yield "--list, s", f"{listing:.2f}"
     yield "each further sample, ms", f"{1000 * (median(walls[22]) - median(walls[2])) / 20:.1f}"
+
+
+def edit_details(folder, repeat):
+    """Runs over 1000 events of the demo, unedited and after an edit of a cut."""
+    note("editing a cut")
+    words = ("-s", "WZ", "-n", 1000, "-o", folder / "edited")
+    edit = ("-m", "tests.benchmarks.edit")
+    python(PROGRAM, *words)
+    costs = {
+        "unedited": lambda: python(PROGRAM, *words),
+        "a cut edited": lambda: python(*edit, *words),
+        "a cut edited, --plain": lambda: python(*edit, *words, "--plain"),
+    }
+    rounds = [{name: measured() for name, measured in costs.items()} for _ in range(repeat)]
+    for name in costs:
+        wall, cpu = (median(getattr(r[name], of) for r in rounds) for of in ("wall", "cpu"))
+        yield f"command to cutflow of 1000 events, {name}, s", f"{wall:.2f}"
+        yield "... CPU s", f"{cpu:.2f}"
 
 
 def table_details(program):
