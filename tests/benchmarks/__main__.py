@@ -28,16 +28,17 @@ CONTEST = ("program", "threads", "awkward", "thesis", "readspeed")
 DETAILS = ("start", "edit", "table", "matrix", "farm", "ml")
 
 
-def main():
+def parser():
+    """The command line."""
     about, _, details = __doc__.partition("\n\n")
-    parser = argparse.ArgumentParser(
+    make = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
         description=about,
         epilog=details,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = (*CONTEST, *DETAILS)
-    add = parser.add_argument
+    add = make.add_argument
     add("--quick", action="store_true", help="50 000 events, two rounds")
     add("--events", type=int, metavar="N", help="events of the smaller file (840 000)")
     add("--repeat", type=int, metavar="R", help="rounds, of which medians are shown (3)")
@@ -45,7 +46,11 @@ def main():
     add("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     add("--work", type=Path, metavar="FOLDER", help="keep inputs and products there")
     add("--ml-python", default=sys.executable, metavar="PATH", help="Python that has TensorFlow")
-    options = parser.parse_args()
+    return make
+
+
+def main():
+    options = parser().parse_args()
     options.events = options.events or (50_000 if options.quick else 840_000)
     options.repeat = options.repeat or (2 if options.quick else 3)
     with tempfile.TemporaryDirectory(prefix="m3l-benchmarks-") as temporary:
