@@ -40,7 +40,7 @@ def graphs(plans, cells, interpret=False):
     unique = {source.name: source for source in sources}
     outcomes = {}
     # Interpreted helpers have said already that there is no compiler.
-    if not interpret and helpers.load() != "interpreted":
+    if not interpret and helpers.load_engine() != "interpreted":
         toolchain()
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             outcomes = dict(zip(unique, pool.map(compiled, unique.values()), strict=True))
@@ -138,12 +138,11 @@ def raise_for_expression(output, known):
 
 # Functions that a misspelt one is compared with.
 ROOT_FUNCTIONS = (
-    "flavourComp3L getM transverseMass transverseEnergy deltaTransverseEnergy rapidity hL h "
-    "chargeSum sfosClosestToZ trileptonMass leptonMass triggerMatched scaleFactorProduct "
-    "campaignLuminosity foldOf Network indicesByPt objects ranked massFromEnergy RMM "
-    "Sum Take Any All Max Min Mean ArgMax ArgMin Argsort Sort Reverse Nonzero Where Concatenate "
-    "DeltaPhi DeltaR InvariantMass InvariantMasses Combinations abs sqrt exp log sin cos pow"
-).split()
+    *helpers.names(),
+    *"""Sum Take Any All Max Min Mean ArgMax ArgMin Argsort Sort Reverse Nonzero Where Concatenate
+    DeltaPhi DeltaR InvariantMass InvariantMasses Combinations abs sqrt exp log sin cos pow
+    """.split(),
+)
 
 
 PLACEHOLDER = "M3LGRAPH"
@@ -153,6 +152,7 @@ NO_NUMBER = "is not one number per event"
 HEAD = f"""\
 // Made from the declarations in analysis/; changes here are lost.
 #include "m3l.h"
+#include "engine/engine.h"
 
 namespace {PLACEHOLDER} {{
 /// A column and a cut of the plan, for work at the prompt.

@@ -39,7 +39,7 @@ def prepare(job, look=inspect):
     Returns a list of Prepared and the features of the run; raises InputError or DeclarationError
     with all problems of all samples.
     """
-    helpers.load()
+    helpers.load_engine()
     problems, found = [], []
     for sample in job.samples.samples:
         schema = SCHEMAS[sample.schema]

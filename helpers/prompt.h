@@ -1,6 +1,6 @@
 /// \file prompt.h
 /// The helpers under their short names, for RDataFrame strings and the ROOT prompt. Included by
-/// the interpreter only, never by compiled code.
+/// the interpreter only, never by compiled code. helpers.names() reads this list.
 #include "m3l.h"
 
 using m3l::campaignLuminosity;
@@ -15,6 +15,7 @@ using m3l::indicesByPt;
 using m3l::leptonMass;
 using m3l::massFromEnergy;
 using m3l::Network;
+using m3l::Objects;
 using m3l::objects;
 using m3l::ranked;
 using m3l::rapidity;
@@ -25,3 +26,6 @@ using m3l::transverseEnergy;
 using m3l::transverseMass;
 using m3l::triggerMatched;
 using m3l::trileptonMass;
+
+// Sum, Take, Any, Argsort, ...
+using namespace ROOT::VecOps;

@@ -10,13 +10,13 @@ void rootlogon()
                               : TString(gSystem->WorkingDirectory()) + "/" + folder;
    gInterpreter->AddIncludePath(sources);
    // The Python side finds or builds the library, so that both share one.
-   const TString library =
-      gSystem->GetFromPipe("cd '" + sources + "/..' && python3 -W ignore -m helpers 2>/dev/null");
+   const TString library = gSystem->GetFromPipe(
+      "cd '" + sources + "/..' && python3 -W ignore -m helpers 2>/dev/null || true");
    if (library.IsNull() || gSystem->Load(library) < 0) {
       Warning("rootlogon", "no compiled helpers, interpreting them");
-      for (const char *name : {"libROOTNTuple", "libROOTDataFrame", "libTree", "libHist"})
-         gSystem->Load(name);
-      gInterpreter->Declare("#define M3L_INTERPRETED\n#include \"helpers.cxx\"");
+      // ROOT has run this file already if it was started in this folder.
+      gInterpreter->Declare("#ifndef M3L_INTERPRETED\n#define M3L_INTERPRETED\n"
+                            "#include \"helpers.cxx\"\n#endif");
    }
    gInterpreter->Declare("#include \"prompt.h\"");
 }

@@ -60,12 +60,10 @@ def run_distributed(prepared, visible, layout, folder, cluster, interpreted):
     prepared = [item for item in prepared if item.entries]
     sent = {item.sample.name: graph_of(item, layout[0], interpreted) for item in prepared}
     checkout = str(Path(__file__).resolve().parents[2])
-    helper, how = helpers.chosen_library()
-    helper = helper and str(helper)
+    chosen = (helpers.chosen_library(), helpers.chosen_engine())
+    chosen = tuple((path and str(path), how) for path, how in chosen)
     ROOT.RDF.Distributed.initialize(
-        worker_setup(
-            checkout, ROOT.gROOT.GetVersion(), helper, how, tuple(dict.fromkeys(sent.values()))
-        )
+        worker_setup(checkout, ROOT.gROOT.GetVersion(), chosen, tuple(dict.fromkeys(sent.values())))
     )
     loops = {}
     for item in prepared:
@@ -89,7 +87,7 @@ def graph_of(item, cells, interpreted):
                 f"'{name}' is a signed char, which a distributed Snapshot cannot write: "
                 "make it an int"
             )
-    library = None if interpreted or helpers.load() == "interpreted" else compiled(made)
+    library = None if interpreted or helpers.load_engine() == "interpreted" else compiled(made)
     if library is None or isinstance(library, CompilerError):
         return astuple(made), None, ""
     return astuple(made), str(library), declarations(item.plan, types, made.name)
@@ -114,7 +112,7 @@ def declarations(plan, types, space):
     return "\n".join(('#include "m3l.h"', f"namespace {space} {{", *lines, "}"))
 
 
-def worker_setup(checkout, version, helper, how, sent):
+def worker_setup(checkout, version, chosen, sent):
     """The function that makes a worker ready, called before each task.
 
     It carries plain values only and finds this module by itself, since a worker cannot import it
@@ -131,26 +129,27 @@ def worker_setup(checkout, version, helper, how, sent):
             from analysis.cluster.loop import load
         except ImportError as error:
             raise RuntimeError(f"worker on {socket.gethostname()}: {error}") from None
-        load(version, helper, how, sent)
+        load(version, chosen, sent)
 
     return setup
 
 
 @cache
-def load(version, helper, how, sent):
+def load(version, chosen, sent):
     """Make helpers and expressions callable in this process, once. Raises ClusterError.
 
     version: of the ROOT that the graphs were compiled for
-    helper, how: path and kind of the library of the helpers, see helpers.chosen_library
+    chosen: (path, how) of the libraries of the physics and of the engine, see helpers
     sent: from `graph_of`
     """
     where = f"worker on {socket.gethostname()}"
     if ROOT.gROOT.GetVersion() != version:
         raise ClusterError(f"{where} has ROOT {ROOT.gROOT.GetVersion()}, not {version}")
-    loaded.add(helper)
+    loaded.add(chosen)
     if len(loaded) > 1:  # a scheduler may have workers of yesterday
         raise ClusterError(f"{where} has loaded other helpers before; restart the workers")
-    helpers.load_library(helper and Path(helper), how)
+    for part, (path, how) in zip((helpers.PHYSICS, helpers.ENGINE), chosen, strict=True):
+        helpers.load_library(path, how, part)
     for fields, library, declared in sent:
         # Load returns -1 for a library that does not load, and raises nothing.
         if library is None or ROOT.gSystem.Load(library) < 0:
