@@ -1,6 +1,9 @@
 /// \file prompt.h
 /// The helpers under their short names, for RDataFrame strings and the ROOT prompt. Included by
 /// the interpreter only, never by compiled code. helpers.names() reads this list.
+#ifndef M3L_PROMPT_H
+#define M3L_PROMPT_H
+
 #include "m3l.h"
 
 using m3l::campaignLuminosity;
@@ -29,3 +32,5 @@ using m3l::trileptonMass;
 
 // Sum, Take, Any, Argsort, ...
 using namespace ROOT::VecOps;
+
+#endif

@@ -2,6 +2,7 @@
 //    $ root -l helpers/rootlogon.C
 //    root [1] flavourComp3L({1, 2, 2})
 //    (int) 2
+// In this folder `root -l` is enough: it runs this file, and forgets half of it when told to again.
 void rootlogon()
 {
    const TString folder = gSystem->DirName(__FILE__);
@@ -14,9 +15,7 @@ void rootlogon()
       "cd '" + sources + "/..' && python3 -W ignore -m helpers 2>/dev/null || true");
    if (library.IsNull() || gSystem->Load(library) < 0) {
       Warning("rootlogon", "no compiled helpers, interpreting them");
-      // ROOT has run this file already if it was started in this folder.
-      gInterpreter->Declare("#ifndef M3L_INTERPRETED\n#define M3L_INTERPRETED\n"
-                            "#include \"helpers.cxx\"\n#endif");
+      gInterpreter->Declare("#define M3L_INTERPRETED\n#include \"helpers.cxx\"");
    }
    gInterpreter->Declare("#include \"prompt.h\"");
 }
