@@ -51,7 +51,7 @@ def declared_job(options):
         import helpers
         from analysis.inputs import trees_of
 
-        helpers.load()
+        helpers.load_engine()
         listed = chosen(samples.find_samples(options.input, options.schema, trees_of), options)
     return listed, declared
 

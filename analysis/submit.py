@@ -146,8 +146,7 @@ def write_submission(options, listed, declared, jobs):
     """Look at all inputs and write everything that the jobs need."""
     from analysis.job import Job, command_line, record_of
     from analysis.run import prepare
-    from helpers import BUILT_BY_CMAKE, SOURCES, load
-    from helpers.build import carry
+    from helpers import BUILT_BY_CMAKE, SOURCES, carry, load
 
     model = options.model
     if model:

@@ -2,6 +2,7 @@
 //    $ root -l helpers/rootlogon.C
 //    root [1] flavourComp3L({1, 2, 2})
 //    (int) 2
+// In this folder `root -l` is enough: it runs this file, and forgets half of it when told to again.
 void rootlogon()
 {
    const TString folder = gSystem->DirName(__FILE__);
@@ -10,12 +11,10 @@ void rootlogon()
                               : TString(gSystem->WorkingDirectory()) + "/" + folder;
    gInterpreter->AddIncludePath(sources);
    // The Python side finds or builds the library, so that both share one.
-   const TString library =
-      gSystem->GetFromPipe("cd '" + sources + "/..' && python3 -W ignore -m helpers 2>/dev/null");
+   const TString library = gSystem->GetFromPipe(
+      "cd '" + sources + "/..' && python3 -W ignore -m helpers 2>/dev/null || true");
    if (library.IsNull() || gSystem->Load(library) < 0) {
       Warning("rootlogon", "no compiled helpers, interpreting them");
-      for (const char *name : {"libROOTNTuple", "libROOTDataFrame", "libTree", "libHist"})
-         gSystem->Load(name);
       gInterpreter->Declare("#define M3L_INTERPRETED\n#include \"helpers.cxx\"");
    }
    gInterpreter->Declare("#include \"prompt.h\"");

@@ -90,7 +90,7 @@ def test_functor_equals_numpy(ROOT, tmp_path, last):
     name = f"network_{last}"
     assert ROOT.gInterpreter.Declare(
         f"namespace test_anomaly {{ using namespace m3l; "
-        f"const Network {name}({functor_arguments(network)}); "
+        f"const Network {name}({functor_arguments(network, {})}); "
         f"double score_{name}(const std::vector<float> &x, int j, int e, int m) "
         f"{{ return {name}({{x[0], x[1], x[2], x[3], x[4], x[5]}}, {{j, e, m}}); }} }}"
     )

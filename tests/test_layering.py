@@ -55,7 +55,9 @@ def from_analysis(path):
 def test_declarations_import_the_standard_library_and_each_other(name):
     path = REPOSITORY / "analysis" / f"{name}.py"
     found = {module.split(".")[0] for module in imported(path)}
-    assert found - set(sys.stdlib_module_names) - {"numpy", "tables"} <= {"analysis"}
+    # The plan asks the helpers for the names of their types, which takes no ROOT.
+    allowed = {"analysis", "helpers"} if name == "plan" else {"analysis"}
+    assert found - set(sys.stdlib_module_names) - {"numpy", "tables"} <= allowed
     assert from_analysis(path) <= {*SHARED, *(DECLARATIONS if name in DECLARATIONS else ())}
 
 
@@ -72,5 +74,6 @@ def test_list_loads_neither_root_nor_numpy_nor_pandas():
 
 
 def test_no_header_opens_a_namespace():
-    for path in (REPOSITORY / "helpers").glob("*.h"):
-        assert "using namespace" not in path.read_text(), path.name
+    for path in (REPOSITORY / "helpers").rglob("*.h"):
+        # That of the prompt is for the interpreter only.
+        assert path.name == "prompt.h" or "using namespace" not in path.read_text(), path.name

@@ -37,7 +37,7 @@ def merge(submission, states):
     Raises InputError if pieces are missing, damaged or do not belong together, and OutputError;
     nothing is written then.
     """
-    helpers.load()
+    helpers.load_engine()
     refuse_gaps(submission, states)
     with merge_lock(submission.jobs / "merging"):
         begin = time.monotonic()
