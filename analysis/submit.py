@@ -268,7 +268,9 @@ def status(options):
     backend = open_backend(options)
     screen = Screen(sys.stdout)
     screen.draw(table(backend))
-    while options.watch and any(state.state in (RUNNING, WAITING) for state in look(backend)[0]):
+    while options.watch and any(
+        state.state in (RUNNING, WAITING) for state in ask_states(backend)[0]
+    ):
         time.sleep(2)
         screen.draw(table(backend))
 
@@ -293,7 +295,7 @@ class Screen:
         self.file.flush()
 
 
-def look(backend):
+def ask_states(backend):
     """The states of all pieces, and a line if the batch system does not answer."""
     queue, problem = ask(backend)
     return backend.submission.states(queue), problem
@@ -301,7 +303,7 @@ def look(backend):
 
 def table(backend, advise=True):
     """The pieces of each sample by state, a line for each problem, and what to do next."""
-    states, problem = look(backend)
+    states, problem = ask_states(backend)
     samples = {}
     for state in states:
         samples.setdefault(state.piece.sample, Counter())[state.state] += 1
@@ -379,7 +381,7 @@ def merge_now(backend):
     from analysis.batch import merge
 
     begin = time.monotonic()
-    job, cutflows, files = merge.merge(backend.submission, look(backend)[0])
+    job, cutflows, files = merge.merge(backend.submission, ask_states(backend)[0])
     summary.print_summary(job, cutflows, backend.submission.folder, files, time.monotonic() - begin)
 
 

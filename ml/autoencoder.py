@@ -21,10 +21,10 @@ from ml import backend, models
 from ml.backend import keras, tf
 from ml.checkpoint import Checkpoint, curve
 from ml.dataset import Dataset, Events
-from ml.export import write_network
+from ml.model_record import RECORD, RETRAIN, ModelRecord
 from ml.models import ModelConfig
+from ml.network_files import write_network
 from ml.progress import Progress
-from ml.record import RECORD, RETRAIN, ModelRecord
 from ml.training_set import Split, TrainingConfig, TrainingSet, learn
 from ml.tuning import SearchSpace, search
 
@@ -37,7 +37,7 @@ class RunAE:
 
     After `fit` or `load`: ``model_`` is the Keras model of `ml.models.inference_model`, from raw
     features to scores; ``encoder_`` and ``decoder_`` are its sub-models, in scaled features;
-    ``record_`` is the `ml.record.ModelRecord`.
+    ``record_`` is the `ml.model_record.ModelRecord`.
     """
 
     default = "small"  # network
@@ -53,7 +53,7 @@ class RunAE:
         """``fold``: this is model number ``fold`` of ``training.folds``; None: a single model."""
         self.data = data_structure
         self.path = Path(path)
-        self.config = config or models.named(self.default)
+        self.config = config or models.find_network(self.default)
         self.training = training or TrainingConfig()
         self.fold = fold
         self.search_: dict | None = None

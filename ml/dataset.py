@@ -91,7 +91,7 @@ class Events:
         return np.array([getattr(sample, what) for sample in self.samples])[self.source]
 
 
-def joined(parts: Iterable[Events]) -> Events:
+def concatenate(parts: Iterable[Events]) -> Events:
     """One `Events` from several of the same dataset, in the order given."""
     parts = list(parts)
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ROWS}
@@ -237,7 +237,7 @@ class Dataset:
             self.samples,
             self.names,
         )
-        return joined([nothing, *self.blocks(samples)])
+        return concatenate([nothing, *self.blocks(samples)])
 
     def read(self, table: Table, sample: Sample, start: int, stop: int) -> Events:
         """Rows ``start`` to ``stop`` of the open ``table`` of ``sample``."""

@@ -18,8 +18,8 @@ from analysis.errors import DeclarationError
 from analysis.files import replace_folder, restore_folder, write_json
 from ml.autoencoder import RunAE, runner
 from ml.dataset import Dataset, Events
+from ml.model_record import FOLDS, folders
 from ml.models import ModelConfig
-from ml.record import FOLDS, folders
 from ml.training_set import TrainingConfig
 
 

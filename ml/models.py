@@ -148,7 +148,7 @@ MODELS = {
 }
 
 
-def named(name: str) -> ModelConfig:
+def find_network(name: str) -> ModelConfig:
     """The declared network of this name; `DeclarationError` names the nearest for others."""
     if name in MODELS:
         return MODELS[name]

@@ -4,11 +4,12 @@ Signals and collision data never get here. Everything learned from events (which
 scaler, the normalisation of the weights) is learned from the training folds alone.
 """
 
-from dataclasses import asdict, dataclass
+import argparse
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from analysis.errors import DeclarationError, InputError, listed
+from analysis.errors import DeclarationError, InputError, listed, positive_integer
 from analysis.files import checksum
 from analysis.output import Table
 from ml.dataset import BLOCK, Dataset, Events, Sample
@@ -18,23 +19,50 @@ from ml.scaling import Scaling, ScalingFit
 WEIGHTS = ("keep", "absolute", "zero")
 
 
+def option(default, help, **how):
+    """A field that is an option of the command line, too; `how` as for `add_argument`."""
+    shown = "" if default is None or isinstance(default, bool) else " (%(default)s)"
+    return field(default=default, metadata={"help": help + shown, **how})
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """The choices of a training; with the tables, they determine the model."""
 
-    epochs: int = 100  # at most
-    batch: int = 256  # events a step
-    patience: int = 10  # epochs without a better validation loss before training stops
+    epochs: int = option(100, "at most", type=positive_integer)
+    batch: int = option(256, "events a step", type=positive_integer)
+    patience: int = option(
+        10, "stop after so many epochs without a better validation loss", type=positive_integer
+    )
     plateau: int = 4  # epochs without one before the learning rate is halved
-    weights: str = "absolute"  # what a negative event weight becomes in training, see event_weight
-    mask_absent: bool = False  # leave cells of missing objects out of scaler, loss and score
+    weights: str = option(  # see event_weight
+        "absolute",
+        "what negative event weights become in training; in yields they always count as they are",
+        choices=WEIGHTS,
+    )
+    mask_absent: bool = option(
+        False,
+        "leave the cells of missing objects out of scaler, loss and score",
+        action="store_true",
+    )
     folds: int = 5  # the events are split into this many
-    seed: int = 1  # of initial weights, order of events and noise
-    precision: str = "float32"  # or mixed_bfloat16: Keras policy of the hidden layers
-    jit: bool | None = None  # compile with XLA; None: only on an accelerator
-    steps_per_call: int | None = None  # None: up to 8, on an accelerator up to 64
-    memory_gib: float = 4.0  # larger training sets are streamed from the tables
-    tensorboard: bool = False  # also write logs for TensorBoard
+    seed: int = option(1, "of initial weights, order of events and noise", type=int)
+    precision: str = option(
+        "float32", "of the arithmetic in training", choices=("float32", "mixed_bfloat16")
+    )
+    jit: bool | None = option(
+        None, "compile with XLA (default: on a GPU)", action=argparse.BooleanOptionalAction
+    )
+    steps_per_call: int | None = option(
+        None,
+        "training steps without return to Python (default: up to 8, on a GPU up to 64)",
+        type=positive_integer,
+        metavar="N",
+    )
+    memory_gib: float = option(
+        4.0, "stream larger training sets from the tables", type=float, metavar="GIB"
+    )
+    tensorboard: bool = option(False, "also write logs for TensorBoard", action="store_true")
 
     def to_dict(self) -> dict:
         """As plain values for a JSON file."""

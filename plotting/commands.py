@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.errors import InputError
 from analysis.files import write_file
-from plotting import agreement, curves, cutflow, graph, matrix, pool
+from plotting import agreement, curves, graph, matrix, pool, yields
 from plotting import scores as score_files
 from plotting.draw_agreement import draw_agreement
 from plotting.draw_event import draw_event
@@ -17,7 +17,7 @@ from plotting.draw_matrix import draw_matrix
 from plotting.draw_scores import draw_curves, draw_latent, draw_ranking, draw_training
 from plotting.draw_stack import StackCanvas, draw_stack
 from plotting.event import momenta
-from plotting.results import opened
+from plotting.results import open_results
 from plotting.save import FORMATS, save
 from plotting.stack import make_stack, stack_of
 from plotting.style import NO_CAPTION, Caption, number
@@ -46,7 +46,7 @@ class Options:
 
     @property
     def results(self):
-        return opened(self.output)
+        return open_results(self.output)
 
 
 def hist(options, regions, features):
@@ -103,7 +103,7 @@ def check(options, regions, features, shape=False):
 def compare_all(options, region, features, shape=False):
     """The Agreements of features in a region, the worst first."""
     chunks = [(options, region, part, shape) for part in pool.in_chunks(features, 4 * CHUNK)]
-    return agreement.judged(pool.flat(pool.each(compare_chunk, chunks, options.processes, "tests")))
+    return agreement.judge(pool.flat(pool.each(compare_chunk, chunks, options.processes, "tests")))
 
 
 def compare_chunk(options, region, features, shape):
@@ -135,14 +135,14 @@ def make_cutflow(options, regions):
     """Cutflow as text, LaTeX, HTML and bars."""
     written = []
     for region in regions:
-        made = cutflow.make_cutflow(options.results, region)
-        lines = cutflow.as_text(made)
+        made = yields.make_cutflow(options.results, region)
+        lines = yields.as_text(made)
         print("\n".join(lines), end="\n\n")
         base = options.folder / "cutflow" / region
         for ending, text in (
             ("txt", "\n".join(lines) + "\n"),
-            ("tex", cutflow.as_latex(made)),
-            ("html", cutflow.as_html(made) + "\n"),
+            ("tex", yields.as_latex(made)),
+            ("html", yields.as_html(made) + "\n"),
         ):
             written.append(base.with_name(f"{region}.{ending}"))
             write_file(written[-1], text)
@@ -151,7 +151,7 @@ def make_cutflow(options, regions):
 
 
 def cutflow_figure(options, made):
-    stack = cutflow.as_stack(made, options.results)
+    stack = yields.as_stack(made, options.results)
     return draw_stack(stack, log=options.log, caption=options.caption)
 
 
@@ -258,7 +258,7 @@ class Matrices:
     def draw(self, values, unit, title, span):
         title = f"{self.region}, {title}"
         if unit == "network":
-            label = self.scaling().about
+            label = self.scaling().source
             return draw_matrix(values, span=span, title=title, bar_label=label, **self.axes)
         return draw_matrix(values, energies=self.energies, title=title, **self.axes)
 
@@ -270,7 +270,7 @@ class Matrices:
         values = self.mean_values(first, unit) - self.mean_values(second, unit)
         title = f"{self.region}, mean of {self.label(first)} $-$ {self.label(second)}"
         if unit == "network":
-            label = f"Difference, {self.scaling().about}"
+            label = f"Difference, {self.scaling().source}"
             return draw_matrix(values, span=MEAN_SPAN, title=title, bar_label=label, **self.axes)
         # In GeV and numbers of order one: only relative to the second they share a scale.
         second_values = self.mean_values(second, unit)
@@ -339,7 +339,7 @@ def score_figures(options, say):
         for column, name in enumerate(names):
             pair = (values[:, column], weights, signal[:, column], signal_weights)
             drawn[name] = curves.make_curve(*pair, score_files.seed_of(*pair))
-            for line in curve_lines(process.name, cutflow.plain_text(name), drawn[name], pair):
+            for line in curve_lines(process.name, yields.plain_text(name), drawn[name], pair):
                 say(line)
         title = f"{region}, {process.label}"
         figure = draw_curves(drawn, title=title, caption=options.caption)

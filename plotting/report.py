@@ -14,7 +14,7 @@ from PIL import Image
 
 from analysis.files import write_file
 from analysis.output import REPORT
-from plotting import agreement, commands, cutflow, pool
+from plotting import agreement, commands, pool, yields
 from plotting import scores as score_files
 from plotting.draw_stack import StackCanvas
 from plotting.style import STYLE
@@ -69,14 +69,14 @@ def make_report(options, regions):
     cards, agreements, flows, bars = [], [], [], []
     for region in regions:
         found = [pair for part in made[region] for pair in part]
-        judged = agreement.judged([one for one, _ in found])
+        judged = agreement.judge([one for one, _ in found])
         pictures = {one.feature: image for one, image in found}
         cards += [card(results, one, pictures[one.feature]) for one in judged]
         if any(one.tested for one in judged):
             figure = commands.agreement_figure(options, region, judged)
             text = f"The features of {region} with the worst agreement, and all against chance"
             agreements.append(picture(figure, f"check_{region}", f"Agreement in {region}", text))
-        flows.append(cutflow.make_cutflow(results, region))
+        flows.append(yields.make_cutflow(results, region))
         figure = commands.cutflow_figure(options, flows[-1])
         text = f"Events of each process after each cut of {region}"
         bars.append(picture(figure, f"cutflow_{region}", f"Cutflow of {region}", text))
@@ -87,7 +87,7 @@ def make_report(options, regions):
             results=results,
             record=results.record,
             regions=[results.regions[region] for region in regions],
-            flows=[(flow, Markup(cutflow.as_html(flow))) for flow in flows],
+            flows=[(flow, Markup(yields.as_html(flow))) for flow in flows],
             bars=bars,
             yields=yields_table(flows),
             cards=cards,
@@ -129,7 +129,7 @@ def card(results, found, image):
     return Card(
         found.region,
         found.feature,
-        Markup(cutflow.plain(feature.label)),
+        Markup(yields.plain(feature.label)),
         feature.kind,
         list(results.features).index(found.feature),
         found.verdict,
@@ -153,7 +153,7 @@ def environment():
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["plain"] = lambda latex: Markup(cutflow.plain(latex))
+    made.filters["plain"] = lambda latex: Markup(yields.plain(latex))
     return made
 
 
@@ -179,7 +179,7 @@ def gallery_chunk(options, region, names):
         histograms = results.histograms(region, name)
         found = commands.compare_one(results, region, name, histograms)
         figure = commands.stack_figure(options, region, name, histograms, canvas)
-        label = cutflow.plain(results.features[name].label)
+        label = yields.plain(results.features[name].label)
         text = f"Data and stacked simulation against {name} in {region}"
         if results.regions[region].blind:
             text = f"Stacked simulation against {name} in {region}, data is blind"
@@ -200,7 +200,7 @@ def yields_table(flows):
     for flow in flows:
         for row in flow.rows:
             rows.setdefault(row.name, (row.label, row.kind, {}))[2][flow.region] = (
-                cutflow.entries_of(row, "±")[-1]
+                yields.entries_of(row, "±")[-1]
             )
     order = ("background", "total", "signal", "data")
     return [
@@ -218,12 +218,12 @@ def matrix_pictures(options, region):
     single = [commands.BACKGROUND, *signals]
     for unit, words in (("network", "scaled"), ("gev", "in GeV")):
         for name in [n for n in filled if unit == "network" or n in single]:
-            title = f"{region}: {cutflow.plain(drawing.label(name))}, mean, {words}"
+            title = f"{region}: {yields.plain(drawing.label(name))}, mean, {words}"
             text = f"Mean matrix of {name} in {region}, {words}"
             figure = drawing.mean(name, unit)
             made.append(picture(figure, f"{region}_{name}_{unit}", title, text, GALLERY_DPI))
     for name in [n for n in signals if n in filled and commands.BACKGROUND in filled]:
-        title = f"{region}: {cutflow.plain(drawing.label(name))} − background"
+        title = f"{region}: {yields.plain(drawing.label(name))} − background"
         text = f"Mean matrix of {name} minus that of the background in {region}"
         figure = drawing.difference(name, commands.BACKGROUND, "network")
         made.append(picture(figure, f"{region}_{name}_difference", title, text, GALLERY_DPI))

@@ -286,7 +286,7 @@ def read_frame(path, columns=None):
 
 
 @cache
-def opened(folder):
+def open_results(folder):
     """The Results of a folder, read once per process."""
     return Results(folder)
 

@@ -39,7 +39,7 @@ def merge(submission, states):
     """
     helpers.load()
     refuse_gaps(submission, states)
-    with alone(submission.jobs / "merging"):
+    with merge_lock(submission.jobs / "merging"):
         begin = time.monotonic()
         manifests = {piece.name: submission.manifest(piece.name) for piece in submission.pieces}
         run = grid_run(submission, manifests) if submission.on_grid else submission.run
@@ -54,7 +54,7 @@ def merge(submission, states):
                 parts = [m for m in manifests.values() if m["piece"]["sample"] == sample.name]
                 written[sample.name] = {}
                 for region in visible(job, sample):
-                    cutflows[region.name][sample.name] = added(parts, region)
+                    cutflows[region.name][sample.name] = sum_cutflow(parts, region)
                     rows = sorted_rows(submission, parts, region, job, row, output.staging)
                     written[sample.name][region.name] = output.write_rows(
                         sample.name, region, rows, row
@@ -90,7 +90,7 @@ def refuse_gaps(submission, states):
 
 
 @contextlib.contextmanager
-def alone(path):
+def merge_lock(path):
     """Refuse to run beside another merge, which the file at `path` tells."""
     try:
         while True:
@@ -235,7 +235,7 @@ def check_versions(manifests):
             yield f"the pieces were made with different versions of {program}: {found}"
 
 
-def added(manifests, region):
+def sum_cutflow(manifests, region):
     """The cutflow of a region, summed over pieces and rounded once."""
     rows = []
     for number, cut in enumerate(["all", *(cut.name for cut in region.cuts)]):

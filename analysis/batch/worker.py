@@ -70,10 +70,10 @@ def compute(submission, piece, folder):
     job = of_piece(job, piece, None if submission.on_grid else run["features"])
     threads = set_threads(job.threads)
     if submission.on_grid:
-        (item,), row = prepare(job, look_first)
+        (item,), row = prepare(job, inspect_first)
         piece = replace(piece, entries=item.entries)
     else:
-        (item,), row = prepare(job, lambda *words: look(promised, *words))
+        (item,), row = prepare(job, lambda *words: inspect_again(promised, *words))
         item = replace(item, begin=piece.begin, entries=piece.entries)
         if json.loads(json.dumps([asdict(feature) for feature in row])) != run["features"]:
             raise InputError(f"piece {piece.name} would have other columns than were submitted")
@@ -148,7 +148,7 @@ def of_piece(job, piece, features):
     )
 
 
-def look(promised, sample, schema, problems):
+def inspect_again(promised, sample, schema, problems):
     """As inputs.inspect, but for files that were looked at when they were submitted.
 
     promised: the sample in the record of the submission
@@ -168,7 +168,7 @@ def look(promised, sample, schema, problems):
     return replace(inputs, sum_of_weights=total(sums))
 
 
-def look_first(sample, schema, problems):
+def inspect_first(sample, schema, problems):
     """As inputs.inspect, for files that nobody has looked at before.
 
     The sum of weights of the whole sample is declared; those of these files are read for the merge.

@@ -37,7 +37,7 @@ import numpy as np
 from analysis.errors import M3LError, OutputError
 from analysis.files import atomic_file, checksum, write_json
 from ml.layers import SMALLEST_ERROR
-from ml.record import ModelRecord
+from ml.model_record import ModelRecord
 
 TOLERANCE = 1e-5  # between ONNX and Keras, in the score
 
