@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from analysis.errors import InputError
 from analysis.files import write_file
@@ -299,13 +300,23 @@ class Matrices:
 def score(options):
     """What the network found: distributions, curves, training, latent space, cells, events."""
     written = []
-    for name, figure in score_figures(options, print):
-        written += save(figure, options.folder / "score" / name, options.formats)
+    for drawn in score_pictures(options, print):
+        written += save(drawn.figure, options.folder / "score" / drawn.name, options.formats)
     return written
 
 
-def score_figures(options, say):
-    """Yield (name, Figure) of everything about scores; `say` is given lines of text."""
+@dataclass(frozen=True)
+class ScorePicture:
+    """A picture about scores."""
+
+    name: str  # of its file
+    group: str  # part of the page: result, why, training or events
+    title: str  # on the page
+    figure: Figure
+
+
+def score_pictures(options, say):
+    """Yield the ScorePictures of a run; `say` is given lines of text."""
     results = options.results
     scores = score_files.read_scores(results)
     region, labels = scores.region, {p.name: p.label for p in results.processes}
@@ -324,7 +335,8 @@ def score_figures(options, say):
         signal_scale=options.signal_scale,
         relative_errors=options.relative_errors,
     )
-    yield "score", draw_stack(stack, log=options.log, caption=options.caption)
+    figure = draw_stack(stack, log=options.log, caption=options.caption)
+    yield ScorePicture("score", "result", "Anomaly score", figure)
     if not scores.of("background"):
         raise InputError("no simulated background is scored: nothing to compare with")
     values, weights = scores.joined(scores.of("background"))
@@ -343,30 +355,31 @@ def score_figures(options, say):
                 say(line)
         title = f"{region}, {process.label}"
         figure = draw_curves(drawn, title=title, caption=options.caption)
-        yield f"curves_{process.name}", figure
+        text = f"ROC and improvement, {process.name}"
+        yield ScorePicture(f"curves_{process.name}", "result", text, figure)
     if curve := score_files.training_curves(results, scores.model):
         title = f"model {scores.model}"
-        yield "training", draw_training(curve, title=title, caption=options.caption)
+        figure = draw_training(curve, title=title, caption=options.caption)
+        yield ScorePicture("training", "training", "Training", figure)
     if latent := score_files.latent_plane(results, scores):
-        yield "latent", latent_figure(options, scores, labels, *latent)
+        figure = latent_figure(options, scores, labels, *latent)
+        yield ScorePicture("latent", "training", "Latent space", figure)
     else:
         say(f"no latent space: python -m ml encode {results.folder}")
     names, found, _ = score_files.correlations(results, scores, "background")
     _, in_data, events = score_files.correlations(results, scores, "data")
-    yield (
-        "correlations",
-        draw_ranking(
-            [feature_labels[name] for name in names],
-            found,
-            points=in_data if events else None,
-            axis="Spearman's correlation with the score",
-            names=("Background", "Data" if events else ""),
-            title=region,
-            caption=options.caption,
-        ),
+    figure = draw_ranking(
+        [feature_labels[name] for name in names],
+        found,
+        points=in_data if events else None,
+        axis="Spearman's correlation with the score",
+        names=("Background", "Data" if events else ""),
+        title=region,
+        caption=options.caption,
     )
-    yield from error_figures(options, scores, labels, feature_labels, say)
-    yield from ((name, figure) for name, figure, _ in event_figures(options, scores))
+    yield ScorePicture("correlations", "why", "Correlation with features", figure)
+    yield from error_pictures(options, scores, labels, feature_labels, say)
+    yield from event_pictures(options, scores)
 
 
 def curve_lines(process, name, curve, pair):
@@ -397,8 +410,8 @@ def latent_figure(options, scores, labels, vectors, weights, axes):
     )
 
 
-def error_figures(options, scores, labels, feature_labels, say):
-    """Yield (name, Figure): which cells make the top events of data, background and signals odd."""
+def error_pictures(options, scores, labels, feature_labels, say):
+    """Yield ScorePictures: which cells make the top events of data, background and signals odd."""
     results = options.results
     groups = {}
     for scored in scores.samples:
@@ -420,21 +433,21 @@ def error_figures(options, scores, labels, feature_labels, say):
         title = f"{scores.region}, top {TOP_SHARE:.0%} of {label}"
         bar = "Mean share of the squared error [%]"
         figure = draw_matrix(values, sequential=True, title=title, bar_label=bar, **drawing.axes)
-        yield f"cells_{name}", figure
-        yield (
-            f"features_{name}",
-            draw_ranking(
-                [feature_labels.get(feature, feature) for feature in shares],
-                list(shares.values()),
-                axis=bar,
-                title=title,
-                caption=options.caption,
-            ),
+        text = f"Cells that make the top events of {name} anomalous"
+        yield ScorePicture(f"cells_{name}", "why", text, figure)
+        figure = draw_ranking(
+            [feature_labels.get(feature, feature) for feature in shares],
+            list(shares.values()),
+            axis=bar,
+            title=title,
+            caption=options.caption,
         )
+        text = f"Features that make the top events of {name} anomalous"
+        yield ScorePicture(f"features_{name}", "why", text, figure)
 
 
-def event_figures(options, scores):
-    """Yield (name, Figure, text) of the most anomalous events: of data, or else of background."""
+def event_pictures(options, scores):
+    """Yield ScorePictures of the most anomalous events: of data, or else of background."""
     results = options.results
     objects, owners = results.objects
     kind = "data" if any(len(s.score) for s in scores.of("data")) else BACKGROUND
@@ -462,4 +475,4 @@ def event_figures(options, scores):
             f"{rank}: {scored.sample}, dataset {identity[0]}, run {identity[1]}, event "
             f"{identity[2]}, score {-negative:.2f}"
         )
-        yield f"event_{rank}", figure, text
+        yield ScorePicture(f"event_{rank}", "events", text, figure)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -17,7 +16,7 @@ from analysis.output import REPORT
 from plotting import agreement, commands, pool, yields
 from plotting import scores as score_files
 from plotting.draw_stack import StackCanvas
-from plotting.style import STYLE
+from plotting.style import drawing
 
 HERE = Path(__file__).parent
 CHUNK = 20  # pictures that a process draws before it reports
@@ -161,7 +160,7 @@ def picture(figure, name, title, text, dpi=LARGE_DPI):
     """A Figure as a Picture, in a palette that makes it small."""
     if not isinstance(figure.canvas, FigureCanvasAgg):
         FigureCanvasAgg(figure)
-    with rc_context(STYLE):
+    with drawing():
         figure.set_dpi(dpi)
         figure.canvas.draw()
     image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
@@ -230,32 +229,14 @@ def matrix_pictures(options, region):
     return made
 
 
-TITLES = {
-    "score": "Anomaly score",
-    "training": "Training",
-    "latent": "Latent space",
-    "correlations": "Correlation with features",
-}
-
-
 def score_section(options):
     """Pictures and lines about scores, or None where there are none."""
     results = options.results
     if not score_files.has_scores(results):
         return None
-    lines, groups = [], {"training": [], "result": [], "why": [], "events": []}
     scores = score_files.read_scores(results)
-    texts = {name: text for name, _, text in commands.event_figures(options, scores)}
-    for name, figure in commands.score_figures(options, lines.append):
-        kind, _, rest = name.partition("_")
-        group = {"training": "training", "latent": "training", "event": "events"}.get(
-            kind, "why" if kind in ("cells", "features", "correlations") else "result"
-        )
-        title = TITLES.get(name) or {
-            "curves": f"ROC and improvement, {rest}",
-            "cells": f"Cells that make the top events of {rest} anomalous",
-            "features": f"Features that make the top events of {rest} anomalous",
-            "event": texts.get(name, ""),
-        }.get(kind, name)
-        groups[group].append(picture(figure, name, title, title, GALLERY_DPI))
+    lines, groups = [], {"training": [], "result": [], "why": [], "events": []}
+    for drawn in commands.score_pictures(options, lines.append):
+        made = picture(drawn.figure, drawn.name, drawn.title, drawn.title, GALLERY_DPI)
+        groups[drawn.group].append(made)
     return {"region": scores.region, "model": scores.model, "lines": lines, **groups}
