@@ -79,6 +79,7 @@ def parser():
 
 
 def main(arguments=None):
+    """Run a command."""
     make = parser()
     options = make.parse_args(arguments)
     acts = {"status": status, "resubmit": resubmit, "merge": merge}
@@ -93,6 +94,7 @@ def main(arguments=None):
 
 
 def submit(options):
+    """Write a submission and send its pieces."""
     kind = BACKENDS[options.command]
     options.output = options.output or "output"
     kind.check(vars(options))
@@ -260,11 +262,13 @@ def finish(backend, names, sent):
 
 
 def open_backend(options):
+    """The Backend of the submission in an output folder."""
     submission = Submission(options.output)
     return BACKENDS[submission.record["backend"]](submission)
 
 
 def status(options):
+    """Show the pieces, with --watch until all have ended."""
     backend = open_backend(options)
     screen = Screen(sys.stdout)
     screen.draw(table(backend))
@@ -283,6 +287,7 @@ class Screen:
         self.last = None
 
     def draw(self, text):
+        """Draw the text unless it is there already."""
         if text == self.last:
             return
         self.last = text
@@ -358,6 +363,7 @@ def is_merged(submission):
 
 
 def resubmit(options):
+    """Send what failed or is missing again."""
     backend = open_backend(options)
     if not backend.resubmits:
         raise BatchError(backend.advice())
@@ -373,10 +379,12 @@ def resubmit(options):
 
 
 def merge(options):
+    """Merge the pieces that are done, if all are."""
     merge_now(open_backend(options))
 
 
 def merge_now(backend):
+    """Merge, and print the summary."""
     from analysis import summary
     from analysis.batch import merge
 

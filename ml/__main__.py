@@ -1,6 +1,5 @@
-"""``python -m ml``: train on what run_rdf.py wrote, score it, use the model elsewhere."""
+"""`python -m ml`: train on what run_rdf.py wrote, score it, use the model elsewhere."""
 
-import argparse
 import time
 from dataclasses import fields, replace
 from pathlib import Path
@@ -34,12 +33,12 @@ OPTIONS = {
 NAMES = {"memory_gib": "--memory"}  # of options, where not that of the field
 
 
-def parser() -> argparse.ArgumentParser:
+def parser():
     """The command line, commands in the order in which they are used."""
     top = Parser(prog="python -m ml", description=__doc__.split(": ", 1)[1])
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+    def command(name, run, text):
         made = commands.add_parser(name, help=text, description=text)
         made.set_defaults(run=run)
         return made
@@ -47,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     def add_output(made):
         made.add_argument("output", metavar="OUT", type=Path, help="folder that run_rdf.py wrote")
 
-    def add_training(made, model: str):
+    def add_training(made, model):
         add = made.add_argument
         add("--name", help=f"folder below OUT/models (default: {model})")
         add("--region", help="region whose tables are used (default: the run's first)")
@@ -117,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def train(options) -> None:
+def train(options):
     """Train one model, or one per fold."""
     network = find_network(options.model)
     if options.latent:
@@ -145,7 +144,7 @@ def train(options) -> None:
     print(f"wrote {path} in {time.perf_counter() - began:.0f} s")
 
 
-def tune(options) -> None:
+def tune(options):
     """Search, train the best, save it."""
     space = SearchSpace.read(options.space) if options.space else SearchSpace()
     dataset = Dataset.open(options.output, options.region)
@@ -166,7 +165,7 @@ def tune(options) -> None:
     print(f"wrote {path}")
 
 
-def score(options) -> None:
+def score(options):
     """Score samples with the newest model or the one asked for."""
     dataset, ensemble, samples = _load(options)
     from ml.score_files import write_scores
@@ -187,7 +186,7 @@ def score(options) -> None:
     )
 
 
-def encode(options) -> None:
+def encode(options):
     """Write latent vectors."""
     dataset, ensemble, samples = _load(options)
     from ml.score_files import write_latent
@@ -196,7 +195,7 @@ def encode(options) -> None:
         print(f"wrote {write_latent(dataset, ensemble, sample)}")
 
 
-def info(options) -> None:
+def info(options):
     """Print the records of a model; no network is loaded."""
     from ml.model_record import ModelRecord
 
@@ -210,7 +209,7 @@ def info(options) -> None:
         print(f"  versions   {', '.join(f'{k} {v}' for k, v in record.versions.items())}")
 
 
-def export(options) -> None:
+def export(options):
     """Write ONNX files; network.json and network.bin have been there since the training."""
     folders = _folders(options.model)
     from ml.autoencoder import RunAE
@@ -222,7 +221,7 @@ def export(options) -> None:
         print(f"wrote {path}, differs from Keras by at most {difference:.1g}")
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments=None):
     """Run a command."""
     options = parser().parse_args(arguments)
     with exit_on_mistake(
@@ -232,11 +231,11 @@ def main(arguments: list[str] | None = None) -> None:
         options.run(options)
 
 
-def _training(options, folds: int) -> TrainingConfig:
+def _training(options, folds):
     return TrainingConfig(folds=folds, **{name: getattr(options, name) for name in OPTIONS})
 
 
-def _model_path(options, default: str) -> Path:
+def _model_path(options, default):
     name = options.name or default
     if Path(name).name != name or name.startswith("."):
         raise DeclarationError(f"--name {name}: must be a plain folder name")
@@ -257,7 +256,7 @@ def _load(options):
     return dataset, Ensemble.load(path, dataset), samples
 
 
-def _chosen_model(options) -> Path:
+def _chosen_model(options):
     models = options.output / MODELS
     if options.model:
         for path in (models / options.model, Path(options.model)):
@@ -272,13 +271,13 @@ def _chosen_model(options) -> Path:
     return max(trained, key=lambda path: path.stat().st_mtime)
 
 
-def _folders(path: Path) -> list[Path]:
+def _folders(path):
     from ml.model_record import folders
 
     return folders(restore_folder(path))
 
 
-def _describe(record) -> None:
+def _describe(record):
     """What a model is, in a few lines."""
     network, split = record.network, record.split
     sizes = "-".join(map(str, network.sizes(len(record.features))))

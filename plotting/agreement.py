@@ -54,6 +54,7 @@ class Agreement:
 
     @property
     def tested(self):
+        """Whether there was enough to test."""
         return not np.isnan(self.p_chi2)
 
 

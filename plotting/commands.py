@@ -47,6 +47,7 @@ class Options:
 
     @property
     def results(self):
+        """The Results of the run, read once per process."""
         return open_results(self.output)
 
 
@@ -58,6 +59,7 @@ def hist(options, regions, features):
 
 
 def hist_chunk(options, jobs):
+    """Draw and save some (region, feature) pairs; returns the files."""
     canvas = StackCanvas()
     written = []
     for region, name in jobs:
@@ -68,6 +70,7 @@ def hist_chunk(options, jobs):
 
 
 def stack_figure(options, region, name, histograms, canvas=None):
+    """The Figure of a feature in a region, from {sample: Histogram}."""
     stack = make_stack(
         options.results,
         region,
@@ -108,6 +111,7 @@ def compare_all(options, region, features, shape=False):
 
 
 def compare_chunk(options, region, features, shape):
+    """The Agreements of some (region, feature) pairs."""
     return [
         compare_one(options.results, region, name, options.results.histograms(region, name), shape)
         for name in features
@@ -115,12 +119,14 @@ def compare_chunk(options, region, features, shape):
 
 
 def compare_one(results, region, name, histograms, shape=False):
+    """The Agreement of one feature, from {sample: Histogram}."""
     data, background = agreement.totals(results, region, histograms)
     blind = results.regions[region].blind
     return agreement.compare(region, name, data, background, blind=blind, shape=shape)
 
 
 def agreement_figure(options, region, found):
+    """The Figure of the Agreements of a region."""
     tested = [one for one in found if one.tested]
     return draw_agreement(
         [one.p for one in tested],
@@ -152,6 +158,7 @@ def make_cutflow(options, regions):
 
 
 def cutflow_figure(options, made):
+    """The Figure of a Cutflow."""
     stack = yields.as_stack(made, options.results)
     return draw_stack(stack, log=options.log, caption=options.caption)
 
@@ -162,6 +169,7 @@ def make_graph(options):
 
 
 def graph_figure(options):
+    """The Figure of the computation graph."""
     nodes = graph.make_graph(options.results)
     return draw_graph(nodes, graph.places(nodes), caption=options.caption)
 
@@ -219,6 +227,7 @@ class Matrices:
         self.scalings, self.means = {}, {}
 
     def scaling(self):
+        """The CellScaling of the network."""
         if "network" not in self.scalings:
             self.scalings["network"] = matrix.model_scaling(self.results, self.region, self.model)
         return self.scalings["network"]
@@ -245,6 +254,7 @@ class Matrices:
         ]
 
     def mean_values(self, name, unit):
+        """(size, size) mean over a process. Raises InputError without events."""
         if (name, unit) not in self.means:
             scaling = self.scaling() if unit == "network" else None
             found = matrix.mean_of(self.results, self.region, self.samples(name), scaling)
@@ -254,9 +264,11 @@ class Matrices:
         return self.means[name, unit]
 
     def label(self, name):
+        """LaTeX for the name of a process."""
         return "Background" if name == BACKGROUND else self.results.process(name).label
 
     def draw(self, values, unit, title, span):
+        """The Figure of a (size, size) matrix; span: largest value with a colour of its own."""
         title = f"{self.region}, {title}"
         if unit == "network":
             label = self.scaling().source
@@ -264,10 +276,12 @@ class Matrices:
         return draw_matrix(values, energies=self.energies, title=title, **self.axes)
 
     def mean(self, name, unit):
+        """The Figure of the mean over a process."""
         title = f"mean of {self.label(name)}"
         return self.draw(self.mean_values(name, unit), unit, title, MEAN_SPAN)
 
     def difference(self, first, second, unit):
+        """The Figure of the difference of the means of two processes."""
         values = self.mean_values(first, unit) - self.mean_values(second, unit)
         title = f"{self.region}, mean of {self.label(first)} $-$ {self.label(second)}"
         if unit == "network":
@@ -395,6 +409,7 @@ def curve_lines(process, name, curve, pair):
 
 
 def latent_figure(options, scores, labels, vectors, weights, axes):
+    """The Figure of what `scores.latent_plane` returns; labels: {process: LaTeX}."""
     colours = {p.name: p.colour for p in options.results.processes}
     names = [s.sample for s in scores.of("background")]
     overlays = {}

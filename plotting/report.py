@@ -138,12 +138,14 @@ def card(results, found, image):
 
 
 def graph_picture(options):
+    """The Picture of the computation graph."""
     figure = commands.graph_figure(options)
     text = "Which column needs which, from the ntuple to features and cuts"
     return picture(figure, "graph", "Computation graph", text)
 
 
 def environment():
+    """What jinja2 needs to fill the page."""
     loader = FileSystemLoader(HERE)
     made = Environment(
         loader=loader,

@@ -57,6 +57,7 @@ class Scores:
 
 
 def has_scores(results):
+    """Whether any sample has been scored."""
     return any((results.folder / SCORES).glob("[!.]*.hdf5"))
 
 

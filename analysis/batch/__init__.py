@@ -1,0 +1,1 @@
+"""The event loops as jobs of a batch system, and one output from their pieces."""

@@ -160,8 +160,8 @@ class Local(Backend):
     def send(self, names):
         return ""
 
-    def run(self, names, look):
-        """Run the jobs, some at once, until all have ended; `look` is called now and then."""
+    def run(self, names, show):
+        """Run the jobs, some at once, until all have ended; `show` is called now and then."""
         todo, running = list(reversed(names)), []
         write_file(self.jobs / "local", f"{socket.gethostname()} {os.getpid()}\n")
         cores = len(os.sched_getaffinity(0))
@@ -172,7 +172,7 @@ class Local(Backend):
                     running.append(self.start(todo.pop()))
                 time.sleep(0.2)
                 running = [job for job in running if job.poll() is None]
-                look()
+                show()
         finally:
             for job in running:
                 job.send_signal(signal.SIGTERM)

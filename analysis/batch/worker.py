@@ -25,6 +25,7 @@ from analysis.options import show_warning
 
 
 def main(words):
+    """Compute and deliver a piece; ends the process."""
     folder, name, *files = words  # on the grid also the files, with commas
     warnings.showwarning = show_warning
     signal.signal(signal.SIGTERM, signal.default_int_handler)

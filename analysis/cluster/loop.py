@@ -202,6 +202,7 @@ class DistributedLoop:
         self.cutflows, self.rows = {}, {}
 
     def rows_folder(self, region):
+        """Where the workers write the rows of a region."""
         folder = self.folder / region.name
         folder.mkdir(exist_ok=True)
         return folder
@@ -277,6 +278,7 @@ class DistributedLoop:
         shutil.rmtree(self.folder)
 
     def where(self):
+        """The sample, for messages."""
         return f"sample '{self.prepared.sample.name}'"
 
 
@@ -287,6 +289,7 @@ class Counter:
         self.results = (node.Count(), node.Sum(WEIGHT), node.Sum(SQUARED_WEIGHT))
 
     def row(self, cut):
+        """The CutflowRow of a cut."""
         entries, sumw, sumw2 = (result.GetValue() for result in self.results)
         return CutflowRow(cut, int(entries), float(sumw), float(sumw2))
 
@@ -297,6 +300,7 @@ def call(space, function, definition):
 
 
 def lazily():
+    """Options of a Snapshot that is booked, not run."""
     options = ROOT.RDF.RSnapshotOptions()
     options.fLazy = True
     options.fOutputFormat = ROOT.RDF.ESnapshotOutputFormat.kTTree
