@@ -117,6 +117,7 @@ def read_model(folder):
 
 
 def read_network(folder):
+    """Read one Network. Raises InputError, OSError and what a wrong content raises."""
     content = json.loads((folder / "network.json").read_text())
     if content["format"] != 1:
         raise InputError(f"model {folder} has format {content['format']}, not 1; train it again")

@@ -17,7 +17,7 @@ LAST = ("linear", "sigmoid", "tanh", "relu", "leaky_relu")
 
 
 def write_network(folder, seed, last="linear", mask=True, features=FEATURES):
-    """A random network in the format that ml/export.py documents; returns its numbers."""
+    """A random network in the format that ml/network_files.py documents; returns its numbers."""
     random = np.random.default_rng(seed)
     n = len(features)
     sizes = [(n, 4, "tanh", 0.0), (4, 3, "leaky_relu", 0.3), (3, n, last, 0.2)]
