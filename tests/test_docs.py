@@ -25,7 +25,7 @@ TEXTS = (*PAGES, REPOSITORY / "CHANGELOG.md", DEMO / "README.md")
 RULES = (
     (r"python (-i )?run_rdf\.py .*--dask (slurm|condor)", "parsed"),
     (r"python -m analysis\.submit (slurm|condor|grid|status \$OUT)", "parsed"),
-    (r"python -m tests\.benchmarks", "parsed"),  # for minutes; test_benchmarks.py runs its parts
+    (r"python -m tests\.benchmarks", "benchmark"),
     (r"python -m (ml|plotting) ", "slow"),
     (r"python run_rdf\.py .*--model ", "slow"),
     (r"python (-i )?run_rdf\.py", "run"),
@@ -174,6 +174,8 @@ def prepare(command, folder):
     model = re.search(r"(ml (score|encode)|plotting score) output|models/small", command)
     if model and not (folder / "output" / "models" / "small").exists():
         run("python -m ml train output", folder)
+    if command.startswith("cmp ") and not (folder / "output_plain").exists():
+        run("python run_rdf.py -o output_plain -s WZ --plain", folder)
     if "plotting score" in command and not (folder / "output" / "scores").exists():
         run("python -m ml score output", folder)
 
@@ -201,6 +203,13 @@ def test_command(command, checkout):
 @pytest.mark.parametrize("command", with_rule("slow"))
 def test_slow_command(command, checkout):
     check(command, checkout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", with_rule("benchmark"))
+def test_benchmark(command):
+    """With fewer events, in one round."""
+    run(f"{command} --events 20000 --repeat 1", REPOSITORY)
 
 
 def parse(command):
