@@ -6,6 +6,7 @@
 #include "engine/inputs.cxx"
 #include "leptons.cxx"
 #include "network.cxx"
+#include "engine/values.cxx"
 #include "rmm.cxx"
 #include "engine/rowstore.cxx"
 #include "engine/treesource.cxx"

@@ -10,6 +10,7 @@
 #include "engine/lazy.h"
 #include "leptons.h"
 #include "network.h"
+#include "engine/values.h"
 #include "objects.h"
 #include "rmm.h"
 #include "weights.h"

@@ -2,6 +2,16 @@
 //    $ root -l helpers/rootlogon.C
 //    root [1] flavourComp3L({1, 2, 2})
 //    (int) 2
+//    root [2] explain("WZ:12345")
+//    root [3] explain("WZ@17", "--samples my.toml -r SR2L")
+
+/// Prints what happened to an event, as `python run_rdf.py --event` with these options.
+void explain(const char *event, const char *options = "")
+{
+   const TString folder = gSystem->DirName(__FILE__);
+   gSystem->Exec("python3 -W ignore '" + folder + "/../run_rdf.py' " + options + " --event '" + event + "'");
+}
+
 void rootlogon()
 {
    const TString folder = gSystem->DirName(__FILE__);
