@@ -12,6 +12,7 @@ import shutil
 import textwrap
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -133,7 +134,9 @@ def explain(frames, event=None, position=None, run=None):
     """
     if (event is None) == (position is None):
         raise TypeError("explain needs either an event or a position")
-    item = frames.item
+    item = getattr(frames, "item", None)
+    if item is None:
+        raise TypeError('explain needs the dataframes of one sample, as dataframes["WZ"]')
     where = f"sample '{item.sample.name}'"
     if position is not None:
         end = item.begin + item.entries
@@ -166,7 +169,8 @@ def explain(frames, event=None, position=None, run=None):
 def one_thread():
     """Only with one thread are the entries of a sample numbered."""
     threads = ROOT.GetThreadPoolSize()
-    ROOT.DisableImplicitMT()
+    if threads:
+        ROOT.DisableImplicitMT()
     try:
         yield
     finally:
@@ -274,11 +278,12 @@ class Reader:
     def has_value(self, expression):
         """Whether an expression has a value in events that the chain does not compute it for.
 
-        An element of an array by its position may not be there; that a cut needs none, other than
-        through masks, is all that can be seen from its text.
+        An element of an array by its position may not be there. Masks and the cells of the matrix
+        always are.
         """
-        masks = "|".join(map(re.escape, self.kind_of))
-        text = re.sub(rf"\[[^][()]*\b(?:{masks})\b[^][()]*\]", "", expression)
+        masks = "|".join(self.kind_of)
+        always = rf"\[[^][()]*\b(?:{masks})\b[^][()]*\]|\b{MATRIX}\[\d+\]"
+        text = re.sub(always, "", expression)
         if re.search(r"\[|->|\.\s*(?:at|front|back)\s*\(|\bTake\s*\(.*,\s*-?\d", text):
             return False
         if expression in self.definitions:
@@ -458,7 +463,9 @@ def page(told, width):
     """The lines of an Explanation."""
     dataset, run, event = told.identity.values()
     yield f"{told.sample}: run {run}, event {event}, dataset {dataset}"
-    yield from wrapped(f"  entry {told.entry} of {told.file}", width, "    ")
+    path = Path(told.file)
+    here = path.is_relative_to(Path.cwd())
+    yield f"  entry {told.entry} of {path.relative_to(Path.cwd()) if here else told.file}"
     for kind, objects in told.objects.items():
         yield from object_lines(kind, objects, told.matrix, width)
     if told.left_out:
@@ -583,6 +590,7 @@ def matrix_lines(told, width):
 
 def wrapped(text, width, indent):
     """A line of text as lines that fit."""
+    indent = indent[: width // 2]
     lines = textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)
     return [line.replace(KEEP, " ") for line in lines]
 

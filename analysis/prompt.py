@@ -17,7 +17,8 @@ class Dataframes(Mapping):
 
     def __init__(self, makers):
         """makers: {sample: function that returns its dataframes by region}"""
-        ROOT.DisableImplicitMT()
+        if ROOT.IsImplicitMTEnabled():
+            ROOT.DisableImplicitMT()
         self.makers, self.made = makers, {}
 
     def __getitem__(self, sample):

@@ -6,7 +6,7 @@ They are declared in a TOML file (see `analysis/demo/samples.toml`) or found in 
 import glob
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.errors import DeclarationError, near_miss
@@ -54,7 +54,7 @@ class Normalisation:
     constant: float  # luminosity in pb^-1 times cross-section over sum of weights, as declared
     from_ntuple: bool = False  # cross-section over sum of weights are branches
     by_campaign: bool = False  # the luminosity depends on the campaign of the event
-    factors: str = ""  # what the constant is made of, for people
+    factors: str = field(default="", compare=False)  # of the constant, for people
 
 
 def normalisation(sample, luminosity_ifb, sum_of_weights):

@@ -8,8 +8,8 @@
 /// Prints what happened to an event, as `python run_rdf.py --event` with these options.
 void explain(const char *event, const char *options = "")
 {
-   const TString folder = gSystem->DirName(__FILE__);
-   gSystem->Exec("python3 -W ignore '" + folder + "/../run_rdf.py' " + options + " --event '" + event + "'");
+   const TString program = TString(gSystem->DirName(__FILE__)) + "/../run_rdf.py";
+   gSystem->Exec("python3 -W ignore '" + program + "' " + options + " --event '" + event + "'");
 }
 
 void rootlogon()
