@@ -5,8 +5,9 @@ python run_rdf.py --samples my.toml -o OUT          the samples of a file
 python run_rdf.py --input FOLDER --schema susy      every *_merged_processed.root below FOLDER
 python run_rdf.py --list | --check                  what is declared | inputs checked, no event loop
 python run_rdf.py --chain WZ                        the selection of a sample, to read and to paste
+python run_rdf.py --event WZ:12345                  what happened to an event, cut by cut
 python run_rdf.py --dask local:4 | --spark MASTER   on a cluster, by distributed RDataFrame
-python -i run_rdf.py ...                            afterwards a prompt with `dataframes` in scope
+python -i run_rdf.py ...                            then a prompt with `dataframes` and `explain`
 """
 
 import argparse
@@ -14,6 +15,7 @@ import contextlib
 import io
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from analysis import selection
 from analysis.cluster import connect
 from analysis.errors import DeclarationError, positive_integer
 from analysis.features import DEFAULT_LAYOUT, FEATURES, LAYOUTS
-from analysis.options import add_job, check_job, declared_job, obey
+from analysis.options import EventName, add_job, check_job, declared_job, obey
 
 
 def parser():
@@ -50,6 +52,12 @@ def parser():
     what.add_argument("--list", action="store_true", help="print what is declared")
     what.add_argument("--check", action="store_true", help="check inputs and expressions")
     what.add_argument("--chain", metavar="SAMPLE", help="print the chain of a sample as Python")
+    what.add_argument(
+        "--event",
+        metavar="EVENT",
+        type=EventName.parse,
+        help="explain an event: SAMPLE:NUMBER, SAMPLE:RUN:NUMBER or SAMPLE@ENTRY (from 0)",
+    )
     make.add_argument("--cpp", action="store_true", help="print it as C++ for the prompt of root")
     return make
 
@@ -60,8 +68,8 @@ def main(arguments=None):
     options = make.parse_args(arguments)
     check_job(make, options)
     cluster = options.dask or options.spark
-    if cluster and (options.list or options.check or options.chain):
-        make.error("--list, --check and --chain need no --dask and --spark")
+    if cluster and (options.list or options.check or options.chain or options.event):
+        make.error("--list, --check, --chain and --event need no --dask and --spark")
     if options.cpp and not options.chain:
         make.error("--cpp says how --chain prints")
     if cluster and options.threads:
@@ -119,6 +127,8 @@ def act(options):
     if options.chain:
         print_chain(job, options.chain, options.cpp)
         return {}
+    if options.event:
+        return print_event(job, options.event)
     # Dask would draw a bar for each sample, all on one line.
     bars = io.StringIO() if cluster else sys.stdout
     with contextlib.redirect_stdout(bars), contextlib.ExitStack() as stack:
@@ -138,6 +148,19 @@ def print_chain(job, sample, cpp):
 
     (item,), _ = plan_samples(job.only(sample))
     print(*(cpp_script if cpp else python_script)(item), sep="\n")
+
+
+def print_event(job, name):
+    """Print what happened to an event; returns the dataframes of its sample."""
+    from analysis.explain import explain
+    from analysis.prompt import Dataframes, SampleFrames
+    from analysis.run import prepare
+
+    # One event is no reason to compile.
+    (item,), _ = prepare(replace(job.only(name.sample), plain=True))
+    dataframes = Dataframes({name.sample: partial(SampleFrames, item)})
+    print(explain(dataframes[name.sample], name.event, name.position, name.run))
+    return dataframes
 
 
 def print_declarations(listed):
@@ -167,3 +190,5 @@ def print_declarations(listed):
 
 if __name__ == "__main__":
     dataframes = main()
+    if dataframes:  # for the prompt
+        from analysis.explain import explain  # noqa: F401

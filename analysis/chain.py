@@ -12,14 +12,25 @@ def chain(plan, df):
     plan: plan.Plan of a sample
     df: RDataFrame over the sample's files, or anything else with Define, Redefine and Filter
     """
+    df = with_columns(plan, df)
+    return df, with_cuts(plan, df)
+
+
+def with_columns(plan, df):
+    """Return the dataframe with all columns of a plan."""
     for name, value in plan.constants.items():
         df = df.Define(name, repr(value))
     for definition in plan.definitions:
         define = df.Redefine if definition.replaces else df.Define
         df = define(definition.name, definition.expression)
+    return df
+
+
+def with_cuts(plan, df):
+    """Return, for each region of a plan, a dataframe with all columns after each of its cuts."""
     regions = {}
     for region, cuts in plan.cuts.items():
         regions[region] = [df]  # before the first cut
         for cut in cuts:
             regions[region].append(regions[region][-1].Filter(cut.expression, cut.name))
-    return df, regions
+    return regions

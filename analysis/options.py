@@ -1,8 +1,11 @@
 """What the commands that run the analysis have in common: options, and how they fail."""
 
+import argparse
 import os
+import re
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 from analysis import samples, selection
@@ -30,6 +33,31 @@ def add_job(make):
     add("--unblind", action="store_true", help="look at data in blind regions")
     add("--plain", action="store_true", help="run the chain as it is, not compiled")
     return source
+
+
+@dataclass(frozen=True)
+class EventName:
+    """An event as users write it."""
+
+    sample: str
+    run: int | None = None
+    event: int | None = None
+    position: int | None = None  # among the entries of the sample, instead of run and event
+
+    @classmethod
+    def parse(cls, text):
+        """Make it from SAMPLE:NUMBER, SAMPLE:RUN:NUMBER or SAMPLE@ENTRY; for argparse."""
+        # 18 digits are always fewer than what 64 bits hold; open data has negative event numbers.
+        name, n = r"(?P<sample>[^:@]+)", r"\d{1,18}"
+        found = re.fullmatch(rf"{name}:(?:(?P<run>{n}):)?(?P<event>-?{n})", text, re.A)
+        found = found or re.fullmatch(rf"{name}@(?P<position>{n})", text, re.A)
+        if not found:
+            raise argparse.ArgumentTypeError(
+                f"must be SAMPLE:NUMBER, SAMPLE:RUN:NUMBER or SAMPLE@ENTRY, not '{text}'"
+            )
+        words = found.groupdict()
+        sample = words.pop("sample")
+        return cls(sample, **{key: int(word) for key, word in words.items() if word})
 
 
 def check_job(make, options):

@@ -11,6 +11,7 @@ import helpers
 from analysis import samples
 from analysis.anomaly import SCORE, read_model
 from analysis.compiled import compile_chains
+from analysis.declarations import Declarations
 from analysis.errors import DeclarationError, InputError
 from analysis.export import Output, cutflow_json
 from analysis.expressions import check_chain
@@ -31,6 +32,7 @@ class Prepared:
     sample: samples.Sample
     inputs: Inputs
     plan: Plan
+    declarations: Declarations  # what it was planned from
     normalisation: samples.Normalisation | None  # None for data
     entries: int  # to be read
     begin: int = 0  # the first of them
@@ -84,6 +86,7 @@ def with_compiled(planned, cells):
 def plan_samples(job, inspect_files=inspect):
     """Look at all inputs and plan all samples, as `prepare`; nothing is compiled."""
     helpers.load_engine()
+    declared = job.declarations
     problems, found = [], []
     for sample in job.samples.samples:
         schema = SCHEMAS[sample.schema]
@@ -97,15 +100,14 @@ def plan_samples(job, inspect_files=inspect):
             except DeclarationError as error:
                 problems += error.problems
         if len(problems) == before:
-            declared = job.declarations
             planner = Planner(sample, schema, inputs.branches, declared.objects, declared.variables)
             found.append((sample, inputs, norm, planner))
     absent = set().union(*(planner.absent for *_, planner in found))
-    row = job.declarations.features(absent)
+    row = declared.features(absent)
     score = None
     if job.model:
         scalars = [feature.name for feature in row if feature.expression]
-        score = read_model(job.model).expression(job.declarations.layout, scalars)
+        score = read_model(job.model).expression(declared.layout, scalars)
         floats = [feature for feature in row if not feature.integer]
         row = (*floats, SCORE, *(feature for feature in row if feature.integer))
     planned = []
@@ -114,11 +116,11 @@ def plan_samples(job, inspect_files=inspect):
         if score:
             planner.add(SCORE.name, score, f"model {job.model}")
         regions = visible(job, sample)
-        matrix = job.declarations.layout.expression(planner.absent)
+        matrix = declared.layout.expression(planner.absent)
         constants = {} if norm is None else {NORMALISATION: norm.constant}
         plan = planner.plan(regions, row, matrix, constants)
         entries = min(inputs.entries, job.entries or math.inf)
-        planned.append(Prepared(sample, inputs, plan, norm, entries))
+        planned.append(Prepared(sample, inputs, plan, declared, norm, entries))
         problems += planner.problems
     if problems:
         raise InputError(*dict.fromkeys(problems))

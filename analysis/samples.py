@@ -6,7 +6,7 @@ They are declared in a TOML file (see `analysis/demo/samples.toml`) or found in 
 import glob
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.errors import DeclarationError, near_miss
@@ -54,6 +54,7 @@ class Normalisation:
     constant: float  # luminosity in pb^-1 times cross-section over sum of weights, as declared
     from_ntuple: bool = False  # cross-section over sum of weights are branches
     by_campaign: bool = False  # the luminosity depends on the campaign of the event
+    factors: str = field(default="", compare=False)  # of the constant, for people
 
 
 def normalisation(sample, luminosity_ifb, sum_of_weights):
@@ -65,11 +66,15 @@ def normalisation(sample, luminosity_ifb, sum_of_weights):
     by_campaign = luminosity_ifb == RUN2
     constant = 1.0 if by_campaign else 1000.0 * luminosity_ifb
     constant *= sample.k_factor * sample.filter_efficiency
+    factors = [] if by_campaign else [f"1000 x {luminosity_ifb:g} fb^-1"]
+    for name in ("k_factor", "filter_efficiency"):
+        if getattr(sample, name) != 1.0:
+            factors.append(f"{name} {getattr(sample, name):g}")
     if sample.normalised:
-        return Normalisation(constant, by_campaign=by_campaign)
+        return Normalisation(constant, False, by_campaign, " x ".join(factors))
     if sample.xsec_pb is None and sample.sum_of_weights is None:
         if SCHEMAS[sample.schema].normalisation:
-            return Normalisation(constant, True, by_campaign)
+            return Normalisation(constant, True, by_campaign, " x ".join(factors))
     if sample.sum_of_weights is not None:
         sum_of_weights = sample.sum_of_weights
     where = f"sample '{sample.name}'"
@@ -81,7 +86,9 @@ def normalisation(sample, luminosity_ifb, sum_of_weights):
         )
     if sum_of_weights == 0:
         raise DeclarationError(f"{where} has a sum of weights of zero and cannot be normalised")
-    return Normalisation(constant * sample.xsec_pb / sum_of_weights, by_campaign=by_campaign)
+    factors += [f"{sample.xsec_pb:g} pb / {sum_of_weights:g}"]
+    constant = constant * sample.xsec_pb / sum_of_weights
+    return Normalisation(constant, False, by_campaign, " x ".join(factors))
 
 
 STRING, NUMBER, FLAG, STRINGS = "a string", "a number", "true or false", "a list of strings"

@@ -2,7 +2,17 @@
 //    $ root -l helpers/rootlogon.C
 //    root [1] flavourComp3L({1, 2, 2})
 //    (int) 2
+//    root [2] explain("WZ:12345")
+//    root [3] explain("WZ@17", "--samples my.toml -r SR2L")
 // In this folder `root -l` is enough: it runs this file, and forgets half of it when told to again.
+
+/// Prints what happened to an event, as `python run_rdf.py --event` with these options.
+void explain(const char *event, const char *options = "")
+{
+   const TString program = TString(gSystem->DirName(__FILE__)) + "/../run_rdf.py";
+   gSystem->Exec("python3 -W ignore '" + program + "' " + options + " --event '" + event + "'");
+}
+
 void rootlogon()
 {
    const TString folder = gSystem->DirName(__FILE__);

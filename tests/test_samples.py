@@ -18,6 +18,9 @@ def test_constant_is_luminosity_times_cross_section_over_sum_of_weights():
     assert normalisation(declared, 36.2, None) == Normalisation(
         pytest.approx(36200 * 2 * 1.5 * 0.5 / 500)
     )
+    assert normalisation(declared, 36.2, None).factors == (
+        "1000 x 36.2 fb^-1 x k_factor 1.5 x filter_efficiency 0.5 x 2 pb / 500"
+    )
 
 
 def test_declared_sum_of_weights_wins_over_the_one_in_the_ntuple():

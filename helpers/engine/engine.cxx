@@ -4,3 +4,4 @@
 #include "engine/inputs.cxx"
 #include "engine/rowstore.cxx"
 #include "engine/treesource.cxx"
+#include "engine/values.cxx"

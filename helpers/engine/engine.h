@@ -9,5 +9,6 @@
 #include "engine/inputs.h"
 #include "engine/lazy.h"
 #include "engine/rowstore.h"
+#include "engine/values.h"
 
 #endif
