@@ -85,7 +85,8 @@ def test_machine_learning_and_pictures(checkout):
 
 
 def test_root_prompt():
-    (line,) = commands("root ")
+    line, by_hand = commands("root ")
+    assert by_hand == "root -l helpers/helpers.cxx+"  # in test_build.py
     command = shutil.which("root")
     if command is None:
         pytest.skip("no root command in PATH")
