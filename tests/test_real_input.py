@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 from conftest import REPOSITORY, read_json, read_table, run_program
+from test_run import assert_same_results
 
 SHARED = REPOSITORY.parent / "shared" / "data"
 
@@ -63,3 +64,11 @@ def test_real_collisions_agree_with_numpy_cell_by_cell(outputs):
             np.testing.assert_allclose(
                 rows[column], values, rtol=1e-4, atol=1e-2, err_msg=f"{sample} {column}"
             )
+
+
+def test_chain_as_it_is_gives_the_same_bytes(outputs, tmp_path):
+    name, folder, _ = outputs
+    words = ("--samples", SHARED / name / "samples.toml", "-o", tmp_path, "--plain", "-j", "2")
+    outcome = run_program(*words)
+    assert outcome.status == 0, outcome.err
+    assert_same_results(folder, tmp_path)

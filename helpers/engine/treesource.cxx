@@ -20,6 +20,15 @@
 namespace m3l
 {
 
+/// How the numbers of an entry lie in a basket.
+enum class Shape { number, array, vector };
+
+/// What a branch holds; `element` is empty for what cannot be decoded here.
+struct Content {
+   Shape shape = Shape::number;
+   std::string element;
+};
+
 namespace
 {
 
@@ -77,15 +86,6 @@ constexpr std::array<std::pair<const char *, const char *>, std::tuple_size_v<Nu
    {"Float_t", "float"},
    {"Double_t", "double"},
 }};
-
-/// How the numbers of an entry lie in a basket.
-enum class Shape { number, array, vector };
-
-/// What a branch holds; `element` is empty for what cannot be decoded here.
-struct Content {
-   Shape shape = Shape::number;
-   std::string element;
-};
 
 Content contentOf(TBranch &branch)
 {
