@@ -21,23 +21,23 @@ from pathlib import Path
 
 from analysis import selection
 from analysis.cluster import connect
-from analysis.errors import DeclarationError
+from analysis.errors import DeclarationError, positive_integer
 from analysis.features import DEFAULT_LAYOUT, FEATURES, LAYOUTS
-from analysis.options import EventName, add_job, check_job, declared_job, obey, positive
+from analysis.options import EventName, add_job, check_job, declared_job, obey
 
 
 def parser():
     """The command line."""
-    about, _, examples = __doc__.partition("\n\n")
+    description, _, examples = __doc__.partition("\n\n")
     make = argparse.ArgumentParser(
         "run_rdf.py",
-        description=about,
+        description=description,
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     source = add_job(make)
     source.add_argument("--rerun", metavar="RUN.JSON", help="do a run again from its record")
-    make.add_argument("-j", "--threads", type=positive, help="threads (default: all cores)")
+    make.add_argument("-j", "--threads", type=positive_integer, help="threads (default: all cores)")
     where = make.add_mutually_exclusive_group()
     where.add_argument(
         "--dask",
@@ -75,6 +75,14 @@ def main(arguments=None):
     if cluster and options.threads:
         make.error("-j is for this machine; --dask and --spark have their number of workers")
     return obey(act, options, "nothing was written")
+
+
+def dataframes(*words):
+    """The dataframes of all samples without a run, for notebooks: dataframes["WZ"]["SR3L"].
+
+    words: of the command line, such as "--samples", "my.toml"
+    """
+    return main([*map(str, words), "--check"])
 
 
 def act(options):
@@ -126,11 +134,11 @@ def act(options):
     with contextlib.redirect_stdout(bars), contextlib.ExitStack() as stack:
         if cluster:
             stack.callback(cluster.close)
-        cutflows, dataframes, files = run(job, folder, command_line(), cluster)
+        cutflows, frames, files = run(job, folder, command_line(), cluster)
         if sys.flags.interactive:
             stack.pop_all()  # the dataframes at the prompt need the cluster
     summary.print_summary(job, cutflows, folder, files, time.monotonic() - begin)
-    return dataframes
+    return frames
 
 
 def print_chain(job, sample, cpp):

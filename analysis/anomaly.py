@@ -4,7 +4,6 @@
 `network.bin`); here they become an expression around the C++ functor `m3l::Network`.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ from pathlib import Path
 from analysis.errors import InputError, near_miss
 from analysis.features import Binning, Feature
 from analysis.features import cells as layout_cells
-from analysis.plan import IDENTITY, MATRIX
+from analysis.files import checksum
+from analysis.output import IDENTITY
+from analysis.plan import MATRIX
 
 SCORE = Feature(
     "anomaly_score", "anomaly_score", "Anomaly score", "", Binning(60, -5.0, 4.0), network=False
@@ -123,6 +124,6 @@ def read_network(folder):
     if content["format"] != 1:
         raise InputError(f"model {folder} has format {content['format']}, not 1; train it again")
     path = folder / "network.bin"
-    if hashlib.sha256(path.read_bytes()).hexdigest() != content["sha256"]:
+    if checksum(path) != content["sha256"]:
         raise InputError(f"model {folder}: network.bin is damaged; train it again")
     return Network(path, content)

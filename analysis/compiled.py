@@ -9,7 +9,6 @@ engine books it on the graph (helpers/engine/eventloop.h).
 import hashlib
 import os
 import re
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from string import Template
@@ -17,8 +16,11 @@ from string import Template
 import ROOT
 
 import helpers
+from analysis.errors import OutputError
 from analysis.expressions import NO_NUMBER, blame_declaration
-from analysis.plan import IDENTITY, MATRIX, WEIGHT
+from analysis.files import write_file
+from analysis.output import IDENTITY, WEIGHT
+from analysis.plan import MATRIX
 from helpers.build import CompilerError, cache_folder, library, toolchain
 
 
@@ -83,15 +85,13 @@ def compiled(source):
     path = cache_folder() / f"{source.name}.cxx"
     try:
         if not path.exists():
-            with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-                file.write(source.text)
-            os.replace(file.name, path)
+            write_file(path, source.text)
         return library(source.name, path, [path, *helpers.source_files()])
     except CompilerError as error:
         blame_declaration(str(error), source.columns)
         raise
-    except OSError as error:
-        raise CompilerError(f"{path} cannot be written: {error.strerror}") from None
+    except OutputError as error:
+        raise CompilerError(str(error)) from None
 
 
 FILE = Template("""\

@@ -1,14 +1,19 @@
-"""What the program says when its input is wrong.
+"""What the program says when something is wrong, the same in all its parts.
 
 M3LError
-├── DeclarationError  a samples file, a selection or a feature is wrong
+├── DeclarationError  a sample, a selection, a feature, a network or an option is wrong
 ├── InputError        a file, tree, branch or event is
 ├── OutputError       results cannot be written
 ├── BatchError        a batch system is missing or refuses
 └── ClusterError      a cluster cannot be reached, or its workers fail
 """
 
+import argparse
 import difflib
+import os
+import signal
+import sys
+from contextlib import contextmanager
 
 
 class M3LError(Exception):
@@ -20,7 +25,7 @@ class M3LError(Exception):
 
 
 class DeclarationError(M3LError):
-    """A samples file, a selection or a feature is wrong."""
+    """A sample, a selection, a feature, a network or an option is wrong."""
 
 
 class InputError(M3LError):
@@ -43,3 +48,56 @@ def near_miss(name, known):
     """Return ", did you mean 'x'?" for the known name closest to `name`, "" where none is close."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f", did you mean '{close[0]}'?" if close else ""
+
+
+def listed(names, most=4):
+    """Name the first few of `names` and count the rest: "a, b (and 3 more)"."""
+    names = [str(name) for name in names]
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" (and {rest} more)" if rest > 0 else "")
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose wrong usage is one line and exit status 2."""
+
+    def error(self, message):
+        """Print the line and exit."""
+        self.exit(2, f"m3l: {message}; see {self.prog} --help\n")
+
+
+def positive_integer(text):
+    """Convert a word of the command line; raises ArgumentTypeError."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not '{text}'")
+    return int(text)
+
+
+@contextmanager
+def exit_on_mistake(interrupted, memory="choose fewer regions or samples"):
+    """Around a command: a user's mistake is a line on stderr and exit status 1, no traceback.
+
+    interrupted: what is said after Ctrl-C, which exits with 130; SIGTERM counts as Ctrl-C
+    memory: advice where there is too little
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    status, problems = 1, ()
+    try:
+        yield
+        sys.stdout.flush()
+        return
+    except M3LError as error:
+        problems = error.problems
+    except ModuleNotFoundError as error:
+        problems = [f"Python finds no {error.name}: source setup.sh first"]
+    except BrokenPipeError:  # `| head` has read enough; nothing is left to be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        problems = [f"{where}{error.strerror or error}"]
+    except MemoryError:
+        problems = [f"not enough memory: {memory}"]
+    except KeyboardInterrupt:
+        status, problems = 130, [f"interrupted, {interrupted}"]
+    for problem in problems:
+        print("m3l:", " ".join(problem.split()), file=sys.stderr, flush=True)
+    raise SystemExit(status)

@@ -4,9 +4,6 @@ Everything is written into a hidden folder inside the output folder and renamed 
 end, run.json last: what has a final name is complete.
 """
 
-import contextlib
-import json
-import os
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -16,8 +13,18 @@ import numpy as np
 import ROOT
 import tables
 
-from analysis.errors import InputError, OutputError
-from analysis.plan import IDENTITY, WEIGHT
+from analysis.errors import OutputError
+from analysis.files import put_in_place, write_json
+from analysis.output import (
+    HISTOGRAMS,
+    IDENTITY,
+    RUN,
+    TABLE,
+    TABLES,
+    WEIGHT,
+    histogram_name,
+    table_name,
+)
 from helpers.terminal import captured_stderr
 
 BATCH = 4096  # rows that are merged, written and filled at once
@@ -26,12 +33,6 @@ CHUNK = BATCH // 4  # rows that are compressed together
 # A fifth of the size, and fast: most cells of most events are zero, and shuffling their bytes among
 # those of the others would only break up the runs of zeros.
 COMPRESSION = tables.Filters(complevel=1, complib="blosc:lz4", shuffle=False)
-
-
-def table_name(sample, tag):
-    """Name of the table of a sample in the region with this tag."""
-    return f"{sample}_{tag}_df_forML_bkg_signal_fromRDF.hdf5"
-
 
 # Compression setting of histograms.root: thousands of small objects want a fast algorithm.
 LZ4 = 404
@@ -51,10 +52,10 @@ class Output:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=self.folder))
             self.staging.chmod(0o755)
-            (self.staging / "hdf5").mkdir()
+            (self.staging / TABLES).mkdir()
         except OSError as error:
             raise self.problem(error.strerror) from None
-        self.histograms = Histograms(self.staging / "histograms.root")
+        self.histograms = Histograms(self.staging / HISTOGRAMS)
         return self
 
     def __exit__(self, kind, error, _):
@@ -68,35 +69,34 @@ class Output:
     def problem(self, reason):
         return OutputError(f"output folder {self.folder} cannot be written: {reason}")
 
-    def write_rows(self, sample, region, tag, rows, features):
-        """Write the table of a sample in a region and fill its histograms from the same rows.
+    def write_rows(self, sample, region, rows, features):
+        """Write the table of a sample (name) in a Region, and its histograms of the same rows.
 
-        tag: of the region
         rows: m3l::RowStore
         features: in the order of a row, floats before integers
         Returns the name of the table and its number of rows.
         """
-        name = f"hdf5/{table_name(sample, tag)}"
+        name = f"{TABLES}/{table_name(sample, region)}"
         histograms = book_histograms(sample, features)
         number = write_rows(rows, self.staging / name, features, histograms)
-        self.histograms.write(region, histograms)
+        self.histograms.write(region.name, histograms)
         return name, number
 
     def write_json(self, name, content):
-        (self.staging / name).write_text(json.dumps(content, indent=1) + "\n")
+        """Write a JSON value into the file of this name."""
+        write_json(self.staging / name, content)
 
     def publish(self):
         """Give all files their final names, run.json last; returns the names."""
         self.histograms.close()
         files = [path for path in self.staging.rglob("*") if path.is_file()]
-        files.sort(key=lambda path: (path.name == "run.json", path))
+        files.sort(key=lambda path: (path.name == RUN, path))
         # An older run.json must not describe a half-replaced folder.
-        with contextlib.suppress(FileNotFoundError):
-            (self.folder / "run.json").unlink()
+        (self.folder / RUN).unlink(missing_ok=True)
         for path in files:
             final = self.folder / path.relative_to(self.staging)
             final.parent.mkdir(exist_ok=True)
-            os.replace(path, final)
+            put_in_place(path, final)
         return [path.relative_to(self.staging) for path in files]
 
 
@@ -132,7 +132,7 @@ def book_histograms(sample, features):
         # ROOT's LaTeX has # for the backslash and no dollar signs.
         label = feature.label.replace("$", "").replace("\\", "#")
         histogram = ROOT.TH1D(
-            f"h_{feature.name}_{sample}",
+            histogram_name(feature.name, sample),
             f"{feature.name};{label}{unit};Events",
             binning.bins,
             binning.low,
@@ -144,7 +144,7 @@ def book_histograms(sample, features):
     return histograms
 
 
-class Table:
+class TableWriter:
     """A table that `pandas.read_hdf(path, "mini")` reads, written in pieces.
 
     It has the layout of pandas' "fixed" format: a block of columns for each type. The arrays are
@@ -161,7 +161,7 @@ class Table:
             "int64": [*IDENTITY],
         }
         blocks = {kind: names for kind, names in blocks.items() if names}
-        group = self.file.create_group("/", "mini")
+        group = self.file.create_group("/", TABLE)
         attributes = group._v_attrs
         attributes.pandas_type = "frame"
         attributes.pandas_version = "0.15.2"
@@ -230,30 +230,6 @@ class Table:
         self.file.close()
 
 
-def read_rows(path, floats, integers):
-    """Read some columns of a Table in pieces; yields what `Table.append` takes.
-
-    Raises InputError if a column is missing.
-    """
-    wanted = {"float32": floats, "float64": [WEIGHT], "int32": integers, "int64": [*IDENTITY]}
-    with tables.open_file(path) as file:
-        group = file.root.mini
-        columns = {}  # array of a type, and the places of the wanted columns in it
-        for number in range(group._v_attrs.nblocks):
-            values = group[f"block{number}_values"]
-            names = [name.decode() for name in group[f"block{number}_items"]]
-            kind = str(values.dtype)
-            lacking = set(wanted[kind]) - set(names)
-            if lacking:
-                raise InputError(f"{path} has no column {min(lacking)}")
-            columns[kind] = values, [names.index(name) for name in wanted[kind]]
-        for first in range(0, len(group.axis1), BATCH):
-            yield {
-                kind: values[first : first + BATCH][:, places]
-                for kind, (values, places) in columns.items()
-            }
-
-
 def write_rows(rows, path, features, histograms):
     """Write the sorted rows of a sample into a table and fill its histograms with them.
 
@@ -263,7 +239,7 @@ def write_rows(rows, path, features, histograms):
     """
     floats = [feature.name for feature in features if not feature.integer]
     integers = [feature.name for feature in features if feature.integer]
-    table = Table(path, floats, integers)
+    table = TableWriter(path, floats, integers)
     try:
         rows.startReading(BATCH, ROOT.std.vector["TH1D*"](histograms))
         while taken := rows.next():

@@ -4,7 +4,8 @@ import re
 
 from analysis.chain import chain
 from analysis.errors import DeclarationError, near_miss
-from analysis.plan import IDENTITY, MATRIX, is_number
+from analysis.output import IDENTITY
+from analysis.plan import MATRIX, is_number
 from helpers.terminal import captured_stderr
 
 NO_NUMBER = "is not one number per event"

@@ -15,10 +15,9 @@ import tables
 
 from analysis import features, processes, samples, selection
 from analysis.declarations import Declarations
-from analysis.errors import DeclarationError, InputError
+from analysis.errors import InputError
+from analysis.output import FORMAT, latest_format, record_errors
 from helpers.stamp import fingerprint
-
-FORMAT = 1  # of run.json
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def record_of(job, prepared, row, threads, command, cluster=None):
         "variables": [asdict(declared) for declared in job.declarations.variables],
         "regions": [asdict(region) for region in job.declarations.regions],
         "layout": asdict(job.declarations.layout),
-        "features": [feature_json(feature) for feature in row],
+        "features": [asdict(feature) for feature in row],
         "scalars": [asdict(feature) for feature in job.declarations.scalars],
     }
 
@@ -122,20 +121,10 @@ def sample_json(item):
     }
 
 
-def feature_json(feature):
-    binning = feature.binning
-    return {
-        **asdict(feature),
-        "binning": None,
-        "bins": [binning.bins, binning.low, binning.high],
-    }
-
-
 def feature_of(values):
     """Make a Feature from one of the scalars or features of a record."""
     values = dict(values)
-    numbers = values.pop("bins", None) or values["binning"].values()
-    values["binning"] = features.Binning(*numbers)
+    values["binning"] = features.Binning(**values["binning"])
     return from_json(features.Feature, values)
 
 
@@ -175,9 +164,8 @@ def job_of(record, path):
 
     Raises InputError or DeclarationError.
     """
-    try:
-        if record["format"] != FORMAT:
-            raise DeclarationError(f"{path} has format {record['format']}, not {FORMAT}")
+    record = latest_format(record, path)
+    with record_errors(path):
         listed = tuple(
             from_json(samples.Sample, {k: s[k] for k in samples.Sample.__dataclass_fields__})
             for s in record["samples"]
@@ -207,8 +195,6 @@ def job_of(record, path):
             record.get("plain", record.get("interpret", False)),
             record["model"],
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a run.json of this program: {error!r}") from None
 
 
 def from_json(kind, values):

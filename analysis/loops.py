@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from analysis.chain import chain
 from analysis.errors import InputError
-from analysis.plan import IDENTITY, MATRIX, WEIGHT
+from analysis.output import IDENTITY, WEIGHT
+from analysis.plan import MATRIX
 from analysis.prompt import SampleFrames, dataframe
 from helpers.terminal import captured_stderr
 

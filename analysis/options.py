@@ -3,7 +3,6 @@
 import argparse
 import os
 import re
-import signal
 import sys
 import warnings
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from analysis import samples, selection
 from analysis.declarations import declarations
-from analysis.errors import M3LError
+from analysis.errors import exit_on_mistake, positive_integer
 from analysis.features import DEFAULT_LAYOUT
 from analysis.schemas import SCHEMAS
 
@@ -28,18 +27,12 @@ def add_job(make):
     add("-o", "--output", metavar="OUT", help="output folder (default: output)")
     add("-s", "--sample", metavar="NAME", nargs="+", default=[], help="only these samples")
     add("-r", "--region", metavar="REGION", nargs="+", default=[], help="these regions")
-    add("-n", "--entries", type=positive, help="only the first events of each sample")
+    add("-n", "--entries", type=positive_integer, help="only the first events of each sample")
     add("--layout", default=DEFAULT_LAYOUT, help=f"matrix (default: {DEFAULT_LAYOUT})")
     add("--model", metavar="DIR", help="add the anomaly_score of a trained model")
     add("--unblind", action="store_true", help="look at data in blind regions")
     add("--plain", action="store_true", help="run the chain as it is, not compiled")
     return source
-
-
-def positive(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not '{text}'")
-    return int(text)
 
 
 @dataclass(frozen=True)
@@ -104,19 +97,13 @@ def obey(act, options, interrupted):
     interrupted: what is said after Ctrl-C
     """
     warnings.showwarning = show_warning
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return act(options)
-    except M3LError as error:
-        for problem in error.problems:
-            print(f"m3l: {problem}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except ModuleNotFoundError as error:
-        print(f"m3l: Python finds no {error.name}: source setup.sh first", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print(f"m3l: interrupted, {interrupted}", file=sys.stderr, flush=True)
-        os._exit(130)  # the thread of the event loop would go on
+        with exit_on_mistake(interrupted):
+            return act(options)
+    except SystemExit as end:
+        if end.code == 130:
+            os._exit(130)  # the thread of the event loop would go on
+        raise
 
 
 def show_warning(message, category, filename, *_):

@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 from analysis.errors import near_miss
+from analysis.output import IDENTITY, WEIGHT
 from analysis.schemas import SCHEMAS
 
-WEIGHT = "wgt_SG"
-IDENTITY = ("DatasetNumber", "RunNumber", "EventNumber")
 MATRIX = "rmm"
 NORMALISATION = "normalisation"
 

@@ -18,10 +18,11 @@ from analysis.expressions import check_chain
 from analysis.inputs import Inputs, inspect
 from analysis.job import bytes_read, complete, record_of
 from analysis.loops import CompiledLoop, PlainLoop, dataframe, set_threads
+from analysis.output import CUTFLOW, RUN
 from analysis.plan import NORMALISATION, Plan, Planner
 from analysis.prompt import Dataframes
 from analysis.schemas import SCHEMAS
-from helpers.build import CompilerError
+from helpers.build import CompilerError, cache_folder
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,14 @@ class Prepared:
     compiled: object = None  # C++ CompiledChain of the plan; None: its chain runs as it is
 
 
-def prepare(job, look=inspect):
+def prepare(job, inspect_files=inspect):
     """Look at all inputs and check or compile all expressions, without reading events.
 
-    look: as inputs.inspect
+    inspect_files: as inputs.inspect
     Returns a list of Prepared and the features of the run; raises InputError or DeclarationError
     with all problems of all samples.
     """
-    planned, row = plan_samples(job, look)
+    planned, row = plan_samples(job, inspect_files)
     if not job.plain and helpers.load() != "interpreted":
         planned = with_compiled(planned, job.declarations.layout.size**2)
     for item in planned:
@@ -82,7 +83,7 @@ def with_compiled(planned, cells):
     return made
 
 
-def plan_samples(job, look=inspect):
+def plan_samples(job, inspect_files=inspect):
     """Look at all inputs and plan all samples, as `prepare`; nothing is compiled."""
     helpers.load()
     declared = job.declarations
@@ -90,7 +91,7 @@ def plan_samples(job, look=inspect):
     for sample in job.samples.samples:
         schema = SCHEMAS[sample.schema]
         before = len(problems)
-        inputs = look(sample, schema, problems)
+        inputs = inspect_files(sample, schema, problems)
         norm = None
         if len(problems) == before and sample.kind != "data":
             try:
@@ -144,10 +145,10 @@ def run(job, folder, command, cluster=None):
     threads = set_threads(job.threads)
     prepared, row = prepare(replace(job, plain=True) if cluster else job)
     timings.add("prepare")
-    tags = {region.name: region.tag for region in job.declarations.regions}
-    cutflows = {region: {} for region in tags}
+    declared = {region.name: region for region in job.declarations.regions}
+    cutflows = {region: {} for region in declared}
     if cluster:
-        cluster.connect()
+        cluster.connect(cache_folder())
     with Output(folder) as output:
         loops = event_loops(prepared, row_layout(job, row), output.staging, cluster)
         timings.add("cluster" if cluster else "prepare")
@@ -158,12 +159,12 @@ def run(job, folder, command, cluster=None):
             written[name] = {}
             for region, rows in loop.rows.items():
                 cutflows[region][name] = passed[region]
-                written[name][region] = output.write_rows(name, region, tags[region], rows, row)
+                written[name][region] = output.write_rows(name, declared[region], rows, row)
             loop.release()
             timings.add("write")
-        output.write_json("cutflow.json", cutflow_json(cutflows))
+        output.write_json(CUTFLOW, cutflow_json(cutflows))
         record = record_of(job, prepared, row, threads, command, cluster)
-        output.write_json("run.json", complete(record, written, timings.seconds, bytes_read()))
+        output.write_json(RUN, complete(record, written, timings.seconds, bytes_read()))
         files = output.publish()
     frames = {name: loop.dataframes for name, loop in loops.items()}
     return cutflows, Dataframes(frames), files

@@ -18,7 +18,9 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from analysis.batch.backends import BACKENDS, ask, files_of, write_scripts
+from analysis.batch import BACKENDS
+from analysis.batch.backend import ask, write_scripts
+from analysis.batch.grid import files_of
 from analysis.batch.pieces import cut
 from analysis.batch.submission import (
     DONE,
@@ -30,8 +32,9 @@ from analysis.batch.submission import (
     WAITING,
     Submission,
 )
-from analysis.errors import BatchError, DeclarationError, OutputError
-from analysis.options import add_job, check_job, declared_job, obey, positive
+from analysis.errors import BatchError, DeclarationError, OutputError, positive_integer
+from analysis.files import write_json
+from analysis.options import add_job, check_job, declared_job, obey
 from analysis.samples import normalisation
 
 EVENTS_PER_JOB = 50_000_000
@@ -41,34 +44,36 @@ LINES = 20  # problems that are shown
 
 def parser():
     """The command line."""
-    about, _, examples = __doc__.partition("\n\n")
+    description, _, examples = __doc__.partition("\n\n")
     make = argparse.ArgumentParser(
         "python -m analysis.submit",
-        description=about,
+        description=description,
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = make.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, backend in BACKENDS.items():
-        about = backend.__doc__.splitlines()[0].rstrip(".")
-        one = commands.add_parser(name, help=about, description=f"Submit: {about}.")
+        summary = backend.__doc__.splitlines()[0].rstrip(".")
+        one = commands.add_parser(name, help=summary, description=f"Submit: {summary}.")
         add_job(one)
         size = one.add_mutually_exclusive_group()
-        size.add_argument("--files-per-job", type=positive, metavar="N", help="whole files")
+        size.add_argument("--files-per-job", type=positive_integer, metavar="N", help="whole files")
         size.add_argument(
             "--events-per-job",
-            type=positive,
+            type=positive_integer,
             metavar="N",
             help=f"at most so many (default: {EVENTS_PER_JOB:,})",
         )
-        one.add_argument("--cores", type=positive, default=1, help="threads of a job (default: 1)")
+        one.add_argument(
+            "--cores", type=positive_integer, default=1, help="threads of a job (default: 1)"
+        )
         backend.add_options(one)
-    for name, about in (
+    for name, summary in (
         ("status", "what has become of the pieces"),
         ("resubmit", "send failed and missing pieces once more"),
         ("merge", "make the output of one run from the pieces"),
     ):
-        one = commands.add_parser(name, help=about, description=f"{about.capitalize()}.")
+        one = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
         one.add_argument("output", metavar="OUT", help="output folder of the submission")
         if name == "status":
             one.add_argument("--watch", action="store_true", help="until all jobs have ended")
@@ -184,7 +189,7 @@ def write_submission(options, listed, declared, jobs):
         (jobs / "code" / "build").mkdir()
         for path in BUILT_BY_CMAKE.parent.glob("libm3l*"):
             shutil.copy(path, jobs / "code" / "build")
-    (jobs / "submission.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(jobs / "submission.json", record)
 
 
 def grid_record(job):
@@ -265,7 +270,8 @@ def status(options):
     backend = open_backend(options)
     screen = Screen(sys.stdout)
     screen.draw(table(backend))
-    while options.watch and any(state.state in (RUNNING, WAITING) for state in look(backend)[0]):
+    queued = (RUNNING, WAITING)
+    while options.watch and any(state.state in queued for state in piece_states(backend)[0]):
         time.sleep(2)
         screen.draw(table(backend))
 
@@ -290,7 +296,7 @@ class Screen:
         self.file.flush()
 
 
-def look(backend):
+def piece_states(backend):
     """The states of all pieces, and a line if the batch system does not answer."""
     queue, problem = ask(backend)
     return backend.submission.states(queue), problem
@@ -298,7 +304,7 @@ def look(backend):
 
 def table(backend, advise=True):
     """The pieces of each sample by state, a line for each problem, and what to do next."""
-    states, problem = look(backend)
+    states, problem = piece_states(backend)
     samples = {}
     for state in states:
         samples.setdefault(state.piece.sample, Counter())[state.state] += 1
@@ -376,7 +382,7 @@ def merge_now(backend):
     from analysis.batch import merge
 
     begin = time.monotonic()
-    job, cutflows, files = merge.merge(backend.submission, look(backend)[0])
+    job, cutflows, files = merge.merge(backend.submission, piece_states(backend)[0])
     summary.print_summary(job, cutflows, backend.submission.folder, files, time.monotonic() - begin)
 
 

@@ -6,10 +6,10 @@
 #include "engine/inputs.cxx"
 #include "leptons.cxx"
 #include "network.cxx"
-#include "engine/values.cxx"
 #include "rmm.cxx"
 #include "engine/rowstore.cxx"
 #include "engine/treesource.cxx"
+#include "engine/values.cxx"
 #else
 #include "m3l.h"
 #endif

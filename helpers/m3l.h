@@ -10,9 +10,9 @@
 #include "engine/lazy.h"
 #include "leptons.h"
 #include "network.h"
-#include "engine/values.h"
 #include "objects.h"
 #include "rmm.h"
+#include "engine/values.h"
 #include "weights.h"
 
 #endif

@@ -16,6 +16,7 @@ using m3l::leptonMass;
 using m3l::massFromEnergy;
 using m3l::Network;
 using m3l::objects;
+using m3l::Objects;
 using m3l::ranked;
 using m3l::rapidity;
 using m3l::RMM;

@@ -1,18 +1,23 @@
 """``python -m ml``: train on what run_rdf.py wrote, score it, use the model elsewhere."""
 
 import argparse
-import errno
-import os
-import signal
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from analysis.errors import (
+    DeclarationError,
+    InputError,
+    Parser,
+    exit_on_mistake,
+    listed,
+    positive_integer,
+)
+from analysis.files import lock, restore_folder
+from analysis.output import MODELS, SCORES
 from ml.dataset import Dataset
-from ml.errors import MLError, listed
-from ml.files import locked, recovered
-from ml.models import MODELS, named
+from ml.models import MODELS as NETWORKS
+from ml.models import named
 from ml.scaling import KINDS as SCALERS
 from ml.training_set import WEIGHTS, TrainingConfig
 from ml.tuning import METHODS, SearchSpace
@@ -20,14 +25,6 @@ from ml.tuning import METHODS, SearchSpace
 # Modules that need TensorFlow are imported by the command that uses them: they take seconds.
 
 DEFAULTS = TrainingConfig()
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class Parser(argparse.ArgumentParser):
-    """Reports wrong usage in one line."""
-
-    def error(self, message):
-        self.exit(2, f"m3l: {message}; see {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,11 +44,18 @@ def parser() -> argparse.ArgumentParser:
         add = made.add_argument
         add("--name", help=f"folder below OUT/models (default: {model})")
         add("--region", help="region whose tables are used (default: the run's first)")
-        add("--epochs", type=_positive, default=DEFAULTS.epochs, help="at most (%(default)s)")
-        add("--batch", type=_positive, default=DEFAULTS.batch, help="events a step (%(default)s)")
+        add(
+            "--epochs", type=positive_integer, default=DEFAULTS.epochs, help="at most (%(default)s)"
+        )
+        add(
+            "--batch",
+            type=positive_integer,
+            default=DEFAULTS.batch,
+            help="events a step (%(default)s)",
+        )
         add(
             "--patience",
-            type=_positive,
+            type=positive_integer,
             default=DEFAULTS.patience,
             help="stop after so many epochs without a better validation loss (%(default)s)",
         )
@@ -90,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
         )
         add(
             "--steps-per-call",
-            type=_positive,
+            type=positive_integer,
             metavar="N",
             help="training steps without return to Python (default: up to 8, on a GPU up to 64)",
         )
@@ -100,16 +104,18 @@ def parser() -> argparse.ArgumentParser:
     made = command("train", train, "train an autoencoder on the simulated background")
     add_output(made)
     made.add_argument(
-        "--model", default="small", metavar="NAME", help=f"{', '.join(MODELS)} (%(default)s)"
+        "--model", default="small", metavar="NAME", help=f"{', '.join(NETWORKS)} (%(default)s)"
     )
     made.add_argument(
         "--folds",
-        type=_positive,
+        type=positive_integer,
         metavar="K",
         help="train K models, so that each background event is scored by one that never saw it "
         "(default: one model; a fifth of the events is for validation)",
     )
-    made.add_argument("--latent", type=_positive, metavar="N", help="size of the latent layer")
+    made.add_argument(
+        "--latent", type=positive_integer, metavar="N", help="size of the latent layer"
+    )
     made.add_argument("--learning-rate", type=float, metavar="X", help="(default: the network's)")
     add_training(made, "the network's name")
 
@@ -117,10 +123,16 @@ def parser() -> argparse.ArgumentParser:
     add_output(made)
     made.add_argument("--method", choices=METHODS, default="hyperband", help="(%(default)s)")
     made.add_argument(
-        "--trials", type=_positive, default=20, help="networks to try; not for hyperband (20)"
+        "--trials",
+        type=positive_integer,
+        default=20,
+        help="networks to try; not for hyperband (20)",
     )
     made.add_argument(
-        "--search-epochs", type=_positive, default=10, help="per network, at most (%(default)s)"
+        "--search-epochs",
+        type=positive_integer,
+        default=10,
+        help="per network, at most (%(default)s)",
     )
     made.add_argument("--space", type=Path, metavar="TOML", help="default: that of the thesis")
     add_training(made, "tuned")
@@ -157,14 +169,16 @@ def train(options) -> None:
         network = replace(network, latent=replace(network.latent, units=options.latent))
     if options.learning_rate is not None:
         if not options.learning_rate > 0:
-            raise MLError(f"--learning-rate {options.learning_rate}: must be larger than 0")
+            raise DeclarationError(
+                f"--learning-rate {options.learning_rate}: must be larger than 0"
+            )
         network = replace(network, learning_rate=options.learning_rate)
     if options.scaler:
         network = replace(network, scaler=options.scaler)
     dataset = Dataset.open(options.output, options.region)
     path = _model_path(options, options.model)
     config = _training(options, options.folds or DEFAULTS.folds)
-    with locked(path):
+    with lock(path):
         from ml import ensemble
 
         began = time.perf_counter()
@@ -181,7 +195,7 @@ def tune(options) -> None:
     space = SearchSpace.read(options.space) if options.space else SearchSpace()
     dataset = Dataset.open(options.output, options.region)
     path = _model_path(options, "tuned")
-    with locked(path):
+    with lock(path):
         from ml.autoencoder import HyperParameterTuning
 
         base = named("deep")
@@ -213,7 +227,7 @@ def score(options) -> None:
         print(f"{sample.name:<20} {sample.kind:<10} {done.events:>9} {numbers}{worst}")
     seconds = time.perf_counter() - began
     print(
-        f"wrote {dataset.folder / 'scores'} with {ensemble.path}: {events} events in "
+        f"wrote {dataset.folder / SCORES} with {ensemble.path}: {events} events in "
         f"{seconds:.1f} s, {ensemble.network_seconds / seconds:.0%} of it in the network"
     )
 
@@ -253,46 +267,14 @@ def export(options) -> None:
         print(f"wrote {path}, differs from Keras by at most {difference:.1g}")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit status."""
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        options = parser().parse_args(arguments)
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command."""
+    options = parser().parse_args(arguments)
+    with exit_on_mistake(
+        "the same command goes on from the last complete epoch",
+        memory="a smaller --memory streams the events from disk",
+    ):
         options.run(options)
-        sys.stdout.flush()
-    except MLError as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:
-        _fail("interrupted: the same command goes on from the last complete epoch")
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except OSError as error:
-        what = f"cannot use {error.filename}: " if error.filename else ""
-        advice = "; free disk space and run again" if error.errno in FULL else ""
-        return _fail(f"{what}{error.strerror or error}{advice}")
-    except ModuleNotFoundError as error:
-        return _fail(f"this command needs {error.name}: pip install '.[ml]'")
-    except MemoryError:
-        return _fail("not enough memory: a smaller --memory streams the events from disk")
-    return 0
-
-
-def _positive(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
-    return number
-
-
-def _stop(*_) -> None:
-    raise KeyboardInterrupt
-
-
-def _fail(message: str) -> int:
-    print("m3l: " + " ".join(message.split()), file=sys.stderr)
-    return 1
 
 
 def _training(options, folds: int) -> TrainingConfig:
@@ -315,8 +297,8 @@ def _training(options, folds: int) -> TrainingConfig:
 def _model_path(options, default: str) -> Path:
     name = options.name or default
     if Path(name).name != name or name.startswith("."):
-        raise MLError(f"--name {name}: must be a plain folder name")
-    return options.output / "models" / name
+        raise DeclarationError(f"--name {name}: must be a plain folder name")
+    return options.output / MODELS / name
 
 
 def _load(options):
@@ -334,24 +316,24 @@ def _load(options):
 
 
 def _chosen_model(options) -> Path:
-    models = options.output / "models"
+    models = options.output / MODELS
     if options.model:
         for path in (models / options.model, Path(options.model)):
-            if recovered(path).is_dir():
+            if restore_folder(path).is_dir():
                 return path
-        raise MLError(f"no model {options.model} in {models}, and no such folder")
+        raise InputError(f"no model {options.model} in {models}, and no such folder")
     if not options.output.is_dir():
-        raise MLError(f"no folder {options.output}: write one with run_rdf.py")
+        raise InputError(f"no folder {options.output}: write one with run_rdf.py")
     trained = [path for path in models.glob("[!.]*") if path.is_dir()]
     if not trained:
-        raise MLError(f"no model in {models}: python -m ml train {options.output} first")
+        raise InputError(f"no model in {models}: python -m ml train {options.output} first")
     return max(trained, key=lambda path: path.stat().st_mtime)
 
 
 def _folders(path: Path) -> list[Path]:
     from ml.record import folders
 
-    return folders(recovered(path))
+    return folders(restore_folder(path))
 
 
 def _describe(record) -> None:
@@ -375,4 +357,4 @@ def _describe(record) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.errors import InputError, M3LError, listed
+from analysis.files import atomic_file, atomic_folder, checksum, digest, restore_folder, write_json
 from ml import backend, models
 from ml.backend import keras, tf
 from ml.checkpoint import Checkpoint, curve
 from ml.dataset import Dataset, Events
-from ml.errors import MLError, listed
 from ml.export import write_network
-from ml.files import digest, recovered, replaced, replaced_folder, sha256, write_json
 from ml.models import ModelConfig
 from ml.progress import Progress
 from ml.record import RECORD, RETRAIN, ModelRecord
@@ -64,8 +64,8 @@ class RunAE:
         """Train until the weighted validation loss stops falling; keep the best epoch's weights.
 
         A training of the same choices and tables that was killed goes on where it was.
-        ``progress`` shows a bar. Raises `MLError` for the reasons in `ml.training_set.learn`, and
-        if the loss becomes NaN.
+        ``progress`` shows a bar. Raises `InputError` as `ml.training_set.learn` does, and
+        `DeclarationError` if the loss becomes NaN.
         """
         prepared = learn(self.data, self.training, self._split(), self.config.scaler)
         backend.seed(self.training.seed + (self.fold or 0))
@@ -163,7 +163,7 @@ class RunAE:
             return None
         try:
             model = self.load(self.path, self.data)
-        except MLError:
+        except M3LError:
             return None
         prepared = learn(self.data, self.training, self._split(), self.config.scaler)
         same = self._signature(prepared) == model.record_.signature
@@ -227,7 +227,9 @@ class RunAE:
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
-            raise MLError(f"the model {self.path} is not trained yet: call fit() or load() first")
+            raise InputError(
+                f"the model {self.path} is not trained yet: call fit() or load() first"
+            )
 
     # ---- files
 
@@ -238,12 +240,12 @@ class RunAE:
         new one is complete.
         """
         self._check_fitted()
-        with replaced_folder(self.path) as folder:
+        with atomic_folder(self.path) as folder:
             _save_keras(self.model_, folder / KERAS_FILE)
             write_network(folder, self.record_, self._parts)
-            with replaced(folder / "log.csv") as temporary:
+            with atomic_file(folder / "log.csv") as temporary:
                 temporary.write_text(curve(self.record_.history))
-            files = {file.name: sha256(file) for file in sorted(folder.iterdir())}
+            files = {file.name: checksum(file) for file in sorted(folder.iterdir())}
             if (self._workshop / "tensorboard").is_dir():
                 shutil.copytree(self._workshop / "tensorboard", folder / "tensorboard")
             write_json(folder / RECORD, self.record_.to_dict() | {"files": files})
@@ -254,16 +256,16 @@ class RunAE:
     def load(cls, path: str | Path, data_structure: Dataset | None = None) -> "RunAE":
         """The model in the folder ``path``, as the class that wrote it.
 
-        Raises `MLError` if a file is missing or not as it was written, or if ``data_structure``
+        Raises `InputError` if a file is missing or not as it was written, or if ``data_structure``
         lacks features of the model, naming them.
         """
-        path = recovered(Path(path))
+        path = restore_folder(Path(path))
         record, files = ModelRecord.read(path)
-        for name, checksum in files.items():
+        for name, expected in files.items():
             file = path / name
-            if not file.exists() or sha256(file) != checksum:
+            if not file.exists() or checksum(file) != expected:
                 state = "is damaged" if file.exists() else "is missing"
-                raise MLError(f"{file} {state}: {RETRAIN}")
+                raise InputError(f"{file} {state}: {RETRAIN}")
         kind = RunVAE if record.network.variational else RunAE
         fold = record.split.test
         model = kind(data_structure, path, record.network, record.training, fold)
@@ -273,7 +275,7 @@ class RunAE:
             loaded = keras.models.load_model(path / KERAS_FILE, compile=False)
         except (ValueError, TypeError, OSError, KeyError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise MLError(
+            raise InputError(
                 f"{path / KERAS_FILE} cannot be loaded by Keras {keras.__version__}, it was "
                 f"written by {record.versions['keras']} ({reason}): {RETRAIN}"
             ) from None
@@ -299,7 +301,7 @@ class RunAE:
         if self.data.types != self.record_.types and not reasons:
             reasons = [f"the object types are {self.data.types}, not {self.record_.types}"]
         if reasons:
-            raise MLError(
+            raise InputError(
                 f"{self.path} was trained on other features: {'; '.join(reasons)}; "
                 "train a new model on this folder"
             )
@@ -420,7 +422,7 @@ def _numbered(config: str) -> str:
 
 def _save_keras(model, path: Path) -> None:
     """Save in Keras's format, without the date, so that equal models are equal files."""
-    with replaced(path) as temporary:
+    with atomic_file(path) as temporary:
         dated = temporary.with_name(f"dated{temporary.name}")
         try:
             model.save(dated)

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 
-from ml.errors import MLError
+from analysis.errors import M3LError
 
 
 @contextmanager
@@ -33,7 +33,7 @@ try:
         import keras
         import tensorflow as tf
 except ImportError as error:
-    raise MLError(
+    raise M3LError(
         f"TensorFlow and Keras are needed for this command ({error}): pip install '.[ml]'"
     ) from None
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.errors import DeclarationError
+from analysis.files import atomic_file
 from ml.backend import keras
-from ml.errors import MLError
-from ml.files import replaced
 
 STATE = {  # what Keras's callbacks remember from epoch to epoch, beside the best weights
     "EarlyStopping": ("wait", "best", "best_epoch"),
@@ -80,7 +80,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         logs = {name: float(value) for name, value in (logs or {}).items()}
         if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
-            raise MLError(
+            raise DeclarationError(
                 f"training diverged in epoch {epoch + 1} (loss {logs['loss']}, validation loss "
                 f"{logs['val_loss']}): lower --learning-rate, or use --weights absolute"
             )
@@ -97,9 +97,9 @@ class Checkpoint(keras.callbacks.Callback):
         arrays = {f"variable_{n}": v.numpy() for n, v in enumerate(self._variables(self.model))}
         best = self.others["EarlyStopping"].best_weights
         arrays |= {f"best_{n}": value for n, value in enumerate(best)}
-        with replaced(self.path) as temporary:
+        with atomic_file(self.path) as temporary:
             np.savez(temporary, state=np.array(json.dumps(state)), **arrays)
-        with replaced(self.folder / "log.csv") as temporary:
+        with atomic_file(self.folder / "log.csv") as temporary:
             temporary.write_text(curve(self.history))
 
     @staticmethod

@@ -5,26 +5,18 @@ side by side and is only ever indexed as a whole, so that a row of features cann
 row's weight. Tables are read in ranges of rows, so a sample may be larger than the memory.
 """
 
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import tables
 
-from ml.errors import MLError, listed
-from ml.files import read_json
+from analysis.errors import InputError, listed
+from analysis.output import AGAIN, IDENTITY, RUN, WEIGHT, Table, read_run, record_errors
 
 BLOCK = 16384  # rows read at once; 15 MB of 225 float32 features
-IDENTITY = ("DatasetNumber", "RunNumber", "EventNumber")
-WEIGHT = "wgt_SG"
 ROWS = ("features", "weight", "counts", "identity", "source")  # the arrays of Events
 KINDS = ("background", "signal", "data")
-AGAIN = "write the folder again with run_rdf.py"
-
-tables.silence_hdf5_messages()  # HDF5 prints a page of C stack; the exception says enough
-_reading = threading.Lock()  # PyTables is not thread-safe, and training reads ahead in a thread
 
 
 @dataclass(frozen=True)
@@ -67,13 +59,13 @@ class Events:
         return replace(self, **arrays)
 
     def columns(self, names: Iterable[str]) -> np.ndarray:
-        """(events, names) the features of these names; raises `MLError` for those not there."""
+        """(events, names) the features of these names; raises `InputError` for those not there."""
         names = tuple(names)
         if names == self.names:
             return self.features
         place = {name: column for column, name in enumerate(self.names)}
         if missing := [name for name in names if name not in place]:
-            raise MLError(f"the events lack the features {listed(missing)}")
+            raise InputError(f"the events lack the features {listed(missing)}")
         return self.features[:, [place[name] for name in names]]
 
     @property
@@ -145,24 +137,20 @@ class Dataset:
     def open(cls, folder: str | Path, region: str | None = None) -> "Dataset":
         """Read ``folder/run.json`` and check that every table it names holds what it declares.
 
-        ``region`` defaults to the first one of the run. Raises `MLError` for a folder that
+        ``region`` defaults to the first one of the run. Raises `InputError` for a folder that
         run_rdf.py did not write, an unknown region, a table that is missing, unreadable or has
         other columns than run.json declares.
         """
         folder = Path(folder)
-        if not folder.is_dir():
-            raise MLError(f"no folder {folder}: write one with run_rdf.py -o {folder}")
-        record = folder / "run.json"
-        run = read_json(record, f"not an output folder; write one with run_rdf.py -o {folder}")
-        if run.get("format") != 1:
-            raise MLError(f"{record} has format {run.get('format')}, this version reads 1: {AGAIN}")
-        try:
+        record = folder / RUN
+        run = read_run(folder)
+        with record_errors(record):
             types = [(str(t["name"]), int(t["multiplicity"])) for t in run["layout"]["types"]]
             features = tuple(_features(run["features"], types))
             regions = list(dict.fromkeys(r for s in run["samples"] for r in s["tables"]))
             chosen = region if region is not None else (regions[0] if regions else "")
             if chosen not in regions:
-                raise MLError(
+                raise InputError(
                     f"no tables of region '{chosen}' in {folder}: "
                     + (f"choose from {listed(regions)}" if regions else AGAIN)
                 )
@@ -171,17 +159,17 @@ class Dataset:
                 for s in run["samples"]
                 if chosen in s["tables"]
             )
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise MLError(f"{record} is not complete ({error!r}): {AGAIN}") from None
         if not features:
-            raise MLError(f"{record} declares no feature with network = true: {AGAIN}")
+            raise InputError(f"{record} declares no feature with network = true: {AGAIN}")
         for sample in samples:
             if sample.kind not in KINDS:
-                raise MLError(f"sample {sample.name} in {record} has unknown kind '{sample.kind}'")
+                raise InputError(
+                    f"sample {sample.name} in {record} has unknown kind '{sample.kind}'"
+                )
         dataset = cls(folder, chosen, features, tuple(name for name, _ in types), samples)
         for sample in samples:
             with Table(sample.path) as table:
-                table.require(dataset.columns, sample.name)
+                table.require(dataset.columns)
         return dataset
 
     @property
@@ -199,11 +187,11 @@ class Dataset:
         return tuple(sample for sample in self.samples if sample.kind in kinds)
 
     def named(self, names: Iterable[str]) -> tuple[Sample, ...]:
-        """The samples of these names, in the order of the run; raises `MLError` for others."""
+        """The samples of these names, in the order of the run; raises `InputError` for others."""
         names = list(names)
         known = [sample.name for sample in self.samples]
         if unknown := [name for name in names if name not in known]:
-            raise MLError(
+            raise InputError(
                 f"no sample {listed(unknown)} in {self.folder}: choose from {listed(known, 12)}"
             )
         return tuple(sample for sample in self.samples if sample.name in names)
@@ -211,12 +199,12 @@ class Dataset:
     def with_features(self, names: Iterable[str]) -> "Dataset":
         """The same dataset, restricted to the features ``names``, in that order.
 
-        Raises `MLError` naming the features that this folder lacks.
+        Raises `InputError` naming the features that this folder lacks.
         """
         known = {feature.name: feature for feature in self.features}
         names = list(names)
         if missing := [name for name in names if name not in known]:
-            raise MLError(
+            raise InputError(
                 f"{self.folder} lacks the features {listed(missing)}: "
                 "write it again with the features of the model, or train a new model"
             )
@@ -230,12 +218,12 @@ class Dataset:
     def blocks(self, samples: Iterable[Sample], rows: int = BLOCK) -> Iterator[Events]:
         """The events of ``samples`` in order, at most ``rows`` at once.
 
-        Raises `MLError` when a feature or weight is NaN or infinite: sample, feature and number.
+        Raises `InputError` when a feature or weight is NaN or infinite: sample, feature and number.
         """
         for sample in samples:
             with Table(sample.path) as table:
-                for start in range(0, table.rows, rows):
-                    yield self.read(table, sample, start, min(start + rows, table.rows))
+                for start, stop in table.ranges(rows):
+                    yield self.read(table, sample, start, stop)
 
     def load(self, samples: Iterable[Sample] | None = None) -> Events:
         """All events of ``samples`` (all samples if None) in memory."""
@@ -251,7 +239,7 @@ class Dataset:
         )
         return joined([nothing, *self.blocks(samples)])
 
-    def read(self, table: "Table", sample: Sample, start: int, stop: int) -> Events:
+    def read(self, table: Table, sample: Sample, start: int, stop: int) -> Events:
         """Rows ``start`` to ``stop`` of the open ``table`` of ``sample``."""
         events = Events(
             features=table.read(self.names, start, stop, np.float32),
@@ -281,94 +269,17 @@ class Dataset:
                 present[:, column] &= counts[:, kind] > rank
         return present
 
-    def _refuse_not_finite(self, table: "Table", sample: Sample) -> None:
+    def _refuse_not_finite(self, table: Table, sample: Sample) -> None:
         names = np.array([*self.names, WEIGHT])
         bad = np.zeros(len(names), int)
-        for start in range(0, table.rows, BLOCK):
-            stop = min(start + BLOCK, table.rows)
-            values = table.read(names, start, stop, np.float64)
-            bad += (~np.isfinite(values)).sum(axis=0)
+        for start, stop in table.ranges(BLOCK):
+            bad += (~np.isfinite(table.read(names, start, stop, np.float64))).sum(axis=0)
         found = listed(f"{n} of {name}" for name, n in zip(names, bad, strict=True) if n)
         if found:
-            raise MLError(
+            raise InputError(
                 f"NaN or infinite values in sample {sample.name}: {found}, in {sample.path}; "
                 "correct the definition of the feature and run run_rdf.py again"
             )
-
-
-class Table:
-    """A table that pandas wrote with ``format="fixed"``, readable in ranges of rows.
-
-    pandas itself reads such a table only as a whole. Its layout: a group of one matrix per type,
-    ``blockN_values`` (rows, columns), beside the names of its columns, ``blockN_items``.
-    """
-
-    def __init__(self, path: Path, key: str = "mini"):
-        self.path = path
-        try:
-            with _reading:
-                self._file = tables.open_file(str(path), "r")
-        except FileNotFoundError:
-            raise MLError(f"no table {path}: {AGAIN}") from None
-        except OSError as error:
-            raise MLError(f"{path} exists but cannot be opened ({error}): {AGAIN}") from None
-        except tables.HDF5ExtError:
-            raise MLError(f"{path} is not a readable HDF5 file (truncated?): {AGAIN}") from None
-        try:
-            with _reading:
-                group = self._file.get_node(f"/{key}")
-                self._columns = {}
-                self.rows = 0
-                for block in range(int(group._v_attrs.nblocks)):
-                    node = group._f_get_child(f"block{block}_values")
-                    for position, name in enumerate(group._f_get_child(f"block{block}_items")[:]):
-                        text = name.decode() if isinstance(name, bytes) else str(name)
-                        self._columns[text] = (node, position)
-                    # pandas stores an array without elements as one dummy value and its shape
-                    empty = "shape" in node._v_attrs and 0 in tuple(node._v_attrs.shape)
-                    self.rows = 0 if empty else len(node)
-        except (tables.NoSuchNodeError, tables.HDF5ExtError, AttributeError, TypeError) as error:
-            self._file.close()
-            raise MLError(
-                f"{path} holds no table '{key}' in pandas' fixed format "
-                f"({str(error).splitlines()[0]}): {AGAIN}"
-            ) from None
-
-    def __enter__(self) -> "Table":
-        return self
-
-    def __exit__(self, *_) -> None:
-        with _reading:
-            self._file.close()
-
-    def require(self, columns: Iterable[str], sample: str) -> None:
-        """Raise `MLError` naming those of ``columns`` that the table of ``sample`` lacks."""
-        if missing := [name for name in columns if name not in self._columns]:
-            raise MLError(
-                f"the table of {sample} lacks {listed(missing)}, which run.json declares "
-                f"({self.path}): {AGAIN}"
-            )
-
-    def read(self, columns: Iterable[str], start: int, stop: int, dtype) -> np.ndarray:
-        """(stop - start, columns) values of ``columns``, in that order."""
-        columns = list(columns)
-        values = np.empty((max(stop - start, 0), len(columns)), dtype)
-        if not len(values):
-            return values
-        places = [self._columns[name] for name in columns]
-        try:
-            with _reading:
-                for node in {id(node): node for node, _ in places}.values():
-                    block = node[start:stop]
-                    to = [i for i, place in enumerate(places) if place[0] is node]
-                    of = [places[i][1] for i in to]
-                    if to == list(range(len(columns))) and of == list(range(block.shape[1])):
-                        values[...] = block
-                    else:
-                        values[:, to] = block[:, of]
-        except tables.HDF5ExtError:
-            raise MLError(f"{self.path} cannot be read to its end (truncated?): {AGAIN}") from None
-        return values
 
 
 def _features(declared: list[dict], types: list[tuple[str, int]]) -> Iterator[Feature]:

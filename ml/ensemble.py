@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.errors import DeclarationError
+from analysis.files import replace_folder, restore_folder, write_json
 from ml.autoencoder import RunAE, runner
 from ml.dataset import Dataset, Events
-from ml.errors import MLError
-from ml.files import recovered, swap_folder, write_json
 from ml.models import ModelConfig
 from ml.record import FOLDS, folders
 from ml.training_set import TrainingConfig
@@ -42,8 +42,8 @@ class Ensemble:
 
     @classmethod
     def load(cls, path: str | Path, dataset: Dataset | None = None) -> "Ensemble":
-        """The model or models in the folder ``path``; raises `MLError` as `RunAE.load` does."""
-        path = recovered(Path(path))
+        """The model or models in the folder ``path``; raises `InputError` as `RunAE.load` does."""
+        path = restore_folder(Path(path))
         return cls(path, tuple(RunAE.load(folder, dataset) for folder in folders(path)))
 
     @property
@@ -110,12 +110,12 @@ def train(
     choices on the same tables. ``progress`` shows a bar per model.
     """
     kind = runner(config)
-    recovered(path)
+    restore_folder(path)
     if not folds:
         model = kind(dataset, path, config, training).fit(progress).save()
         return Ensemble(path, (model,))
     if training.folds < 3:
-        raise MLError(
+        raise DeclarationError(
             f"--folds {training.folds}: at least 3 are needed, to train, to stop and to score"
         )
     workshop = path.with_name(f".{path.name}.folds")
@@ -128,7 +128,7 @@ def train(
         if other.name not in wanted:
             shutil.rmtree(other) if other.is_dir() else os.unlink(other)
     write_json(workshop / FOLDS, {"format": 1, "models": sorted(wanted)})
-    swap_folder(workshop, path)
+    replace_folder(workshop, path)
     for model in models:
         model.path = path / model.path.name
     return Ensemble(path, tuple(models))

@@ -34,8 +34,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.errors import MLError
-from ml.files import replaced, sha256, write_json
+from analysis.errors import M3LError, OutputError
+from analysis.files import atomic_file, checksum, write_json
 from ml.layers import SMALLEST_ERROR
 from ml.record import ModelRecord
 
@@ -63,7 +63,7 @@ def write_network(folder: Path, record: ModelRecord, parts) -> None:
                 "slope": config.slope if activation == "leaky_relu" else 0.0,
             }
         )
-    with replaced(folder / "network.bin") as temporary:
+    with atomic_file(folder / "network.bin") as temporary:
         temporary.write_bytes(b"".join(np.ascontiguousarray(a, "<f4").tobytes() for a in numbers))
     least = np.zeros((len(record.features), len(record.types)), int)
     for number, feature in enumerate(record.features):
@@ -81,7 +81,7 @@ def write_network(folder: Path, record: ModelRecord, parts) -> None:
             "layers": described,
             "latent_layer": len(config.encoder),
             "smallest_error": SMALLEST_ERROR,
-            "sha256": sha256(folder / "network.bin"),
+            "sha256": checksum(folder / "network.bin"),
         },
     )
 
@@ -89,15 +89,15 @@ def write_network(folder: Path, record: ModelRecord, parts) -> None:
 def write_onnx(model, path: Path) -> float:
     """Write the inference model as ONNX and compare it with Keras; return the largest difference.
 
-    Inputs and outputs have the names and shapes of `ml.models.inference_model`. Raises `MLError`,
-    and writes nothing, if scores differ by more than 1e-5.
+    Inputs and outputs have the names and shapes of `ml.models.inference_model`.
+    Raises `OutputError`, and writes nothing, if scores differ by more than 1e-5.
     """
     try:
         import onnx  # noqa: F401
         import onnxruntime
         import tf2onnx  # noqa: F401
     except ImportError as error:
-        raise MLError(f"ONNX export needs {error.name}: pip install '.[ml]'") from None
+        raise M3LError(f"ONNX export needs {error.name}: pip install '.[ml]'") from None
     # Events to compare on: from the middle of the training range to far outside of it.
     random = np.random.default_rng(0)
     scale = model.get_layer("scale")
@@ -109,7 +109,7 @@ def write_onnx(model, path: Path) -> float:
     arrays = list(inputs.values())
     # Keras exports only models that have been called.
     expected = model(arrays if len(arrays) > 1 else arrays[0])["score"].numpy()
-    with replaced(path) as temporary:
+    with atomic_file(path) as temporary:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of tf2onnx, about numpy
             model.export(temporary, format="onnx", verbose=False)
@@ -117,5 +117,5 @@ def write_onnx(model, path: Path) -> float:
         outputs = session.run(["score"], inputs)[0]
         difference = float(np.abs(outputs - expected).max())
         if not difference <= TOLERANCE:
-            raise MLError(f"the ONNX scores differ from Keras by {difference:.2g}: not written")
+            raise OutputError(f"the ONNX scores differ from Keras by {difference:.2g}: not written")
     return difference

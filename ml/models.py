@@ -11,10 +11,9 @@ So sizes are used as published unless one of them is larger than n; then every s
 n over the number of features the network was made for, which keeps the proportions.
 """
 
-import difflib
 from dataclasses import asdict, dataclass, fields, replace
 
-from ml.errors import MLError, listed
+from analysis.errors import DeclarationError, listed, near_miss
 
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "leaky_relu")
 ALL = 0  # as a size: as many units as there are features
@@ -78,7 +77,7 @@ class ModelConfig:
         """The inverse of `to_dict`."""
         values = dict(values)
         if unknown := set(values) - {field.name for field in fields(cls)}:
-            raise MLError(f"unknown fields of a network: {listed(sorted(unknown))}")
+            raise DeclarationError(f"unknown fields of a network: {listed(sorted(unknown))}")
         for part in ("encoder", "decoder"):
             values[part] = tuple(Layer(**layer) for layer in values[part])
         values["latent"] = Layer(**values["latent"])
@@ -150,12 +149,11 @@ MODELS = {
 
 
 def named(name: str) -> ModelConfig:
-    """The declared network of this name; raises `MLError` with the nearest name for others."""
+    """The declared network of this name; `DeclarationError` names the nearest for others."""
     if name in MODELS:
         return MODELS[name]
-    near = difflib.get_close_matches(name, MODELS, 1)
-    hint = f"did you mean '{near[0]}'?" if near else f"choose from {listed(MODELS, 12)}"
-    raise MLError(f"unknown network '{name}': {hint}")
+    hint = near_miss(name, MODELS) or f": choose from {listed(MODELS, 12)}"
+    raise DeclarationError(f"unknown network '{name}'{hint}")
 
 
 @dataclass(frozen=True)
@@ -178,7 +176,7 @@ def build(config: ModelConfig, features: int, dtype: str = "float32") -> Parts:
     def dense(layer: Layer, name: str, regularised: bool = False, dtype=dtype):
         activation = layer.activation
         if activation not in ACTIVATIONS:
-            raise MLError(
+            raise DeclarationError(
                 f"unknown activation '{activation}': choose from {listed(ACTIVATIONS, 5)}"
             )
         if activation == "leaky_relu":

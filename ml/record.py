@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.errors import InputError
+from analysis.files import read_json
 from ml.dataset import Feature
-from ml.errors import MLError
-from ml.files import read_json
 from ml.models import ModelConfig
 from ml.scaling import Scaling
 from ml.training_set import Part, Split, TrainingConfig, TrainingSet
@@ -92,7 +92,7 @@ class ModelRecord:
         path = folder / RECORD
         content = read_json(path, f"not a model; {RETRAIN}")
         if content.get("format") != FORMAT:
-            raise MLError(
+            raise InputError(
                 f"{path} has format {content.get('format')}, this version reads {FORMAT}: {RETRAIN}"
             )
         try:
@@ -120,7 +120,7 @@ class ModelRecord:
             }
             return cls(**values), files
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise MLError(f"{path} is not complete ({error!r}): {RETRAIN}") from None
+            raise InputError(f"{path} is not complete ({error!r}): {RETRAIN}") from None
 
 
 def folders(path: Path) -> list[Path]:
@@ -129,5 +129,5 @@ def folders(path: Path) -> list[Path]:
         return [path]
     names = read_json(path / FOLDS, RETRAIN).get("models")
     if not isinstance(names, list) or not names:
-        raise MLError(f"{path / FOLDS} lists no models: {RETRAIN}")
+        raise InputError(f"{path / FOLDS} lists no models: {RETRAIN}")
     return [path / str(name) for name in names]

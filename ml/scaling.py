@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.errors import MLError, listed
+from analysis.errors import DeclarationError, listed
 
 KINDS = ("standard", "minmax", "robust", "log")
 NOTHING = {"mean_": 0.0, "var_": 0.0, "data_min_": np.inf, "data_max_": -np.inf}
@@ -67,7 +67,7 @@ class ScalingFit:
         from sklearn.preprocessing import MinMaxScaler, StandardScaler  # takes a second
 
         if kind not in KINDS:
-            raise MLError(f"unknown scaler '{kind}': choose from {listed(KINDS)}")
+            raise DeclarationError(f"unknown scaler '{kind}': choose from {listed(KINDS)}")
         self.kind = kind
         self.log = np.array([kind == "log" and unit == "GeV" for unit in units])
         self.every = -(-events // SUBSAMPLE)  # ceiling
@@ -88,7 +88,7 @@ class ScalingFit:
             _learn(self._standard, x, sample_weight=weight)
         if self.kind == "robust":
             if weight.min() < 0:
-                raise MLError(
+                raise DeclarationError(
                     "the robust scaler needs weights that are not negative: "
                     "train with --weights absolute or --weights zero"
                 )

@@ -20,10 +20,11 @@ import numpy as np
 import pandas as pd
 import tables
 
-from ml.dataset import IDENTITY, WEIGHT, Dataset, Events, Sample
+from analysis.errors import OutputError
+from analysis.files import atomic_file
+from analysis.output import IDENTITY, LATENT, SCORES, WEIGHT
+from ml.dataset import Dataset, Events, Sample
 from ml.ensemble import Ensemble
-from ml.errors import MLError
-from ml.files import replaced
 
 EDGES = np.linspace(-30.0, 10.0, 40_001)  # of score, to find quantiles without keeping scores
 
@@ -80,7 +81,7 @@ def write_scores(
         weight += float(np.sum(events.weight))
         return pd.DataFrame(columns)
 
-    path = dataset.folder / "scores" / f"{sample.name}.hdf5"
+    path = dataset.folder / SCORES / f"{sample.name}.hdf5"
     events = _write(path, "scores", dataset, ensemble, sample, table)
     worst = np.argsort(total)[::-1][:3] if errors and events else ()
     return Summary(
@@ -111,7 +112,7 @@ def write_latent(dataset: Dataset, ensemble: Ensemble, sample: Sample) -> Path:
         columns = {"fold": events.fold(folds)}
         return pd.DataFrame(columns | {f"latent_{n}": column for n, column in enumerate(values.T)})
 
-    path = dataset.folder / "latent" / f"{sample.name}.hdf5"
+    path = dataset.folder / LATENT / f"{sample.name}.hdf5"
     _write(path, "latent", dataset, ensemble, sample, table)
     return path
 
@@ -134,7 +135,7 @@ def _write(
         "models": [model.record_.signature for model in ensemble.models],
     }
     rows = 0
-    with replaced(path) as temporary:
+    with atomic_file(path) as temporary:
         try:
             with pd.HDFStore(temporary, "w", complevel=5, complib="blosc:lz4") as store:
                 for events in _at_least_one(dataset, sample):
@@ -152,11 +153,11 @@ def _write(
                 store.get_storer(key).attrs.m3l = json.dumps(about)
         except tables.HDF5ExtError as error:  # one of the two looks that a full disk has in HDF5
             reason = str(error).strip().splitlines()[-1]
-            raise MLError(
+            raise OutputError(
                 f"cannot write {path} ({reason}): free disk space and run again"
             ) from None
         if not _arrived(temporary, key, rows):  # the other: closing the file says nothing
-            raise MLError(f"{path} did not arrive on disk: free disk space and run again")
+            raise OutputError(f"{path} did not arrive on disk: free disk space and run again")
     return rows
 
 

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ml.dataset import BLOCK, Dataset, Events, Sample, Table
-from ml.errors import MLError, listed
+from analysis.errors import DeclarationError, InputError, listed
+from analysis.files import checksum
+from analysis.output import Table
+from ml.dataset import BLOCK, Dataset, Events, Sample
 from ml.feed import STREAM_BLOCK, MemoryFeed, Rows, StreamFeed
-from ml.files import sha256
 from ml.scaling import Scaling, ScalingFit
 
 WEIGHTS = ("keep", "absolute", "zero")
@@ -79,7 +80,9 @@ def event_weight(weight: np.ndarray, policy: str) -> np.ndarray:
         return np.maximum(weight, 0.0)
     if policy == "keep":
         return weight
-    raise MLError(f"unknown treatment of negative weights '{policy}': choose {listed(WEIGHTS)}")
+    raise DeclarationError(
+        f"unknown treatment of negative weights '{policy}': choose {listed(WEIGHTS)}"
+    )
 
 
 @dataclass(frozen=True)
@@ -161,12 +164,12 @@ class TrainingSet:
 def learn(dataset: Dataset, config: TrainingConfig, split: Split, scaler: str) -> TrainingSet:
     """Go once through the background of ``dataset`` and learn what training needs to know.
 
-    Raises `MLError` if there is no background, fewer training events than a batch, no validation
+    Raises `InputError` if there is no background, fewer training events than a batch, no validation
     event, or a feature or weight that is not finite.
     """
     samples = dataset.of_kind("background")
     if not samples:
-        raise MLError(
+        raise InputError(
             f"no sample of kind background in {dataset.folder}: a network learns from simulated "
             "background; declare one in the samples file"
         )
@@ -190,7 +193,9 @@ def learn(dataset: Dataset, config: TrainingConfig, split: Split, scaler: str) -
     _enough(parts, config, dataset)
     varies = high > low
     if not varies.any():
-        raise MLError(f"no feature of {dataset.folder} varies in its background: nothing to learn")
+        raise InputError(
+            f"no feature of {dataset.folder} varies in its background: nothing to learn"
+        )
     kept = [name for name, keep in zip(dataset.names, varies, strict=True) if keep]
     return TrainingSet(
         dataset=dataset.with_features(kept),
@@ -202,7 +207,7 @@ def learn(dataset: Dataset, config: TrainingConfig, split: Split, scaler: str) -
         train=parts[True],
         validation=parts[False],
         inputs={
-            s.name: {"process": s.process, "rows": rows[s.name], "sha256": sha256(s.path)}
+            s.name: {"process": s.process, "rows": rows[s.name], "sha256": checksum(s.path)}
             for s in samples
         },
     )
@@ -224,14 +229,14 @@ def _enough(parts: dict[bool, Part], config: TrainingConfig, dataset: Dataset) -
         part = parts[training]
         least = config.batch if training else 1
         if part.events < least:
-            raise MLError(
+            raise InputError(
                 f"{part.events} {name} events in {dataset.folder}, fewer than "
                 f"{'a batch of ' if training else ''}{least}: "
                 + ("choose a smaller --batch, or " if training and part.events else "")
                 + "simulate more background"
             )
         if not part.sum_of_weights > 0:
-            raise MLError(
+            raise InputError(
                 f"the weights of the {name} events in {dataset.folder} add up to "
                 f"{part.sum_of_weights:.3g}: train with --weights absolute"
             )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from ml.errors import MLError, listed
+from analysis.errors import DeclarationError, listed
 from ml.models import ACTIVATIONS, ALL, Layer, ModelConfig
 
 METHODS = ("hyperband", "bayesian", "random")
@@ -38,12 +38,12 @@ class SearchSpace:
         try:
             content = tomllib.loads(path.read_text())
         except FileNotFoundError:
-            raise MLError(f"no search space {path}: give a TOML file") from None
+            raise DeclarationError(f"no search space {path}: give a TOML file") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise MLError(f"{path} is not valid TOML: {error}") from None
+            raise DeclarationError(f"{path} is not valid TOML: {error}") from None
         known = [field.name for field in fields(cls)]
         if unknown := [name for name in content if name not in known]:
-            raise MLError(
+            raise DeclarationError(
                 f"unknown key {listed(unknown)} in {path}: choose from {listed(known, 9)}"
             )
         space = cls(**{name: _tuples(value) for name, value in content.items()})
@@ -51,7 +51,7 @@ class SearchSpace:
         return space
 
     def check(self, where: str) -> None:
-        """Raise `MLError` for a field that nothing can be drawn from."""
+        """Raise `DeclarationError` for a field that nothing can be drawn from."""
         for name in ("encoder", "decoder"):
             for pair in getattr(self, name):
                 _check_range(pair, f"{name} in {where}")
@@ -60,11 +60,15 @@ class SearchSpace:
             values = getattr(self, name)
             kind = str if name == "activations" else (int, float)
             if not isinstance(values, tuple) or not values:
-                raise MLError(f"{name} in {where} must be a list of values: got {values!r}")
+                raise DeclarationError(
+                    f"{name} in {where} must be a list of values: got {values!r}"
+                )
             if wrong := [v for v in values if not isinstance(v, kind) or isinstance(v, bool)]:
-                raise MLError(f"{name} in {where} has values of a wrong type: {listed(wrong)}")
+                raise DeclarationError(
+                    f"{name} in {where} has values of a wrong type: {listed(wrong)}"
+                )
         if unknown := [name for name in self.activations if name not in ACTIVATIONS]:
-            raise MLError(
+            raise DeclarationError(
                 f"unknown activation {listed(unknown)} in {where}: "
                 f"choose from {listed(ACTIVATIONS, 5)}"
             )
@@ -137,7 +141,7 @@ def search(
     elif method == "random":
         tuner = keras_tuner.RandomSearch(build, max_trials=trials, **common)
     else:
-        raise MLError(f"unknown search method '{method}': choose from {listed(METHODS)}")
+        raise DeclarationError(f"unknown search method '{method}': choose from {listed(METHODS)}")
     tuner.search(
         data,
         steps_per_epoch=steps,
@@ -150,7 +154,7 @@ def search(
     done = tuner.oracle.get_best_trials(len(tuner.oracle.trials))
     done = [trial for trial in done if trial.score is not None]
     if not done:
-        raise MLError("every network of the search diverged: use another --space")
+        raise DeclarationError("every network of the search diverged: use another --space")
     return Found(
         done[0].hyperparameters,
         [trial.hyperparameters.values | {OBJECTIVE: trial.score} for trial in done],
@@ -164,4 +168,4 @@ def _tuples(value):
 def _check_range(pair, where: str) -> None:
     whole = isinstance(pair, tuple) and len(pair) == 2 and all(type(n) is int for n in pair)
     if not whole or pair[0] < 1 or (pair[1] != ALL and pair[1] < pair[0]):
-        raise MLError(f"{where} must be [smallest, largest] number of units: got {pair!r}")
+        raise DeclarationError(f"{where} must be [smallest, largest] number of units: got {pair!r}")

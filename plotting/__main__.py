@@ -1,15 +1,13 @@
 """``python -m plotting``: pictures of what run_rdf.py and ml wrote."""
 
 import argparse
-import os
-import signal
-import sys
 import warnings
 from pathlib import Path
 
 import matplotlib
 
-from analysis.errors import M3LError
+from analysis.errors import Parser, exit_on_mistake, positive_integer
+from analysis.output import PLOTS
 
 matplotlib.use("Agg")  # no window, whatever the machine
 
@@ -23,13 +21,6 @@ examples
   python -m plotting check output
   python -m plotting report output
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """Reports wrong usage in one line."""
-
-    def error(self, message):
-        self.exit(2, f"m3l: {message}; see {self.prog} --help\n")
 
 
 def parser():
@@ -60,7 +51,7 @@ def parser():
         add("--energy", type=positive, metavar="TEV", help="centre-of-mass energy for the label")
         add("--luminosity", type=positive, metavar="IFB", help="luminosity for the label")
         if name in ("hist", "check", "report"):
-            add("-j", "--processes", type=whole, help="processes (default: all cores)")
+            add("-j", "--processes", type=positive_integer, help="processes (default: all cores)")
         if name in ("hist", "rmm", "check", "cutflow", "report"):
             add("-r", "--region", nargs="+", default=[], metavar="REGION", help="only these")
         if name in ("hist", "check"):
@@ -112,12 +103,6 @@ def positive(text):
     return value
 
 
-def whole(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not '{text}'")
-    return int(text)
-
-
 def relative_error(text):
     name, sign, value = text.partition("=")
     if not sign or not name:
@@ -134,41 +119,18 @@ def event(text):
 
 
 def main(arguments=None):
-    """Run a command; returns the exit status."""
-    signal.signal(signal.SIGTERM, interrupt)
+    """Run a command."""
     chosen = parser().parse_args(arguments)
     warnings.showwarning = lambda *_: None  # of libraries, not for the user
-    try:
+    with exit_on_mistake("pictures written so far are complete"):
         act(chosen)
-        sys.stdout.flush()
-    except M3LError as error:
-        for problem in error.problems:
-            print(f"m3l: {problem}", file=sys.stderr)
-        return 1
-    except ModuleNotFoundError as error:
-        print(f"m3l: Python finds no {error.name}: source setup.sh first", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("m3l: interrupted, pictures written so far are complete", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except MemoryError:
-        print("m3l: not enough memory: choose fewer regions or samples", file=sys.stderr)
-        return 1
-    return 0
-
-
-def interrupt(*_):
-    raise KeyboardInterrupt
 
 
 def act(chosen):
     from plotting import commands, pool, report
     from plotting.style import Caption
 
-    folder = Path(getattr(chosen, "into", None) or Path(chosen.output) / "plots")
+    folder = Path(getattr(chosen, "into", None) or Path(chosen.output) / PLOTS)
     options = commands.Options(
         output=chosen.output,
         folder=folder,
@@ -223,4 +185,4 @@ def name_files(written):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

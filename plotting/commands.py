@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import InputError
+from analysis.files import write_file
 from plotting import agreement, curves, cutflow, graph, matrix, pool
 from plotting import scores as score_files
 from plotting.draw_agreement import draw_agreement
@@ -17,7 +18,7 @@ from plotting.draw_scores import draw_curves, draw_latent, draw_ranking, draw_tr
 from plotting.draw_stack import StackCanvas, draw_stack
 from plotting.event import momenta
 from plotting.results import opened
-from plotting.save import FORMATS, save, write
+from plotting.save import FORMATS, save
 from plotting.stack import make_stack, stack_of
 from plotting.style import NO_CAPTION, Caption, number
 
@@ -89,8 +90,10 @@ def check(options, regions, features, shape=False):
         if len(lines) > 21:
             print(f"... {len(lines) - 21} more in {base}.txt")
         print(agreement.summary(found))
-        write(base.with_name(f"{region}.txt"), "\n".join(lines) + "\n")
-        write(base.with_name(f"{region}.csv"), pd.DataFrame(map(asdict, found)).to_csv(index=False))
+        write_file(base.with_name(f"{region}.txt"), "\n".join(lines) + "\n")
+        write_file(
+            base.with_name(f"{region}.csv"), pd.DataFrame(map(asdict, found)).to_csv(index=False)
+        )
         written += [base.with_name(f"{region}.txt"), base.with_name(f"{region}.csv")]
         if any(one.tested for one in found):
             written += save(agreement_figure(options, region, found), base, options.formats)
@@ -142,7 +145,7 @@ def make_cutflow(options, regions):
             ("html", cutflow.as_html(made) + "\n"),
         ):
             written.append(base.with_name(f"{region}.{ending}"))
-            write(written[-1], text)
+            write_file(written[-1], text)
         written += save(cutflow_figure(options, made), base, options.formats)
     return written
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from analysis.errors import InputError
-from analysis.plan import WEIGHT, identifiers
+from analysis.output import RUN, WEIGHT
+from analysis.plan import identifiers
 from analysis.schemas import SCHEMAS
 from plotting.results import AGAIN
 
@@ -60,7 +61,7 @@ def make_graph(results):
                 text = f"{region['name']}: {cut['name']}"
                 wanted[key] = ("cut", text, identifiers(cut["expression"]))
     except (KeyError, TypeError, ValueError) as error:
-        path = results.folder / "run.json"
+        path = results.folder / RUN
         raise InputError(f"{path} lacks declarations ({error!r}): {AGAIN}") from None
     nodes = {}
 

@@ -1,12 +1,12 @@
 """Rapidity-mass matrices of events and processes, in GeV or as the network sees them."""
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.errors import InputError
-from plotting.results import WEIGHT
+from analysis.files import read_json
+from analysis.output import MODELS, WEIGHT
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def model_scaling(results, region, model=None):
     if model is not None:
         if model not in found:
             raise InputError(
-                f"no model '{model}' in {results.folder / 'models'}: train it with python -m ml"
+                f"no model '{model}' in {results.folder / MODELS}: train it with python -m ml"
             )
         record = found[model]
     else:
@@ -160,17 +160,12 @@ def model_records(results):
     Of a model per fold, that of the first fold.
     """
     found = []
-    for folder in sorted((results.folder / "models").glob("[!.]*")):
+    for folder in sorted((results.folder / MODELS).glob("[!.]*")):
         records = sorted([*folder.glob("model.json"), *folder.glob("*/model.json")])
         if records:
             found.append((records[0].stat().st_mtime, folder.name, records))
     contents = {}
     for _, name, records in sorted(found):
-        try:
-            contents[name] = json.loads(records[0].read_text())
-        except (OSError, ValueError):
-            raise InputError(
-                f"{records[0]} cannot be read: train again with python -m ml"
-            ) from None
+        contents[name] = read_json(records[0], "train again with python -m ml")
         contents[name]["members"] = len(records)
     return contents

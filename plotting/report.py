@@ -12,10 +12,11 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
+from analysis.files import write_file
+from analysis.output import REPORT
 from plotting import agreement, commands, cutflow, pool
 from plotting import scores as score_files
 from plotting.draw_stack import StackCanvas
-from plotting.save import write
 from plotting.style import STYLE
 
 HERE = Path(__file__).parent
@@ -107,8 +108,8 @@ def make_report(options, regions):
             script=Markup((HERE / "report.js").read_text()),
         )
     )
-    path = results.folder / "report" / "index.html"
-    write(path, page)
+    path = results.folder / REPORT / "index.html"
+    write_file(path, page)
     return [path]
 
 

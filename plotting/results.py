@@ -1,6 +1,5 @@
 """What a run left in its output folder: record, histograms, cutflow, tables and scores."""
 
-import json
 import warnings
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -12,15 +11,23 @@ import tables
 import uproot
 
 from analysis.errors import InputError
+from analysis.features import Binning
+from analysis.files import read_json
+from analysis.output import (
+    AGAIN,
+    CUTFLOW,
+    HISTOGRAMS,
+    RUN,
+    Table,
+    histogram_name,
+    read_run,
+    record_errors,
+)
 from analysis.processes import PROCESSES, Process
 from analysis.samples import choose
 
-IDENTITY = ["DatasetNumber", "RunNumber", "EventNumber"]
-WEIGHT = "wgt_SG"
-FORMAT = 1  # of run.json
 # Names of the matrix cells by their place in it.
 CELL_KINDS = ("missing momentum", "transverse mass", "rapidity", "energy", "mass", "rapidity gap")
-AGAIN = "write it again with run_rdf.py"
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Feature:
     name: str
     label: str  # LaTeX
     unit: str  # empty where it has none
-    bins: tuple[int, float, float]  # number, low, high
+    binning: Binning
     integer: bool
     network: bool
     cell: tuple[int, int] | None  # row and column in the matrix
@@ -48,8 +55,7 @@ class Feature:
     @property
     def edges(self):
         """(bins + 1,) edges of the bins."""
-        number, low, high = self.bins
-        return np.linspace(low, high, number + 1)
+        return np.linspace(self.binning.low, self.binning.high, self.binning.bins + 1)
 
     @property
     def kind(self):
@@ -109,15 +115,8 @@ class Results:
 
     def __init__(self, folder):
         self.folder = Path(folder)
-        if not self.folder.is_dir():
-            raise InputError(f"no folder {folder}: write it with run_rdf.py -o {folder}")
-        self.record = self.json("run.json")
-        try:
-            if self.record["format"] != FORMAT:
-                raise InputError(
-                    f"{self.folder / 'run.json'} has format {self.record['format']}, this version "
-                    f"reads {FORMAT}: {AGAIN}"
-                )
+        self.record = read_run(folder)
+        with record_errors(self.folder / RUN):
             self.luminosity_ifb = self.record["luminosity_ifb"]
             self.samples = tuple(
                 Sample(s["name"], s["process"], s["kind"], s["tables"])
@@ -138,7 +137,7 @@ class Results:
                     f["name"],
                     f["label"],
                     f["unit"],
-                    (int(f["bins"][0]), *map(float, f["bins"][1:])),
+                    Binning(**f["binning"]),
                     f["integer"],
                     f["network"],
                     tuple(f["cell"]) if f["cell"] else None,
@@ -150,35 +149,11 @@ class Results:
             )
             self.energy_scale = self.record["layout"]["energy_scale"]
             self.h = self.record["layout"]["h"]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"{self.folder / 'run.json'} is not the record of a run ({error!r}): {AGAIN}"
-            ) from None
-        needed = ["cutflow.json", "histograms.root"]
+        needed = [CUTFLOW, HISTOGRAMS]
         needed += [name for sample in self.samples for name in sample.tables.values()]
         if missing := [name for name in needed if not (self.folder / name).is_file()]:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise InputError(f"{self.folder} is not complete, it lacks {missing[0]}{more}: {AGAIN}")
-
-    def json(self, name):
-        """The content of a JSON file of the folder."""
-        path = self.folder / name
-        try:
-            content = json.loads(path.read_text())
-        except FileNotFoundError:
-            cut = "a run was interrupted there" if any(self.folder.glob(".partial-*")) else ""
-            raise InputError(
-                f"{self.folder} holds no complete run, it lacks {name}"
-                + (f" ({cut})" if cut else "")
-                + f": {AGAIN}"
-            ) from None
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error.strerror}") from None
-        except ValueError as error:
-            raise InputError(f"{path} is not valid JSON ({error}): {AGAIN}") from None
-        if not isinstance(content, dict):
-            raise InputError(f"{path} does not hold a JSON object: {AGAIN}")
-        return content
 
     def choose_regions(self, names):
         return choose(names, self.regions, "region of this run")
@@ -210,7 +185,7 @@ class Results:
     @cached_property
     def cutflow(self):
         """{region: {sample: [{cut, entries, sumw, sumw2}, ...]}} without blind data."""
-        content = self.json("cutflow.json")
+        content = read_json(self.folder / CUTFLOW, AGAIN)
         try:
             return {
                 region: {s.name: content[region][s.name] for s in self.visible(region)}
@@ -218,12 +193,12 @@ class Results:
             }
         except (KeyError, TypeError) as error:
             raise InputError(
-                f"{self.folder / 'cutflow.json'} lacks {error}, which run.json lists: {AGAIN}"
+                f"{self.folder / CUTFLOW} lacks {error}, which run.json lists: {AGAIN}"
             ) from None
 
     @cached_property
     def _histograms(self):
-        path = self.folder / "histograms.root"
+        path = self.folder / HISTOGRAMS
         try:
             return uproot.open(path)
         except Exception as error:  # uproot raises a dozen kinds for a damaged file
@@ -231,8 +206,8 @@ class Results:
 
     def histogram(self, region, feature, sample):
         """The Histogram of a feature of a sample; `feature` and `sample` are names."""
-        name = f"{region}/h_{feature}_{sample}"
-        path = self.folder / "histograms.root"
+        name = f"{region}/{histogram_name(feature, sample)}"
+        path = self.folder / HISTOGRAMS
         try:
             stored = self._histograms[name]
             values, variances = stored.values(flow=True), stored.variances(flow=True)
@@ -253,8 +228,8 @@ class Results:
     def table(self, region, sample, columns=None):
         """The selected events of a sample as a DataFrame, all columns or those named."""
         (found,) = [s for s in self.samples if s.name == sample]
-        path = self.folder / found.tables[region]
-        return read_frame(path, "mini", columns)
+        with Table(self.folder / found.tables[region]) as table:
+            return pd.DataFrame(table.read_columns(columns))
 
     def counts(self, table):
         """(events, types) numbers of objects of each type of the matrix, from a table.
@@ -293,12 +268,12 @@ def in_order(processes):
     return tuple(sorted(processes, key=lambda process: known.get(process.name, len(known))))
 
 
-def read_frame(path, key=None, columns=None):
-    """Read a pandas table; raises InputError where it cannot be read or lacks columns."""
+def read_frame(path, columns=None):
+    """Read scores or latent vectors; raises InputError where unreadable or without `columns`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            frame = pd.read_hdf(path, key)
+            frame = pd.read_hdf(path)
     except FileNotFoundError:
         raise InputError(f"no file {path}") from None
     except (OSError, KeyError, ValueError, TypeError, tables.HDF5ExtError) as error:

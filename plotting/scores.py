@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import InputError
+from analysis.files import read_json
+from analysis.output import IDENTITY, LATENT, MODELS, SCORES, WEIGHT
 from plotting.matrix import model_records
-from plotting.results import IDENTITY, WEIGHT, Histogram, read_frame, reason
+from plotting.results import Histogram, read_frame, reason
 
 SCORE_LABEL = r"Anomaly score $\log_{10}(\mathrm{MSE})$"
 # The simplest cuts that a search could make instead: label and the features that are summed.
@@ -55,7 +57,7 @@ class Scores:
 
 
 def has_scores(results):
-    return any((results.folder / "scores").glob("[!.]*.hdf5"))
+    return any((results.folder / SCORES).glob("[!.]*.hdf5"))
 
 
 def about(path):
@@ -76,7 +78,7 @@ def read_scores(results):
     Events that the network was trained on are left out, and the others of the sample scaled up to
     the sum of weights of all. Raises InputError where scores are missing or of other tables.
     """
-    folder = results.folder / "scores"
+    folder = results.folder / SCORES
     again = f"python -m ml score {results.folder}"
     if not has_scores(results):
         raise InputError(f"no scores in {folder}: {again}")
@@ -96,7 +98,7 @@ def read_scores(results):
         scores = read_frame(path, columns=[*IDENTITY, "score", "trained_on"])
         table = results.table(region, sample.name, columns)
         same = len(scores) == len(table) and (
-            scores[IDENTITY].to_numpy() == table[IDENTITY].to_numpy()
+            scores[[*IDENTITY]].to_numpy() == table[[*IDENTITY]].to_numpy()
         )
         if not np.all(same):
             raise InputError(f"{path} holds other events than the table of the run: {again}")
@@ -120,7 +122,7 @@ def read_scores(results):
                 scores["score"].to_numpy(float)[kept],
                 weight[kept] * scale,
                 np.stack(sums, axis=1) if sums else np.empty((kept.sum(), 0)),
-                table[IDENTITY].to_numpy()[kept],
+                table[[*IDENTITY]].to_numpy()[kept],
                 np.flatnonzero(kept),
             )
         )
@@ -163,7 +165,7 @@ def mean_errors(results, scores, scored, share=0.01, at_least=1):
     several = scored if isinstance(scored, list) else [scored]
     names, rows, values = None, [], []
     for one in several:
-        frame = read_frame(results.folder / "scores" / f"{one.sample}.hdf5")
+        frame = read_frame(results.folder / SCORES / f"{one.sample}.hdf5")
         columns = [name for name in frame if name.startswith("error_")]
         if not columns:
             return None
@@ -220,11 +222,11 @@ def training_curves(results, model):
 
     One entry per fold. Returns () if the folder of the model is gone.
     """
-    folder = results.folder / "models" / model
+    folder = results.folder / MODELS / model
     curves = []
     for path in sorted([*folder.glob("model.json"), *folder.glob("*/model.json")]):
         try:
-            record = json.loads(path.read_text())
+            record = read_json(path, "train again")
             history = record["history"]
             curves.append(
                 {
@@ -233,7 +235,7 @@ def training_curves(results, model):
                     "best": int(record["best_epoch"]),
                 }
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not complete ({error!r}): train again") from None
     return tuple(curves)
 
@@ -249,7 +251,7 @@ def latent_plane(results, scores):
     several = model_records(results).get(scores.model, {}).get("members", 1) > 1
     vectors, weights = {}, {}
     for scored in scores.samples:
-        path = results.folder / "latent" / f"{scored.sample}.hdf5"
+        path = results.folder / LATENT / f"{scored.sample}.hdf5"
         if not path.is_file() or about(path)["model"] != scores.model:
             return None
         frame = read_frame(path)

@@ -10,7 +10,8 @@ from ml_tables import simulate
 from uproot.writing.identify import to_TAxis, to_TH1x
 
 from analysis import features, processes, selection
-from plotting.results import IDENTITY, Histogram
+from analysis.output import FORMAT, IDENTITY
+from plotting.results import Histogram
 
 LAYOUT = features.LAYOUTS[0]
 SCALARS = tuple(
@@ -98,7 +99,7 @@ def record(entries, regions, blind, declared):
     cuts = [asdict(cut) for cut in used[0].cuts]
     kinds = dict.fromkeys((entry["process"], entry["kind"]) for entry in entries)
     return {
-        "format": 1,
+        "format": FORMAT,
         "command": ["run_rdf.py"],
         "versions": {"python": "3"},
         "git": "0123456789abcdef",
@@ -111,10 +112,7 @@ def record(entries, regions, blind, declared):
         "variables": [asdict(d) for d in selection.VARIABLES],
         "regions": [{"name": r, "cuts": cuts, "tag": r, "blind": r in blind} for r in regions],
         "layout": asdict(LAYOUT),
-        "features": [
-            {**asdict(f), "binning": None, "bins": list(asdict(f.binning).values())}
-            for f in declared
-        ],
+        "features": [asdict(feature) for feature in declared],
         "timings_s": {"event loop": 1.0},
     }
 

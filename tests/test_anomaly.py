@@ -78,7 +78,7 @@ def run_with(model, out, *names):
     listed = samples.read_samples(DEMO / "samples.toml")
     listed = replace(listed, samples=tuple(s for s in listed.samples if s.name in names))
     declared = declarations([selection.DEFAULT_REGION], "T3N5")
-    return run(Job(listed, declared, 1, model=str(model), interpret=True), out, ["test"])
+    return run(Job(listed, declared, 1, model=str(model), plain=True), out, ["test"])
 
 
 @pytest.mark.parametrize("last", LAST)

@@ -13,7 +13,7 @@ import pytest
 from batch import WORDS, piece_names, stand_in
 from conftest import DEMO, read_json
 
-from analysis.batch.backends import Slurm, ranges
+from analysis.batch.slurm import Slurm, ranges
 
 
 def test_ranges():

@@ -358,7 +358,7 @@ def test_zero_sum_of_weights_of_open_data_names_the_sample(refused, made, tmp_pa
     ntuples.samples_file(
         made, {"name": "made", "files": ["made.root"], "schema": "opendata2020", "tree": None}
     )
-    (line,) = refused("--samples", made, "--interpret")
+    (line,) = refused("--samples", made, "--plain")
     assert line.startswith("sample 'made': ")
 
 
@@ -491,7 +491,7 @@ import run_rdf
 from analysis import features
 first, *others = features.FEATURES
 features.FEATURES = (replace(first, expression={expression!r}), *others)
-run_rdf.main(["--samples", {str(made)!r}, "-o", {str(out)!r}, "-j", "1", "--interpret"])
+run_rdf.main(["--samples", {str(made)!r}, "-o", {str(out)!r}, "-j", "1", "--plain"])
 """
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
@@ -520,7 +520,7 @@ def test_feature_with_the_name_of_an_object_is_declared_twice(refused, made, mon
 
     feature = replace(features.FEATURES[1], name="jet_SG")
     monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, feature))
-    (line,) = refused("--samples", made, "--interpret")
+    (line,) = refused("--samples", made, "--plain")
     assert line.startswith("'jet_SG' is declared twice")
 
 
@@ -611,7 +611,7 @@ def long_sample(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_interruption_leaves_nothing_behind(long_sample, out, name):
-    words = ["--samples", long_sample, "-o", out, "-j", "1", "--interpret"]
+    words = ["--samples", long_sample, "-o", out, "-j", "1", "--plain"]
     process = subprocess.Popen(
         [sys.executable, "run_rdf.py", *map(str, words)],
         cwd=REPOSITORY,
@@ -645,7 +645,7 @@ def words_for(made, out):
 def test_cache_that_cannot_be_written_gives_one_warning(made, tmp_path, out):
     (tmp_path / "file").write_text("")
     outcome = run_program(
-        *words_for(made, out), "--interpret", M3L_CACHE=str(tmp_path / "file" / "cache")
+        *words_for(made, out), "--plain", M3L_CACHE=str(tmp_path / "file" / "cache")
     )
     assert outcome.status == 0
     (line,) = outcome.lines

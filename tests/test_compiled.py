@@ -1,55 +1,68 @@
 """Expressions as compiled code: what is written, cached, shared and complained about."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from analysis.errors import DeclarationError
-from analysis.plan import Definition, Plan
+from analysis.plan import IDENTITY, MATRIX, WEIGHT, Definition, Plan
 
 
 @pytest.fixture
-def graph(ROOT):
-    from analysis import compiled
+def source(ROOT):
+    """Function that writes the C++ file of a Plan."""
+    from analysis.compiled import Source
 
-    return compiled
+    return lambda plan: Source.of(plan, 1).text
 
 
-def simple_plan(*definitions, cut="x > 1", inputs=None, constant=1.0):
+def simple_plan(*definitions, cut="x > 1", constant=1.0):
     """A Plan of one region with a cut; definitions are (name, expression, inputs)."""
     made = [
         Definition(n, e, f"feature '{n}' in analysis/features.py", i) for n, e, i in definitions
     ]
     where = "cut 'c' of region 'R' in analysis/selection.py"
     return Plan(
-        inputs or {"x": "int"},
+        {"x": "int", WEIGHT: "double", MATRIX: "ROOT::RVecF", **dict.fromkeys(IDENTITY, "int")},
         {"normalisation": constant},
         tuple(made),
-        {"R": (Definition("R: c", cut, where, ("x",)),)},
-        (),
+        {"R": (Definition("c", cut, where, ("x",)),)},
+        (*IDENTITY, WEIGHT, MATRIX),
         (),
     )
 
 
-def test_each_expression_is_a_function_that_says_where_it_is_declared(graph):
-    source = graph.cpp_source(simple_plan(("y", "x * 2", ("x",))), 1)
-    function = source[source.index("auto f_y(") :]
-    assert function.startswith("auto f_y(const branch_x &x)")
-    assert "#line 1 \"feature 'y' in analysis/features.py\"\nreturn x * 2;" in function
-    assert "return node." not in function[: function.index("}")]
+def test_each_expression_is_a_function_that_says_where_it_is_declared(source):
+    text = source(simple_plan(("y", "x * 2", ("x",))))
+    assert (
+        "auto f_y(const branch_x &x)\n{\n"
+        "#line 1 \"feature 'y' in analysis/features.py\"\nreturn x * 2;\n"
+    ) in text
 
 
-def test_columns_are_read_in_the_types_of_the_dataframe(graph):
-    assert graph.cpp_type("std::vector<float>") == "ROOT::RVec<float>"
-    assert graph.cpp_type("Float_t") == "Float_t"
+def test_file_includes_nothing_of_rdataframe(ROOT, tmp_path):
+    """Whose headers take longer to compile than all expressions."""
+    from analysis.compiled import Source
+    from helpers.build import run_compiler
+
+    path = tmp_path / "chain.cxx"
+    path.write_text(Source.of(simple_plan(), 1).text + "\n#ifdef ROOT_RDATAFRAME\n#error\n#endif\n")
+    run_compiler(path, "chain", tmp_path)
+    assert (tmp_path / "libchain.so").exists()
 
 
-def test_samples_that_differ_in_their_normalisation_share_one_library(graph):
+def test_columns_are_read_in_the_types_of_the_dataframe(ROOT):
+    from analysis.compiled import cpp_type
+
+    assert cpp_type("std::vector<float>") == "ROOT::RVec<float>"
+    assert cpp_type("Float_t") == "Float_t"
+
+
+def test_samples_that_differ_in_their_normalisation_share_one_library(source):
     one, two = (simple_plan(("y", "x * 2", ("x",)), constant=c) for c in (1.0, 2.0))
-    assert graph.cpp_source(one, 1) == graph.cpp_source(two, 1)
+    assert source(one) == source(two)
     other = simple_plan(("y", "x * 3", ("x",)))
-    assert graph.cpp_source(one, 1) != graph.cpp_source(other, 1)
+    assert source(one) != source(other)
 
 
 GCC = """In file included from input_line_9:1:
@@ -78,19 +91,14 @@ OTHER = "feature 'm' in analysis/features.py:1:30: error: no matching function f
         (OTHER, "feature 'm' in analysis/features.py: no matching function for call to 'f'"),
     ],
 )
-def test_complaint_of_a_compiler_becomes_one_line(graph, output, message):
+def test_complaint_of_a_compiler_becomes_one_line(ROOT, output, message):
+    from analysis.expressions import blame_declaration
+
     with pytest.raises(DeclarationError, match=re.escape(message) + "$"):
-        graph.raise_for_expression(output, ["lepPt", "lepEta"])
+        blame_declaration(output, ["lepPt", "lepEta"])
 
 
-def test_complaint_about_something_else_is_no_declaration_error(graph):
-    graph.raise_for_expression("/usr/include/x.h:3:1: error: 'y' was not declared", [])
+def test_complaint_about_something_else_is_no_declaration_error(ROOT):
+    from analysis.expressions import blame_declaration
 
-
-def test_every_function_of_the_helpers_is_offered_as_a_near_miss(graph):
-    names = re.findall(
-        r"using m3l::(\w+);", (Path(graph.__file__).parents[1] / "helpers/prompt.h").read_text()
-    )
-    names = [name for name in names if name[0].islower()]
-    assert len(names) > 15
-    assert set(names) <= set(graph.ROOT_FUNCTIONS)
+    blame_declaration("/usr/include/x.h:3:1: error: 'y' was not declared", [])

@@ -171,7 +171,7 @@ def test_trees_and_ntuples_in_many_tasks(on_cluster, scheduler, inputs, expected
 
 def test_interpreted_with_model_and_two_regions(on_cluster, run_here, scheduler, tmp_path):
     write_network(tmp_path / "model", 1)
-    words = ("-s", "ZZ", "-r", "SR2L", "SR3L", "--model", tmp_path / "model", "--interpret")
+    words = ("-s", "ZZ", "-r", "SR2L", "SR3L", "--model", tmp_path / "model", "--plain")
     assert run_here(*words, "-o", tmp_path / "one").status == 0
     status, err = on_cluster(*words, "-o", tmp_path / "two", "--dask", scheduler)
     assert (status, err) == (0, "")
@@ -235,15 +235,15 @@ def test_reason_of_a_failure_is_one_sentence(ROOT, text, expected):
 
 def test_rows_that_do_not_arrive(refused, inputs, monkeypatch, tmp_path):
     """As where a worker writes into a folder of the same name on its own disk."""
-    from analysis.cluster.loop import DistributedLoop
+    from analysis.cluster.loop import ClusterLoop
 
-    run = DistributedLoop.run
+    run = ClusterLoop.run
 
     def lose(loop):
         next(loop.folder.rglob("*.root")).unlink()
         return run(loop)
 
-    monkeypatch.setattr(DistributedLoop, "run", lose)
+    monkeypatch.setattr(ClusterLoop, "run", lose)
     line = refused("--samples", inputs, "-s", "tree")
     found, _, rest = line.removeprefix("sample 'tree': ").partition(" of the 6319 selected events ")
     assert 0 < int(found) < 6319
@@ -255,7 +255,7 @@ def test_type_that_snapshot_cannot_write(refused, inputs, monkeypatch):
 
     byte = features.Feature("byte", "std::int8_t(n_jet)", "", "", features.COUNT, True)
     monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, byte))
-    line = refused("--samples", inputs, "-s", "tree", "--interpret")
+    line = refused("--samples", inputs, "-s", "tree", "--plain")
     assert line.startswith("'byte' is a signed char, which a distributed Snapshot cannot write")
 
 

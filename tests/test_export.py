@@ -59,7 +59,7 @@ def test_table_written_in_pieces_is_what_pandas_reads(ROOT, tmp_path, monkeypatc
     """Whole chunks until the last, of numbers that can be compressed and that cannot."""
     import helpers
     from analysis import export
-    from analysis.export import Table
+    from analysis.export import TableWriter
 
     helpers.load()
     rng = np.random.default_rng(11)
@@ -71,7 +71,7 @@ def test_table_written_in_pieces_is_what_pandas_reads(ROOT, tmp_path, monkeypatc
     }
     blocks["float32"][rng.random((rows, 3)) < zeros] = 0
     monkeypatch.setattr(export, "CHUNK", 100)
-    table = Table(tmp_path / "t.hdf5", ["a", "b", "c"], ["i", "j"])
+    table = TableWriter(tmp_path / "t.hdf5", ["a", "b", "c"], ["i", "j"])
     for begin, end in ((0, 300), (300, 400), (400, 1000)):
         table.append(**{kind: values[begin:end] for kind, values in blocks.items()})
     table.close()
@@ -88,7 +88,9 @@ def test_table_written_in_pieces_is_what_pandas_reads(ROOT, tmp_path, monkeypatc
 
 def declared(demo_output):
     """{name: (bins, low, high)} from the record."""
-    return {f["name"]: f["bins"] for f in read_json(demo_output / "run.json")["features"]}
+    return {
+        f["name"]: f["binning"].values() for f in read_json(demo_output / "run.json")["features"]
+    }
 
 
 def expected_histogram(values, weights, bins, low, high):

@@ -7,15 +7,20 @@ import sys
 import pytest
 from conftest import REPOSITORY
 
+KERAS = {"keras", "tensorflow", "keras_tuner"}
+DRAWING = {"matplotlib", "mplhep"}
 NEVER = {
-    "helpers": {"analysis", "ml", "plotting", "keras", "tensorflow", "matplotlib", "mplhep"},
-    "analysis": {"ml", "plotting", "keras", "tensorflow", "keras_tuner", "matplotlib", "mplhep"},
-    "ml": {"ROOT", "helpers", "analysis", "plotting"},
-    "plotting": {"ROOT", "helpers", "ml", "keras", "tensorflow", "keras_tuner"},
+    "helpers": {"analysis", "ml", "plotting", *KERAS, *DRAWING},
+    "analysis": {"ml", "plotting", *KERAS, *DRAWING},
+    "ml": {"ROOT", "helpers", "plotting", *DRAWING},
+    "plotting": {"ROOT", "helpers", "ml", *KERAS},
 }
 
-# Start in a fraction of a second and work where there is no ROOT.
-DECLARATIONS = ("errors", "processes", "samples", "schemas", "selection", "features", "plan")
+# Modules of analysis that work without ROOT and start in a fraction of a second.
+SHARED = ("errors", "files", "output")
+DECLARATIONS = ("processes", "samples", "schemas", "selection", "features", "plan")
+# The part of analysis that the others may import.
+OFFERED = {"ml": SHARED, "plotting": (*SHARED, *DECLARATIONS)}
 
 FILES = sorted(path for part in NEVER for path in (REPOSITORY / part).rglob("*.py"))
 
@@ -37,18 +42,21 @@ def test_part_imports_only_what_it_may(path):
         pytest.skip("makes the demo, is no part of the program")
     found = {name.split(".")[0] for name in imported(path)}
     assert found & NEVER[part] == set()
+    if part in OFFERED:
+        assert from_analysis(path) <= set(OFFERED[part])
 
 
-@pytest.mark.parametrize("name", DECLARATIONS)
+def from_analysis(path):
+    """Modules of analysis that a file imports."""
+    return {name.split(".")[1] for name in imported(path) if name.startswith("analysis.")}
+
+
+@pytest.mark.parametrize("name", (*SHARED, *DECLARATIONS))
 def test_declarations_import_the_standard_library_and_each_other(name):
-    found = {module.split(".")[0] for module in imported(REPOSITORY / "analysis" / f"{name}.py")}
-    assert found - set(sys.stdlib_module_names) - {"numpy"} <= {"analysis"}
-    inside = {
-        module.split(".")[1]
-        for module in imported(REPOSITORY / "analysis" / f"{name}.py")
-        if module.startswith("analysis.")
-    }
-    assert inside <= set(DECLARATIONS)
+    path = REPOSITORY / "analysis" / f"{name}.py"
+    found = {module.split(".")[0] for module in imported(path)}
+    assert found - set(sys.stdlib_module_names) - {"numpy", "tables"} <= {"analysis"}
+    assert from_analysis(path) <= {*SHARED, *(DECLARATIONS if name in DECLARATIONS else ())}
 
 
 def test_list_loads_neither_root_nor_numpy_nor_pandas():

@@ -40,7 +40,7 @@ def test_merged_output_can_be_run_again(finished, run_here, tmp_path):
 def test_exact_sums_are_those_of_fractions(ROOT):
     draw = np.random.default_rng(1)
     numbers = draw.normal(size=500) * 10.0 ** draw.integers(-300, 150, 500)
-    counter = ROOT.m3l.makeCounter(1)
+    counter = ROOT.m3l.CutflowCounter(1)
     for number in numbers:
         counter.add(0, number)
     count = counter.count()
@@ -52,7 +52,7 @@ def test_exact_sums_are_those_of_fractions(ROOT):
 
 
 def test_exact_sum_of_nothing(ROOT):
-    assert int(str(ROOT.m3l.makeCounter(1).count().exactSumw), 16) == 0
+    assert int(str(ROOT.m3l.CutflowCounter(1).count().exactSumw), 16) == 0
 
 
 # --- refused ----------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def test_full_disk_leaves_nothing_half_written(submit_here, pieces, monkeypatch)
     def full(*_, **rows):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export.Table, "append", full)
+    monkeypatch.setattr(export.TableWriter, "append", full)
     (line,) = problems(submit_here("merge", pieces), pieces)
     assert line == (f"output folder {pieces} cannot be written: [Errno 28] No space left on device")
 

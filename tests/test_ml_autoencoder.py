@@ -13,11 +13,11 @@ import ml_tables
 import numpy as np
 import pytest
 
+from analysis.errors import M3LError
+from analysis.files import checksum
 from ml import autoencoder, models
 from ml.autoencoder import RunAE, RunVAE
 from ml.dataset import Dataset
-from ml.errors import MLError
-from ml.files import sha256
 from ml.training_set import TrainingConfig
 
 # Keras 3.15 with numpy 2.
@@ -52,7 +52,7 @@ def weights(model):
 def test_the_same_training_gives_the_same_bytes(dataset, trained, tmp_path):
     again = RunAE(dataset, tmp_path / "small", training=TRAINING).fit().save()
     for name in FILES:
-        assert sha256(again.path / name) == sha256(trained.path / name), name
+        assert checksum(again.path / name) == checksum(trained.path / name), name
     assert sorted(os.listdir(again.path)) == sorted(FILES)
     other = RunAE(dataset, tmp_path / "seed", training=replace(TRAINING, seed=2)).fit()
     assert not np.array_equal(weights(other), weights(again))
@@ -114,7 +114,7 @@ def test_killed_training_goes_on_to_the_same_model(dataset, trained, tmp_path, m
     model.fit().save()
     assert fitted == [2]
     for name in FILES:
-        assert sha256(model.path / name) == sha256(trained.path / name), name
+        assert checksum(model.path / name) == checksum(trained.path / name), name
     assert os.listdir(tmp_path) == ["small"]
 
 
@@ -153,7 +153,7 @@ def test_checkpoint_of_another_training_is_not_used(dataset, trained, tmp_path, 
 
 def test_divergence_is_reported(dataset, tmp_path):
     config = replace(models.MODELS["small"], learning_rate=1e30)
-    with pytest.raises(MLError, match="diverged in epoch 1.*--learning-rate"):
+    with pytest.raises(M3LError, match="diverged in epoch 1.*--learning-rate"):
         RunAE(dataset, tmp_path / "small", config, TRAINING).fit()
 
 
@@ -222,12 +222,12 @@ def test_loading_gives_the_same_model(dataset, tmp_path, name, masked):
         assert not errors[:, ~np.array(absent)].any() and errors[:, absent].all()
     loaded.path = tmp_path / "again"
     loaded.save()
-    assert sha256(tmp_path / "again" / "network.bin") == sha256(tmp_path / name / "network.bin")
+    assert checksum(tmp_path / "again" / "network.bin") == checksum(tmp_path / name / "network.bin")
 
 
 def test_record_tells_all(dataset, trained):
     record = json.loads((trained.path / "model.json").read_text())
-    assert record["inputs"]["WZ"]["sha256"] == sha256(dataset.named(["WZ"])[0].path)
+    assert record["inputs"]["WZ"]["sha256"] == checksum(dataset.named(["WZ"])[0].path)
     assert set(record["inputs"]) == {"WZ", "ttbar", "empty"}
     assert record["features"][0]["name"] == "e_T_miss" and record["features"][0]["unit"] == "GeV"
     assert "m_ele_4_muo_4" in record["dropped"]
@@ -239,7 +239,7 @@ def test_record_tells_all(dataset, trained):
 
 
 def test_failed_save_leaves_the_previous_model(trained, copy, monkeypatch):
-    before = {name: sha256(copy / name) for name in FILES}
+    before = {name: checksum(copy / name) for name in FILES}
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -248,12 +248,12 @@ def test_failed_save_leaves_the_previous_model(trained, copy, monkeypatch):
     monkeypatch.setattr(trained, "path", copy)
     with pytest.raises(OSError, match="No space"):
         trained.save()
-    assert {name: sha256(copy / name) for name in os.listdir(copy)} == before
+    assert {name: checksum(copy / name) for name in os.listdir(copy)} == before
     assert os.listdir(copy.parent) == ["copy"]
 
 
 def refused(path, dataset=None):
-    with pytest.raises(MLError) as caught:
+    with pytest.raises(M3LError) as caught:
         RunAE.load(path, dataset)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -280,7 +280,7 @@ def test_unreadable_keras_file_with_the_right_checksum(copy):
     keras_file = copy / "autoencoder.keras"
     keras_file.write_bytes(b"something else")
     record = json.loads((copy / "model.json").read_text())
-    record["files"]["autoencoder.keras"] = sha256(keras_file)
+    record["files"]["autoencoder.keras"] = checksum(keras_file)
     (copy / "model.json").write_text(json.dumps(record))
     assert "cannot be loaded by Keras" in refused(copy)
 
@@ -299,7 +299,7 @@ def test_other_features_are_refused_by_name(dataset, copy):
 
 def test_untrained_model_says_so(dataset, tmp_path):
     for use in (RunAE.score, RunAE.encode, RunAE.save):
-        with pytest.raises(MLError, match="not trained yet"):
+        with pytest.raises(M3LError, match="not trained yet"):
             use(RunAE(dataset, tmp_path / "small"))
 
 

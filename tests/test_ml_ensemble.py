@@ -6,9 +6,9 @@ import ml_tables
 import numpy as np
 import pytest
 
+from analysis.errors import M3LError
 from ml import autoencoder, ensemble
 from ml.dataset import Dataset
-from ml.errors import MLError
 from ml.models import MODELS
 from ml.training_set import TrainingConfig
 
@@ -87,6 +87,6 @@ def test_finished_folds_of_a_killed_run_are_kept(dataset, trained, tmp_path, mon
 
 
 def test_too_few_folds(dataset, tmp_path):
-    with pytest.raises(MLError, match="--folds 2.*at least 3"):
+    with pytest.raises(M3LError, match="--folds 2.*at least 3"):
         config = TrainingConfig(folds=2)
         ensemble.train(dataset, tmp_path / "small", MODELS["small"], config, folds=True)

@@ -6,10 +6,10 @@ import ml_tables
 import numpy as np
 import pytest
 
+from analysis.files import checksum
 from ml import autoencoder, models
 from ml.dataset import Dataset
 from ml.export import write_onnx
-from ml.files import sha256
 from ml.training_set import TrainingConfig
 
 # Keras 3.15 with numpy 2.
@@ -41,7 +41,7 @@ def evaluate(folder, x, counts):
     """(score, latent) by the formula in `ml.export`, from the two files alone."""
     network = json.loads((folder / "network.json").read_text())
     numbers = np.fromfile(folder / "network.bin", "<f4")
-    assert network["format"] == 1 and network["sha256"] == sha256(folder / "network.bin")
+    assert network["format"] == 1 and network["sha256"] == checksum(folder / "network.bin")
     n = len(network["features"])
     shift, factor, numbers = numbers[:n], numbers[n : 2 * n], numbers[2 * n :]
     scaled = np.where(network["log"], np.sign(x) * np.log1p(np.abs(x)), x)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.errors import M3LError
 from ml import models
-from ml.errors import MLError
 from ml.models import MODELS, Layer, ModelConfig
 from ml.scaling import Scaling
 
@@ -67,14 +67,14 @@ def test_regularisers_are_on_first_and_third_layer():
 def test_config_survives_json():
     for config in MODELS.values():
         assert ModelConfig.from_dict(config.to_dict()) == config
-    with pytest.raises(MLError, match="unknown fields of a network: depth"):
+    with pytest.raises(M3LError, match="unknown fields of a network: depth"):
         ModelConfig.from_dict({"depth": 3})
 
 
 def test_unknown_names():
-    with pytest.raises(MLError, match="did you mean 'vae_big'"):
+    with pytest.raises(M3LError, match="did you mean 'vae_big'"):
         models.named("vae_bigg")
-    with pytest.raises(MLError, match="unknown activation 'swoosh'"):
+    with pytest.raises(M3LError, match="unknown activation 'swoosh'"):
         models.build(replace(MODELS["small"], output="swoosh"), 5)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ml.errors import MLError
+from analysis.errors import M3LError
 from ml.scaling import KINDS, ScalingFit, signed_log
 
 UNITS = ("GeV", "", "GeV")
@@ -99,7 +99,7 @@ def test_a_block_without_an_object_changes_nothing(kind, events):
 
 
 def test_bad_choices_are_named():
-    with pytest.raises(MLError, match="unknown scaler 'max'"):
+    with pytest.raises(M3LError, match="unknown scaler 'max'"):
         ScalingFit("max", UNITS, 1)
-    with pytest.raises(MLError, match="--weights absolute"):
+    with pytest.raises(M3LError, match="--weights absolute"):
         ScalingFit("robust", UNITS, 1).partial_fit(np.ones((2, 3)), np.array([1.0, -1.0]))

@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 import tables
 
+from analysis.errors import M3LError
+from analysis.output import IDENTITY
 from ml import scores
 from ml.autoencoder import RunAE
-from ml.dataset import IDENTITY, Dataset
+from ml.dataset import Dataset
 from ml.ensemble import Ensemble
-from ml.errors import MLError
 from ml.training_set import TrainingConfig
 
 # Keras 3.15 with numpy 2.
@@ -94,7 +95,7 @@ def test_full_disk_leaves_the_previous_scores(written, monkeypatch):
         raise tables.HDF5ExtError("HDF5 error back trace\n\nProblems writing the data.")
 
     monkeypatch.setattr(pd.HDFStore, "append", full)
-    with pytest.raises(MLError, match="cannot write .*data.hdf5.*free disk space"):
+    with pytest.raises(M3LError, match="cannot write .*data.hdf5.*free disk space"):
         written("data")
     assert path.read_bytes() == before
     assert not list(path.parent.glob(".*"))
@@ -106,6 +107,6 @@ def test_rows_that_are_lost_without_an_error(written, monkeypatch):
     before = path.read_bytes()
     monkeypatch.setattr(pd.HDFStore, "append", lambda *_, **__: None)
     monkeypatch.setattr(pd.HDFStore, "get_storer", lambda *_: SimpleNamespace(attrs=Mock()))
-    with pytest.raises(MLError, match="data.hdf5 did not arrive.*free disk space"):
+    with pytest.raises(M3LError, match="data.hdf5 did not arrive.*free disk space"):
         written("data")
     assert path.read_bytes() == before

@@ -6,8 +6,8 @@ import ml_tables
 import numpy as np
 import pytest
 
+from analysis.errors import M3LError
 from ml.dataset import Dataset
-from ml.errors import MLError
 from ml.training_set import Split, TrainingConfig, event_weight, learn
 
 CONFIG = TrainingConfig(batch=100)
@@ -27,7 +27,7 @@ def test_policies_for_negative_weights():
     assert event_weight(weight, "absolute").tolist() == [2, 0, 3]
     assert event_weight(weight, "zero").tolist() == [0, 0, 3]
     assert event_weight(weight, "keep").tolist() == [-2, 0, 3]
-    with pytest.raises(MLError, match="'clip'"):
+    with pytest.raises(M3LError, match="'clip'"):
         event_weight(weight, "clip")
 
 
@@ -99,13 +99,13 @@ def test_weightless_events_are_left_out(dataset):
 
 
 def test_too_few_events_and_no_background(dataset, tmp_path):
-    with pytest.raises(MLError, match="training events.*batch of 99999.*--batch"):
+    with pytest.raises(M3LError, match="training events.*batch of 99999.*--batch"):
         learn(dataset, replace(CONFIG, batch=99999), Split(5, 0), "log")
     signal = ml_tables.write_output(tmp_path / "signal", [ml_tables.SAMPLES[2]])
-    with pytest.raises(MLError, match="no sample of kind background"):
+    with pytest.raises(M3LError, match="no sample of kind background"):
         learn(Dataset.open(signal), CONFIG, Split(5, 0), "log")
     empty = ml_tables.write_output(tmp_path / "empty", [ml_tables.SAMPLES[4]])
-    with pytest.raises(MLError, match="^0 training events"):
+    with pytest.raises(M3LError, match="^0 training events"):
         learn(Dataset.open(empty), CONFIG, Split(5, 0), "log")
 
 
@@ -114,5 +114,5 @@ def test_weights_that_cancel(tmp_path):
         return frame.assign(wgt_SG=-1.0)
 
     folder = ml_tables.write_output(tmp_path / "output", [ml_tables.SAMPLES[0]], negative)
-    with pytest.raises(MLError, match="add up to -.*--weights absolute"):
+    with pytest.raises(M3LError, match="add up to -.*--weights absolute"):
         learn(Dataset.open(folder), replace(CONFIG, weights="keep"), Split(5, 0), "minmax")

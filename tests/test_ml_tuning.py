@@ -7,10 +7,10 @@ import ml_tables
 import numpy as np
 import pytest
 
+from analysis.errors import M3LError
 from ml import autoencoder
 from ml.autoencoder import HyperParameterTuning, RunAE
 from ml.dataset import Dataset
-from ml.errors import MLError
 from ml.models import ALL
 from ml.training_set import TrainingConfig
 from ml.tuning import SearchSpace
@@ -128,10 +128,10 @@ def test_space_from_a_file(tmp_path):
 def test_bad_spaces(tmp_path, text, message):
     path = tmp_path / "space.toml"
     path.write_text(text)
-    with pytest.raises(MLError, match=message):
+    with pytest.raises(M3LError, match=message):
         SearchSpace.read(path)
 
 
 def test_unknown_method(dataset, tmp_path):
-    with pytest.raises(MLError, match="unknown search method 'grid'"):
+    with pytest.raises(M3LError, match="unknown search method 'grid'"):
         tuning(dataset, tmp_path / "tuned").runHpSearch("grid")

@@ -14,15 +14,16 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import ROOT
-import tables
 
 import helpers
-from analysis.batch.submission import DONE, FAILED, MISSING, RUNNING, WAITING, checksum, is_alive
+from analysis.batch.submission import DONE, FAILED, MISSING, RUNNING, WAITING, is_alive
 from analysis.errors import InputError, OutputError
-from analysis.export import Output, cutflow_json, read_rows
+from analysis.export import BATCH, Output, cutflow_json
+from analysis.files import checksum
 from analysis.inputs import total
 from analysis.job import complete, feature_of, job_of
 from analysis.loops import ROW_MEMORY, CutflowRow
+from analysis.output import CUTFLOW, IDENTITY, RUN, WEIGHT, Table, latest_format
 from analysis.run import row_layout, visible
 
 UNIT = 1 << 1074  # of the exact sums, see ExactSum in helpers/cutflow.h
@@ -38,11 +39,12 @@ def merge(submission, states):
     """
     helpers.load()
     refuse_gaps(submission, states)
-    with alone(submission.jobs / "merging"):
+    with merge_lock(submission.jobs / "merging"):
         begin = time.monotonic()
         manifests = {piece.name: submission.manifest(piece.name) for piece in submission.pieces}
         run = grid_run(submission, manifests) if submission.on_grid else submission.run
         check(submission, run, manifests)
+        run = latest_format(run, submission.jobs / "submission.json")
         job = job_of(run, submission.jobs / "submission.json")
         row = tuple(feature_of(feature) for feature in run["features"])
         cutflows = {region.name: {} for region in job.declarations.regions}
@@ -52,7 +54,7 @@ def merge(submission, states):
                 parts = [m for m in manifests.values() if m["piece"]["sample"] == sample.name]
                 written[sample.name] = {}
                 for region in visible(job, sample):
-                    cutflows[region.name][sample.name] = added(parts, region)
+                    cutflows[region.name][sample.name] = summed_cutflow(parts, region)
                     rows = sorted_rows(submission, parts, region, job, row, output.staging)
                     written[sample.name][region.name] = output.write_rows(
                         sample.name, region, rows, row
@@ -61,12 +63,12 @@ def merge(submission, states):
                 "event loop": round(sum(m["seconds"] for m in manifests.values()), 1),
                 "merge": round(time.monotonic() - begin, 1),
             }
-            output.write_json("cutflow.json", cutflow_json(cutflows))
+            output.write_json(CUTFLOW, cutflow_json(cutflows))
             read = sum(manifest["bytes_read"] for manifest in manifests.values())
             record = complete(run, written, timings, read)
             record["model"] = submission.record["options"]["model"]  # not the copy of the jobs
             record["submission"] = {"id": submission.id, "pieces": len(manifests)}
-            output.write_json("run.json", record)
+            output.write_json(RUN, record)
             files = output.publish()
     return job, cutflows, files
 
@@ -88,7 +90,7 @@ def refuse_gaps(submission, states):
 
 
 @contextlib.contextmanager
-def alone(path):
+def merge_lock(path):
     """Refuse to run beside another merge, which the file at `path` tells."""
     try:
         while True:
@@ -233,7 +235,7 @@ def check_versions(manifests):
             yield f"the pieces were made with different versions of {program}: {found}"
 
 
-def added(manifests, region):
+def summed_cutflow(manifests, region):
     """The cutflow of a region, summed over pieces and rounded once."""
     rows = []
     for number, cut in enumerate(["all", *(cut.name for cut in region.cuts)]):
@@ -254,17 +256,18 @@ def sorted_rows(submission, manifests, region, job, row, folder):
         piece = submission.results / manifest["piece"]["name"]
         path = piece / manifest["tables"][region.name]["name"]
         try:
-            for block in read_rows(path, names[:floats], names[floats:]):
-                ROOT.m3l.addRows(
-                    store,
-                    len(block["int64"]),
-                    block["int64"].ravel(),
-                    block["float64"].ravel(),
-                    block["float32"].ravel(),
-                    block.get("int32", none).ravel(),
-                )
-        except tables.HDF5ExtError:
-            raise InputError(f"{path} cannot be read; remove {piece} and resubmit") from None
+            with Table(path, f"remove {piece} and resubmit") as table:
+                for start, stop in table.ranges(BATCH):
+                    numbers = table.read(IDENTITY, start, stop, "int64")
+                    weights = table.read([WEIGHT], start, stop, "float64")
+                    features = table.read(names[:floats], start, stop, "float32")
+                    # An array without elements has no address that ROOT could take.
+                    counts = table.read(names[floats:], start, stop, "int32") if integers else none
+                    ROOT.m3l.addRows(
+                        store,
+                        stop - start,
+                        *(part.ravel() for part in (numbers, weights, features, counts)),
+                    )
         except ROOT.std.runtime_error as error:
             raise OSError(str(error)) from None
     return store

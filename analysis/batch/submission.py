@@ -14,7 +14,6 @@ machines look at it. Nothing depends on clocks.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shlex
@@ -26,6 +25,7 @@ from pathlib import Path
 
 from analysis.batch.pieces import Piece
 from analysis.errors import InputError, OutputError
+from analysis.files import aside, digest, put_in_place
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -122,21 +122,21 @@ class Submission:
     def unpack(self):
         """Unpack what was transferred: archives of pieces and of the reasons for failures."""
         for path in sorted(self.results.rglob("*.tar")):
-            aside = self.results / f".{path.name}-{socket.gethostname()}-{os.getpid()}"
+            unpacked = aside(path)
             try:
-                extract(path, aside)
-                for piece in aside.iterdir():
+                extract(path, unpacked)
+                for piece in unpacked.iterdir():
                     final = self.results / piece.name
                     if piece.suffix == ".failed" or (piece / MANIFEST).exists():
                         if not final.is_dir():  # another attempt has made it
-                            piece.rename(final)
+                            put_in_place(piece, final)
                 path.unlink()
             except (tarfile.TarError, EOFError):
                 continue  # not here as a whole
             except OSError as error:
                 raise OutputError(f"{path} cannot be unpacked: {error.strerror}") from None
             finally:
-                shutil.rmtree(aside, ignore_errors=True)
+                shutil.rmtree(unpacked, ignore_errors=True)
 
     def states(self, queue=None):
         """Return the State of each piece.
@@ -225,21 +225,3 @@ def is_alive(started):
     except PermissionError:
         pass
     return True
-
-
-def digest(content):
-    """Checksum of a JSON value."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def checksum(path):
-    """Checksum of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_aside(path, text):
-    """Write a small file and rename it into place."""
-    aside = path.with_name(f".{path.name}-{socket.gethostname()}-{os.getpid()}")
-    aside.write_text(text)
-    os.replace(aside, path)

@@ -18,14 +18,9 @@ import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from analysis.batch.submission import (
-    MANIFEST,
-    Submission,
-    checksum,
-    digest,
-    write_aside,
-)
+from analysis.batch.submission import MANIFEST, Submission
 from analysis.errors import InputError, M3LError, OutputError
+from analysis.files import aside, checksum, digest, put_in_place, write_file
 from analysis.options import show_warning
 
 
@@ -51,8 +46,8 @@ def main(words):
     if problem:
         print(f"m3l: {problem}", file=sys.stderr)
         failure = f"{' '.join(problem.split())} (on {socket.gethostname()})\n"
-        with contextlib.suppress(OSError):  # on a full disk the piece will be missing
-            write_aside(submission.results / f"{name}.failed", failure)
+        with contextlib.suppress(OutputError):  # on a full disk the piece will be missing
+            write_file(submission.results / f"{name}.failed", failure)
     sys.stderr.flush()
     # The thread of an interrupted event loop would go on.
     os._exit(1 if problem else 0)
@@ -60,10 +55,11 @@ def main(words):
 
 def compute(submission, piece, folder):
     """Run the event loop of a piece; writes its tables and its manifest into a folder."""
-    from analysis.export import table_name, write_rows
-    from analysis.job import bytes_read, feature_json, fingerprint, job_of, sample_json, versions
-    from analysis.loops import EventLoop, set_threads
-    from analysis.run import prepare, row_layout, visible
+    from analysis.export import write_rows
+    from analysis.job import bytes_read, fingerprint, job_of, sample_json, versions
+    from analysis.loops import set_threads
+    from analysis.output import table_name
+    from analysis.run import event_loops, prepare, row_layout
 
     begin = time.time()
     run = submission.run
@@ -74,28 +70,27 @@ def compute(submission, piece, folder):
     job = of_piece(job, piece, None if submission.on_grid else run["features"])
     threads = set_threads(job.threads)
     if submission.on_grid:
-        (item,), row = prepare(job, look_first)
+        (item,), row = prepare(job, inspect_new)
         piece = replace(piece, entries=item.entries)
     else:
-        (item,), row = prepare(job, lambda *words: look(promised, *words))
+        (item,), row = prepare(job, lambda *words: inspect_promised(promised, *words))
         item = replace(item, begin=piece.begin, entries=piece.entries)
-        if json.loads(json.dumps([feature_json(feature) for feature in row])) != run["features"]:
+        if json.loads(json.dumps([asdict(feature) for feature in row])) != run["features"]:
             raise InputError(f"piece {piece.name} would have other columns than were submitted")
-    regions = visible(job, item.sample)
-    loop = EventLoop(item, regions, row_layout(job, row), folder)
+    (loop,) = event_loops([item], row_layout(job, row), folder).values()
     loop.run()
     tables, cutflow = {}, {}
-    for region in regions:
-        path = folder / table_name(item.sample.name, region)
-        rows = write_rows(loop.rows[region.name], path, row, [])
-        tables[region.name] = {
+    declared = {region.name: region for region in job.declarations.regions}
+    for region, counts in loop.counts().items():
+        path = folder / table_name(item.sample.name, declared[region])
+        rows = write_rows(loop.rows[region], path, row, [])
+        tables[region] = {
             "name": path.name,
             "rows": rows,
             "size": path.stat().st_size,
             "sha256": checksum(path),
         }
-        counted = [("all", loop.all), *loop.counters[region.name]]
-        cutflow[region.name] = [count_json(cut, counter.count()) for cut, counter in counted]
+        cutflow[region] = [count_json(cut, count) for cut, count in counts]
     sample = sample_json(item)
     if submission.on_grid:  # where files are on the node is of no interest
         piece = replace(piece, files=tuple(Path(file).name for file in piece.files))
@@ -104,7 +99,7 @@ def compute(submission, piece, folder):
         "submission": submission.id,
         "piece": asdict(piece),
         "sample": sample,
-        "entries_read": int(loop.all.entries()),
+        "entries_read": int(loop.cutflow.all.entries()),
         "bytes_read": bytes_read(),
         "cutflow": cutflow,
         "tables": tables,
@@ -152,7 +147,7 @@ def of_piece(job, piece, features):
     )
 
 
-def look(promised, sample, schema, problems):
+def inspect_promised(promised, sample, schema, problems):
     """As inputs.inspect, but for files that were looked at when they were submitted.
 
     promised: the sample in the record of the submission
@@ -172,7 +167,7 @@ def look(promised, sample, schema, problems):
     return replace(inputs, sum_of_weights=total(sums))
 
 
-def look_first(sample, schema, problems):
+def inspect_new(sample, schema, problems):
     """As inputs.inspect, for files that nobody has looked at before.
 
     The sum of weights of the whole sample is declared; those of these files are read for the merge.
@@ -184,21 +179,21 @@ def look_first(sample, schema, problems):
 
 def deliver(scratch, final):
     """Copy a complete piece beside its final name and rename it."""
-    aside = final.with_name(f".{final.name}-{socket.gethostname()}-{os.getpid()}")
+    copy = aside(final)
     try:
-        aside.mkdir(parents=True)
+        copy.mkdir(parents=True)
         for path in scratch.iterdir():
-            shutil.copyfile(path, aside / path.name)
-            if (aside / path.name).stat().st_size != path.stat().st_size:
+            shutil.copyfile(path, copy / path.name)
+            if (copy / path.name).stat().st_size != path.stat().st_size:
                 raise OSError(f"{path.name} was not written whole")
         if not final.exists():  # else another attempt was first, with the same result
-            aside.rename(final)
+            put_in_place(copy, final)
     except OSError as error:
         if not final.exists():
             reason = error.strerror or str(error)
             raise OutputError(f"{final} cannot be written: {reason}") from None
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(copy, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -25,19 +25,20 @@ from tests.benchmarks.measure import REPOSITORY, CommandError, note, python, run
 
 PROGRAM = REPOSITORY / "run_rdf.py"
 CONTEST = ("program", "threads", "awkward", "thesis", "readspeed")
-DETAILS = ("start", "table", "matrix", "farm", "ml")
+DETAILS = ("start", "edit", "table", "matrix", "farm", "ml")
 
 
-def main():
+def parser():
+    """The command line."""
     about, _, details = __doc__.partition("\n\n")
-    parser = argparse.ArgumentParser(
+    make = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
         description=about,
         epilog=details,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = (*CONTEST, *DETAILS)
-    add = parser.add_argument
+    add = make.add_argument
     add("--quick", action="store_true", help="50 000 events, two rounds")
     add("--events", type=int, metavar="N", help="events of the smaller file (840 000)")
     add("--repeat", type=int, metavar="R", help="rounds, of which medians are shown (3)")
@@ -45,7 +46,11 @@ def main():
     add("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     add("--work", type=Path, metavar="FOLDER", help="keep inputs and products there")
     add("--ml-python", default=sys.executable, metavar="PATH", help="Python that has TensorFlow")
-    options = parser.parse_args()
+    return make
+
+
+def main():
+    options = parser().parse_args()
     options.events = options.events or (50_000 if options.quick else 840_000)
     options.repeat = options.repeat or (2 if options.quick else 3)
     with tempfile.TemporaryDirectory(prefix="m3l-benchmarks-") as temporary:
@@ -71,6 +76,7 @@ def measure(options, folder):
         "loop": program and reading and partial(loop_details, program, reading),
         "threads": program and threads and partial(thread_details, program, threads),
         "start": program and partial(start_details, program, folder, options.repeat),
+        "edit": partial(edit_details, folder, options.repeat),
         "table": program and partial(table_details, program),
         "matrix": matrix_details,
         "farm": program and partial(farm_details, program, folder, options.repeat),
@@ -196,6 +202,24 @@ def start_details(program, folder, repeat):
     yield "from the command to the first event, s", f"{program.cost('few') - later:.2f}"
     yield "--list, s", f"{listing:.2f}"
     yield "each further sample, ms", f"{1000 * (median(walls[22]) - median(walls[2])) / 20:.1f}"
+
+
+def edit_details(folder, repeat):
+    """Runs over 1000 events of the demo, unedited and after an edit of a cut."""
+    note("editing a cut")
+    words = ("-s", "WZ", "-n", 1000, "-o", folder / "edited")
+    edit = ("-m", "tests.benchmarks.edit")
+    python(PROGRAM, *words)
+    costs = {
+        "unedited": lambda: python(PROGRAM, *words),
+        "a cut edited": lambda: python(*edit, *words),
+        "a cut edited, --plain": lambda: python(*edit, *words, "--plain"),
+    }
+    rounds = [{name: measured() for name, measured in costs.items()} for _ in range(repeat)]
+    for name in costs:
+        wall, cpu = (median(getattr(r[name], of) for r in rounds) for of in ("wall", "cpu"))
+        yield f"command to cutflow of 1000 events, {name}, s", f"{wall:.2f}"
+        yield "... CPU s", f"{cpu:.2f}"
 
 
 def table_details(program):
