@@ -41,14 +41,12 @@ class Model:
         known: names of the scalar features and counts of the run
         Raises InputError if the model needs other features.
         """
-        lines = [
-            f"static const Network network_{k}({functor_arguments(network)});"
-            for k, network in enumerate(self.networks)
-        ]
-        calls = [
-            f"network_{k}({self.call_arguments(network, layout, known)})"
-            for k, network in enumerate(self.networks)
-        ]
+        cells = {cell.name: number for number, cell in enumerate(layout_cells(layout))}
+        lines, calls = [], []
+        for k, network in enumerate(self.networks):
+            self.check(network, cells, known)
+            lines.append(f"static const Network network_{k}({functor_arguments(network, cells)});")
+            calls.append(f"network_{k}({call_arguments(network, cells)})")
         if len(calls) == 1:
             return f"{lines[0]} return {calls[0]};"
         cases = [f"case {k}: return {call};" for k, call in enumerate(calls[:-1])]
@@ -56,34 +54,32 @@ class Model:
         switch = f"switch ({fold}) {{ {' '.join(cases)} default: return {calls[-1]}; }}"
         return f"{' '.join(lines)} {switch}"
 
-    def call_arguments(self, network, layout, known):
-        """The values of an event in the order of the network."""
-        cells = {cell.name: number for number, cell in enumerate(layout_cells(layout))}
-        features, counts = [], []
-        unknown = []
-        for name in network.content["features"]:
-            if name in cells:
-                features.append(f"{MATRIX}[{cells[name]}]")
-            elif name in known:
-                features.append(f"float({name})")
-            else:
-                unknown.append(name)
-        for kind in network.content["types"]:
-            name = f"n_{kind}"
-            counts.append(f"int({name})")
-            if name not in known:
-                unknown.append(name)
+    def check(self, network, cells, known):
+        """Raise InputError if the network needs what this run does not have."""
+        unknown = [n for n in network.content["features"] if n not in cells and n not in known]
+        unknown += [n for n in count_names(network) if n not in known]
         if unknown:
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
             raise InputError(
                 f"model {self.folder} was trained on features that this run does not have: "
                 f"{', '.join(unknown[:3])}{more}{near_miss(unknown[0], [*cells, *known])}"
             )
-        return f"{{{', '.join(features)}}}, {{{', '.join(counts)}}}"
 
 
-def functor_arguments(network):
-    """Arguments of the C++ constructor; see helpers/network.h."""
+def count_names(network):
+    """Columns with the numbers of objects of each type."""
+    return [f"n_{kind}" for kind in network.content["types"]]
+
+
+def call_arguments(network, cells):
+    """What the functor is applied to: the matrix, the features that are not in it, the counts."""
+    scalars = [f"float({name})" for name in network.content["features"] if name not in cells]
+    counts = [f"int({name})" for name in count_names(network)]
+    return f"{MATRIX}, {{{', '.join(scalars)}}}, {{{', '.join(counts)}}}"
+
+
+def functor_arguments(network, cells):
+    """Arguments of the C++ constructor, see helpers/network.h; `cells` are numbers by name."""
     content = network.content
     layers = ", ".join(
         f"{{{layer['inputs']}, {layer['units']}, Network::Activation::k"
@@ -94,11 +90,12 @@ def functor_arguments(network):
     least = ""
     if content["mask_absent"]:
         least = ", ".join("{" + ", ".join(map(str, row)) + "}" for row in content["least"])
+    taken = ", ".join(str(cells.get(name, -1)) for name in content["features"])
     path = json.dumps(str(network.path))
     # The checksum makes the expression another one when the model is trained again.
     return (
-        f"{path}, {{{log}}}, {{{layers}}}, {{{least}}}, {content['smallest_error']!r} "
-        f"/* {content['sha256']} */"
+        f"{path}, {{{log}}}, {{{layers}}}, {{{least}}}, {content['smallest_error']!r}, "
+        f"{{{taken}}} /* {content['sha256']} */"
     )
 
 
@@ -120,6 +117,7 @@ def read_model(folder):
 
 
 def read_network(folder):
+    """Read one Network. Raises InputError, OSError and what a wrong content raises."""
     content = json.loads((folder / "network.json").read_text())
     if content["format"] != 1:
         raise InputError(f"model {folder} has format {content['format']}, not 1; train it again")

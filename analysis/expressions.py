@@ -2,6 +2,7 @@
 
 import re
 
+import helpers
 from analysis.chain import chain
 from analysis.errors import DeclarationError, near_miss
 from analysis.output import IDENTITY
@@ -34,12 +35,11 @@ def complaint(where, message, known):
 
 # Functions that a misspelt one is compared with.
 FUNCTIONS = (
-    "flavourComp3L getM transverseMass transverseEnergy deltaTransverseEnergy rapidity hL h "
-    "chargeSum sfosClosestToZ trileptonMass leptonMass triggerMatched scaleFactorProduct "
-    "campaignLuminosity foldOf Network indicesByPt objects ranked massFromEnergy RMM "
-    "Sum Take Any All Max Min Mean ArgMax ArgMin Argsort Sort Reverse Nonzero Where Concatenate "
-    "DeltaPhi DeltaR InvariantMass InvariantMasses Combinations abs sqrt exp log sin cos pow"
-).split()
+    *helpers.names(),
+    *"""Sum Take Any All Max Min Mean ArgMax ArgMin Argsort Sort Reverse Nonzero Where Concatenate
+    DeltaPhi DeltaR InvariantMass InvariantMasses Combinations abs sqrt exp log sin cos pow
+    """.split(),
+)
 
 
 def check_chain(plan, df):

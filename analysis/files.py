@@ -1,4 +1,7 @@
-"""Files and folders that appear under their final name complete and on disk, or not at all."""
+"""Files and folders that appear under their final name complete and on disk, or not at all.
+
+Every `path` is a pathlib.Path.
+"""
 
 import errno
 import fcntl

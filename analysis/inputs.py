@@ -29,6 +29,7 @@ class Inputs:
 
     @property
     def entries(self):
+        """In all files."""
         return sum(file.entries for file in self.files)
 
 

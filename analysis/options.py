@@ -47,9 +47,9 @@ class EventName:
     @classmethod
     def parse(cls, text):
         """Make it from SAMPLE:NUMBER, SAMPLE:RUN:NUMBER or SAMPLE@ENTRY; for argparse."""
-        # 18 digits are always fewer than what 64 bits hold.
+        # 18 digits are always fewer than what 64 bits hold; open data has negative event numbers.
         name, n = r"(?P<sample>[^:@]+)", r"\d{1,18}"
-        found = re.fullmatch(rf"{name}:(?:(?P<run>{n}):)?(?P<event>{n})", text, re.A)
+        found = re.fullmatch(rf"{name}:(?:(?P<run>{n}):)?(?P<event>-?{n})", text, re.A)
         found = found or re.fullmatch(rf"{name}@(?P<position>{n})", text, re.A)
         if not found:
             raise argparse.ArgumentTypeError(
@@ -79,7 +79,7 @@ def declared_job(options):
         import helpers
         from analysis.inputs import trees_of
 
-        helpers.load()
+        helpers.load_engine()
         listed = chosen(samples.find_samples(options.input, options.schema, trees_of), options)
     return listed, declared
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
+import helpers
 from analysis.errors import near_miss
 from analysis.output import IDENTITY, WEIGHT
 from analysis.schemas import SCHEMAS
@@ -11,12 +12,12 @@ from analysis.schemas import SCHEMAS
 MATRIX = "rmm"
 NORMALISATION = "normalisation"
 
-# Words of C++ that are not columns.
+# Words of C++, and types of the helpers, that are not columns.
 WORDS = frozenset(
-    """Network Objects RMM and auto bool break case char const constexpr continue default do double
-    else false float for if int long not or return short signed static static_cast std switch true
-    unsigned void while M_PI ROOT TMath m3l""".split()
-)
+    """and auto bool break case char const constexpr continue default do double else false float for
+    if int long not or return short signed static static_cast std switch true unsigned void while
+    M_PI ROOT TMath m3l""".split()
+) | {name for name in helpers.names() if name[0].isupper()}
 
 
 @dataclass(frozen=True)

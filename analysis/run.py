@@ -47,7 +47,7 @@ def prepare(job, inspect_files=inspect):
     with all problems of all samples.
     """
     planned, row = plan_samples(job, inspect_files)
-    if not job.plain and helpers.load() != "interpreted":
+    if not job.plain and helpers.load_engine() != "interpreted":
         planned = with_compiled(planned, job.declarations.layout.size**2)
     for item in planned:
         if item.entries and not item.compiled:
@@ -85,7 +85,7 @@ def with_compiled(planned, cells):
 
 def plan_samples(job, inspect_files=inspect):
     """Look at all inputs and plan all samples, as `prepare`; nothing is compiled."""
-    helpers.load()
+    helpers.load_engine()
     declared = job.declarations
     problems, found = [], []
     for sample in job.samples.samples:

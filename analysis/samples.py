@@ -148,10 +148,12 @@ def read_samples(path):
 
 
 def is_number(value):
+    """Whether a value is a number, which True is not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def unknown_keys(table, known, where):
+    """A problem for each key that is not known."""
     return [
         f"{where}: unknown key '{key}'{near_miss(key, known)}" for key in table if key not in known
     ]

@@ -81,6 +81,7 @@ def parser():
 
 
 def main(arguments=None):
+    """Run a command."""
     make = parser()
     options = make.parse_args(arguments)
     acts = {"status": status, "resubmit": resubmit, "merge": merge}
@@ -95,6 +96,7 @@ def main(arguments=None):
 
 
 def submit(options):
+    """Write a submission and send its pieces."""
     kind = BACKENDS[options.command]
     options.output = options.output or "output"
     kind.check(vars(options))
@@ -146,8 +148,7 @@ def write_submission(options, listed, declared, jobs):
     """Look at all inputs and write everything that the jobs need."""
     from analysis.job import Job, command_line, record_of
     from analysis.run import prepare
-    from helpers import BUILT_BY_CMAKE, SOURCES, load
-    from helpers.build import carry
+    from helpers import BUILT_BY_CMAKE, SOURCES, carry, load
 
     model = options.model
     if model:
@@ -262,16 +263,19 @@ def finish(backend, names, sent):
 
 
 def open_backend(options):
+    """The Backend of the submission in an output folder."""
     submission = Submission(options.output)
     return BACKENDS[submission.record["backend"]](submission)
 
 
 def status(options):
+    """Show the pieces, with --watch until all have ended."""
     backend = open_backend(options)
     screen = Screen(sys.stdout)
     screen.draw(table(backend))
-    queued = (RUNNING, WAITING)
-    while options.watch and any(state.state in queued for state in piece_states(backend)[0]):
+    while options.watch and any(
+        state.state in (RUNNING, WAITING) for state in ask_states(backend)[0]
+    ):
         time.sleep(2)
         screen.draw(table(backend))
 
@@ -284,6 +288,7 @@ class Screen:
         self.last = None
 
     def draw(self, text):
+        """Draw the text unless it is there already."""
         if text == self.last:
             return
         self.last = text
@@ -296,7 +301,7 @@ class Screen:
         self.file.flush()
 
 
-def piece_states(backend):
+def ask_states(backend):
     """The states of all pieces, and a line if the batch system does not answer."""
     queue, problem = ask(backend)
     return backend.submission.states(queue), problem
@@ -304,7 +309,7 @@ def piece_states(backend):
 
 def table(backend, advise=True):
     """The pieces of each sample by state, a line for each problem, and what to do next."""
-    states, problem = piece_states(backend)
+    states, problem = ask_states(backend)
     samples = {}
     for state in states:
         samples.setdefault(state.piece.sample, Counter())[state.state] += 1
@@ -359,6 +364,7 @@ def is_merged(submission):
 
 
 def resubmit(options):
+    """Send what failed or is missing again."""
     backend = open_backend(options)
     if not backend.resubmits:
         raise BatchError(backend.advice())
@@ -374,15 +380,17 @@ def resubmit(options):
 
 
 def merge(options):
+    """Merge the pieces that are done, if all are."""
     merge_now(open_backend(options))
 
 
 def merge_now(backend):
+    """Merge, and print the summary."""
     from analysis import summary
     from analysis.batch import merge
 
     begin = time.monotonic()
-    job, cutflows, files = merge.merge(backend.submission, piece_states(backend)[0])
+    job, cutflows, files = merge.merge(backend.submission, ask_states(backend)[0])
     summary.print_summary(job, cutflows, backend.submission.folder, files, time.monotonic() - begin)
 
 

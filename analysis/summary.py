@@ -52,6 +52,7 @@ def print_summary(job, cutflows, folder, files, seconds):
 
 
 def print_row(name, width, sums, entries):
+    """Print sums of weights after each cut, and the selected entries."""
     print(f"{name:<{width}}" + "".join(f"  {value:14.2f}" for value in sums) + f"  {entries:9d}")
 
 

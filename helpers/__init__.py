@@ -7,8 +7,10 @@
 2
 """
 
+import re
 import warnings
 from functools import cache
+from typing import NamedTuple
 
 from helpers.stamp import SOURCES, source_files, stamp
 from helpers.terminal import captured_stderr
@@ -16,26 +18,57 @@ from helpers.terminal import captured_stderr
 BUILT_BY_CMAKE = SOURCES.parent / "build" / "libm3l.so"
 
 
+class Part(NamedTuple):
+    """Sources that become one library; paths are relative to this folder."""
+
+    name: str  # of the library
+    files: str  # pattern of all its files
+    source: str  # all bodies as one unit
+    dictionary: str  # the header that the dictionary is made of
+    header: str  # what the interpreter shall know
+
+
+PHYSICS = Part("m3l", "*", "helpers.cxx", "m3l.h", "prompt.h")
+ENGINE = Part("m3lengine", "engine/*", "engine/engine.cxx", "engine/engine.h", "engine/engine.h")
+
+
 @cache
 def load():
-    """Make the helpers callable and return how: "cmake", "compiled" or "interpreted".
+    """Make the physics callable and return how: "cmake", "aclic", "compiled" or "interpreted".
 
     A library built by CMake is taken where it was built from these sources with this ROOT, else
-    one compiled into the cache folder, else the sources are interpreted, with a warning.
+    one that ACLiC compiles into the cache folder, in a batch job the one that came with it
+    ("compiled"), else the sources are interpreted, with a warning.
     Raises ImportError if this version of ROOT cannot use them at all.
     """
     return load_library(*chosen_library())
 
 
 @cache
+def load_engine():
+    """Make the physics and the event-loop engine callable; returns how the engine is.
+
+    Raises ImportError.
+    """
+    load()
+    return load_library(*chosen_engine(), ENGINE)
+
+
+@cache
 def chosen_library():
-    """What `find_library` has found for this process."""
+    """What `find_library` has found for this process: the library of the physics."""
     return find_library()
 
 
 @cache
-def load_library(path, how):
-    """Make the helpers callable from a library that `find_library` has found, or from the sources.
+def chosen_engine():
+    """The same of the engine, interpreted where the physics is: that has warned already."""
+    return (None, "interpreted") if load() == "interpreted" else find_library(ENGINE)
+
+
+@cache
+def load_library(path, how, part=PHYSICS):
+    """Make a part callable from a library that `find_library` has found, or from the sources.
 
     For processes that must not compile. Returns how it was possible; raises ImportError.
     """
@@ -58,34 +91,40 @@ def load_library(path, how):
         for name in ("libROOTNTuple", "libROOTDataFrame", "libTree", "libHist"):
             ROOT.gSystem.Load(name)
         with captured_stderr() as output:
-            good = ROOT.gInterpreter.Declare('#define M3L_INTERPRETED\n#include "helpers.cxx"')
+            good = ROOT.gInterpreter.Declare(f'#define M3L_INTERPRETED\n#include "{part.source}"')
         if not good:
             reason = first_error(output.text)
             raise ImportError(f"the C++ helpers can neither be loaded nor interpreted: {reason}")
-    if not ROOT.gInterpreter.Declare('#include "prompt.h"'):
+    if not ROOT.gInterpreter.Declare(f'#include "{part.header}"'):
         raise ImportError(f"the headers in {SOURCES} do not fit this version of ROOT")
     return how
 
 
-def find_library():
-    """Return (path, "cmake" or "compiled") of the library, compiling it where needed.
+def find_library(part=PHYSICS):
+    """Return (path, how) of a part's library, compiling it where needed; how is as in `load`.
 
     (None, "interpreted"), with a warning, where that is not possible.
     """
     import ROOT
 
-    from helpers.build import CompilerError, library
+    from helpers.build import CompilerError, aclic_library, prepared
 
-    if BUILT_BY_CMAKE.exists():
-        if stamp(ROOT.gROOT.GetVersion()).encode() in BUILT_BY_CMAKE.read_bytes():
-            return BUILT_BY_CMAKE, "cmake"
+    built = BUILT_BY_CMAKE.with_name(f"lib{part.name}.so")
+    if built.exists():
+        if stamp(ROOT.gROOT.GetVersion()).encode() in built.read_bytes():
+            return built, "cmake"
         warnings.warn(
-            f"{BUILT_BY_CMAKE} was built from other sources or with another ROOT and is not used; "
+            f"{built.parent} was built from other sources or with another ROOT and is not used; "
             "run 'cmake --build build'",
             stacklevel=2,
         )
     try:
-        return library("m3l", SOURCES / "helpers.cxx", source_files(), dictionary=True), "compiled"
+        # Not the engine: loading what ACLiC made parses its headers, and jobs carry it as it is.
+        if part is PHYSICS and not prepared():
+            return aclic_library(
+                part.name, SOURCES / part.source, source_files(part.files)
+            ), "aclic"
+        return portable_library(part), "compiled"
     except CompilerError as error:
         warnings.warn(
             "the C++ helpers cannot be compiled and are interpreted, which is slower: "
@@ -93,6 +132,35 @@ def find_library():
             stacklevel=2,
         )
         return None, "interpreted"
+
+
+def portable_library(part):
+    """Path of a part's library that does not name the place of its sources, compiled if needed.
+
+    Raises build.CompilerError.
+    """
+    from helpers.build import library
+
+    files = source_files(part.files)
+    return library(part.name, SOURCES / part.source, files, dictionary=part.dictionary)
+
+
+def carry(folder):
+    """Make a cache folder, for other machines, of the libraries that this process has loaded.
+
+    Raises build.CompilerError.
+    """
+    from helpers import build
+
+    if load() == "aclic":
+        portable_library(PHYSICS)  # in place of ACLiC's
+    load_engine()
+    build.carry(folder)
+
+
+def names():
+    """Names of the helpers that an expression uses without `m3l::`."""
+    return tuple(re.findall(r"^using m3l::(\w+);", (SOURCES / "prompt.h").read_text(), re.M))
 
 
 def first_error(output):

@@ -1,9 +1,17 @@
-"""Print the path of the compiled helpers for helpers/rootlogon.C, nothing where there is none."""
+"""Print the path of the compiled physics for helpers/rootlogon.C, nothing where there is none.
 
+With a folder as argument: put libraries for other machines into it.
+"""
+
+import sys
 import warnings
+from pathlib import Path
 
-from helpers import find_library
+from helpers import carry, find_library
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")
-    print(find_library()[0] or "")
+    if sys.argv[1:]:
+        carry(Path(sys.argv[1]))
+    else:
+        warnings.simplefilter("ignore")
+        print(find_library()[0] or "")

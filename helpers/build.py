@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import shlex
@@ -11,7 +12,7 @@ import string
 import subprocess
 import tempfile
 import warnings
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import ROOT
@@ -23,20 +24,34 @@ class CompilerError(Exception):
     """The compiler is missing, refused the code or was killed; the text is what it printed."""
 
 
-def library(name, source, inputs, dictionary=False):
-    """Return the path of the compiled library, compiling it where the cache does not have it.
+def library(name, source, inputs, dictionary=None):
+    """Return the path of a library that does not depend on the place of its source.
 
-    A library is keyed by its inputs, the version of ROOT and the compiler. It is built in a folder
-    of its own and renamed when complete, so that a half-written one is never found.
+    It is compiled where the cache does not have it.
 
     name: of the library, without prefix and suffix
     source: Path of the C++ file to compile
     inputs: Paths of all files that it depends on
-    dictionary: make ROOT know the classes of the header with the library's name and of those that
-        it includes
+    dictionary: a header in this folder; make ROOT know the classes in it and in those it includes
     Raises CompilerError.
     """
-    key = hashlib.sha256(source.name.encode())
+    return cached(
+        name, source.name, inputs, lambda folder: run_compiler(source, name, folder, dictionary)
+    )
+
+
+def aclic_library(name, source, inputs):
+    """The same made by ACLiC: loading it makes the interpreter read `source` where that is."""
+    return cached(name, f"ACLiC {source}", inputs, lambda folder: run_aclic(source, name, folder))
+
+
+def cached(name, what, inputs, make):
+    """Return the path of a library in the cache; `make` writes it into a folder where it is not.
+
+    A library is keyed by what it is, its inputs, the version of ROOT and the compiler. It is built
+    in a folder of its own and renamed when complete, so that a half-written one is never found.
+    """
+    key = hashlib.sha256(what.encode())
     for path in sorted(inputs, key=lambda path: path.name):
         key.update(path.read_bytes())
     key.update(toolchain().encode())
@@ -54,7 +69,7 @@ def library(name, source, inputs, dictionary=False):
             if not path.exists():
                 build = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder.parent))
                 try:
-                    run_compiler(source, name, build, dictionary)
+                    make(build)
                     build.chmod(0o755)
                     with contextlib.suppress(FileExistsError, OSError):
                         build.rename(folder)
@@ -128,24 +143,37 @@ def toolchain():
 
 
 # Without contraction the compiled and the interpreted way round alike on every processor; without
-# errno, loops with a square root become vector instructions.
-OPTIONS = "-O3 -DNDEBUG -ffp-contract=off -fno-math-errno"
+# errno, loops with a square root become vector instructions. What does not fit is found when the
+# library is loaded.
+OPTIONS = "-O3 -DNDEBUG -ffp-contract=off -fno-math-errno -Wl,-z,now"
 
 
-def run_compiler(source, name, folder, dictionary=False):
-    """Compile `source` into `folder` with the commands that ACLiC would use.
+def run_aclic(source, name, folder):
+    """Let ACLiC compile `source` into `folder`, by a ROOT whose settings are nobody else's."""
+    # $RPath would also name `folder`, which does not stay, and without quotes.
+    rpath = f"-Wl,-rpath,{shlex.quote(str(ROOT.TROOT.GetSharedLibDir()))}"
+    command = str(ROOT.gSystem.GetMakeSharedLib()).replace("$RPath", rpath)
+    library = folder / f"lib{name}"
+    quote = partial(json.dumps, ensure_ascii=False)
+    code = (
+        f"gSystem->SetMakeSharedLib({quote(command)}); gSystem->SetFlagsOpt({quote(OPTIONS)}); "
+        f"gSystem->Exit(!gSystem->CompileMacro({quote(str(source))}, "
+        f'"kOcs-", {quote(str(library))}, {quote(str(folder))}));'
+    )
+    call([str(ROOT.TROOT.GetBinDir()) + "/root.exe", "-l", "-b", "-n", "-q", "-e", code], folder)
 
-    ACLiC itself would bind the library to the place of its source.
-    """
+
+def run_compiler(source, name, folder, dictionary=None):
+    """Compile `source` into `folder` with the commands that ACLiC would use."""
     sources = [source]
     if dictionary:
         rootcling = str(ROOT.TROOT.GetBinDir()) + "/rootcling"
         sources.append(folder / f"{name}_dictionary.cxx")
-        words = ["-f", sources[1].name, "-s", f"lib{name}", f"-I{HEADERS}"]
-        call([rootcling, *words, f"{name}.h", str(HEADERS / "LinkDef.h")], folder)
+        words = ["-f", sources[1].name, "-s", f"lib{name}", f"-I{HEADERS}", dictionary]
+        call([rootcling, *words, str((HEADERS / dictionary).with_name("LinkDef.h"))], folder)
     command = string.Template(str(ROOT.gSystem.GetMakeSharedLib())).safe_substitute(
         BuildDir=shlex.quote(str(folder)),
-        Opt=OPTIONS + " -Wl,-z,now",  # what does not fit is found when the library is loaded
+        Opt=OPTIONS,
         IncludePath=f"-I{shlex.quote(str(HEADERS))} {ROOT.gSystem.GetIncludePath()}",
         SourceFiles=shlex.join(map(str, sources)),
         ObjectFiles=shlex.join(f"{path.stem}.o" for path in sources),

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <memory>
+#include <fstream>
+#include <functional>
 #include <stdexcept>
 
 // The same loop for processors with wider registers, chosen when the library is loaded. Each output
@@ -60,26 +60,27 @@ void activate(std::vector<float> &values, const Network::Layer &layer)
 } // namespace
 
 Network::Network(const std::string &path, std::vector<int> log, std::vector<Layer> layers,
-                 std::vector<std::vector<int>> least, double smallestError)
+                 std::vector<std::vector<int>> least, double smallestError, std::vector<int> cells)
    : fLog(std::move(log)),
      fLayers(std::move(layers)),
      fLeast(std::move(least)),
-     fSmallestError(smallestError)
+     fSmallestError(smallestError),
+     fCells(std::move(cells))
 {
    const std::size_t n = fLog.size();
    bool good = n > 0 && !fLayers.empty() && fLayers.front().inputs == n &&
-               fLayers.back().units == n && (fLeast.empty() || fLeast.size() == n);
+               fLayers.back().units == n && (fLeast.empty() || fLeast.size() == n) &&
+               (fCells.empty() || fCells.size() == n);
    for (std::size_t i = 1; i < fLayers.size(); ++i)
       good = good && fLayers[i].inputs == fLayers[i - 1].units;
    if (!good)
       throw std::invalid_argument("Network: the layers do not fit each other and " +
                                   std::to_string(n) + " features");
 
-   const std::unique_ptr<std::FILE, int (*)(std::FILE *)> file(std::fopen(path.c_str(), "rb"),
-                                                               std::fclose);
+   std::ifstream file(path, std::ios::binary);
    const auto read = [&](std::size_t size) {
       std::vector<float> values(size);
-      if (!file || std::fread(values.data(), sizeof(float), size, file.get()) != size)
+      if (!file.read(reinterpret_cast<char *>(values.data()), size * sizeof(float)))
          throw std::runtime_error("Network: " + path + " cannot be read or is too short");
       return values;
    };
@@ -89,18 +90,38 @@ Network::Network(const std::string &path, std::vector<int> log, std::vector<Laye
       fWeights.push_back(read(std::size_t(layer.inputs) * layer.units));
       fBiases.push_back(read(layer.units));
    }
-   if (std::fgetc(file.get()) != EOF)
+   if (file.get() != std::ifstream::traits_type::eof())
       throw std::runtime_error("Network: " + path + " is too long");
 }
 
 double Network::operator()(std::initializer_list<float> features,
                            std::initializer_list<int> counts) const
 {
+   return score(features, counts);
+}
+
+double Network::operator()(const ROOT::RVecF &matrix, std::initializer_list<float> scalars,
+                           std::initializer_list<int> counts) const
+{
+   std::vector<float> features;
+   features.reserve(fCells.size());
+   auto scalar = scalars.begin();
+   for (const int cell : fCells) {
+      if (cell < 0 ? scalar == scalars.end() : std::size_t(cell) >= matrix.size())
+         throw std::invalid_argument("Network: the matrix or the scalars lack values");
+      features.push_back(cell < 0 ? *scalar++ : matrix[cell]);
+   }
+   if (scalar != scalars.end())
+      throw std::invalid_argument("Network: too many scalars");
+   return score(std::move(features), counts);
+}
+
+double Network::score(std::vector<float> scaled, std::initializer_list<int> counts) const
+{
    const std::size_t n = fLog.size();
-   if (features.size() != n)
-      throw std::invalid_argument("Network: " + std::to_string(features.size()) +
-                                  " features, not " + std::to_string(n));
-   std::vector<float> scaled(features);
+   if (scaled.size() != n)
+      throw std::invalid_argument("Network: " + std::to_string(scaled.size()) + " features, not " +
+                                  std::to_string(n));
    for (std::size_t f = 0; f < n; ++f) {
       if (fLog[f])
          scaled[f] = std::copysign(std::log1p(std::abs(scaled[f])), scaled[f]);

@@ -3,6 +3,8 @@
 #ifndef M3L_NETWORK_H
 #define M3L_NETWORK_H
 
+#include <ROOT/RVec.hxx>
+
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -31,10 +33,11 @@ public:
    /// \param least  for each feature, the numbers of objects of each type that it needs; empty
    ///               where cells of missing objects count as well
    /// \param smallestError the mean squared error is raised to at least this
+   /// \param cells  for each feature, which value of the matrix it is, or -1 for the next scalar
    /// \throws std::invalid_argument if the sizes do not fit each other
    /// \throws std::runtime_error if the file cannot be read or has another size
    Network(const std::string &path, std::vector<int> log, std::vector<Layer> layers,
-           std::vector<std::vector<int>> least, double smallestError);
+           std::vector<std::vector<int>> least, double smallestError, std::vector<int> cells = {});
 
    /// log10 of the mean squared error over the features of an event.
    /// \param features  in the order of the network, as in the tables
@@ -43,11 +46,21 @@ public:
    double operator()(std::initializer_list<float> features,
                      std::initializer_list<int> counts) const;
 
+   /// The same from columns, for a network that was given its cells.
+   /// \param matrix   all values of the matrix
+   /// \param scalars  the features that are not in it, in the order of the network
+   /// \throws std::invalid_argument for a matrix without those cells or another number of scalars
+   double operator()(const ROOT::RVecF &matrix, std::initializer_list<float> scalars,
+                     std::initializer_list<int> counts) const;
+
 private:
+   double score(std::vector<float> features, std::initializer_list<int> counts) const;
+
    std::vector<int> fLog;
    std::vector<Layer> fLayers;
    std::vector<std::vector<int>> fLeast;
    double fSmallestError;
+   std::vector<int> fCells;
    std::vector<float> fShift, fFactor;
    std::vector<std::vector<float>> fWeights, fBiases;
 };

@@ -21,7 +21,7 @@ using Indices = ROOT::RVec<std::size_t>;
 /// Positions of the objects that `mask` selects, highest pT first; equal pT keep their order.
 /// ~~~{.cpp}
 /// root [0] m3l::indicesByPt(ROOT::RVecF{10, 30, 20}, ROOT::RVecI{1, 1, 0})
-/// (ROOT::VecOps::RVec<unsigned long>) { 1, 0 }
+/// (m3l::Indices) { 1, 0 }
 /// ~~~
 template <typename T, typename Mask>
 Indices indicesByPt(const ROOT::RVec<T> &pt, const ROOT::RVec<Mask> &mask)
@@ -57,9 +57,9 @@ Objects objects(const ROOT::RVec<T> &pt, const ROOT::RVec<T> &eta, const ROOT::R
 /// `values[indices[rank]]`, or 0 where there is no object of this rank.
 /// ~~~{.cpp}
 /// root [0] m3l::ranked(ROOT::RVecF{10, 30, 20}, m3l::Indices{1, 0}, 0)
-/// (float) 30.000000f
+/// (float) 30.0000f
 /// root [1] m3l::ranked(ROOT::RVecF{10, 30, 20}, m3l::Indices{1, 0}, 2)
-/// (float) 0.0000000f
+/// (float) 0.00000f
 /// ~~~
 template <typename T>
 T ranked(const ROOT::RVec<T> &values, const Indices &indices, std::size_t rank)

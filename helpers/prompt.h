@@ -1,6 +1,9 @@
 /// \file prompt.h
 /// The helpers under their short names, for RDataFrame strings and the ROOT prompt. Included by
-/// the interpreter only, never by compiled code.
+/// the interpreter only, never by compiled code. helpers.names() reads this list.
+#ifndef M3L_PROMPT_H
+#define M3L_PROMPT_H
+
 #include "m3l.h"
 
 using m3l::campaignLuminosity;
@@ -15,8 +18,8 @@ using m3l::indicesByPt;
 using m3l::leptonMass;
 using m3l::massFromEnergy;
 using m3l::Network;
-using m3l::objects;
 using m3l::Objects;
+using m3l::objects;
 using m3l::ranked;
 using m3l::rapidity;
 using m3l::RMM;
@@ -26,3 +29,8 @@ using m3l::transverseEnergy;
 using m3l::transverseMass;
 using m3l::triggerMatched;
 using m3l::trileptonMass;
+
+// Sum, Take, Any, Argsort, ...
+using namespace ROOT::VecOps;
+
+#endif

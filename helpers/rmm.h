@@ -31,10 +31,10 @@ namespace m3l
 /// beyond a type's multiplicity are left out.
 /// ~~~{.cpp}
 /// root [0] m3l::RMM rmm({{"jet", 1}, {"ele", 2}});
-/// root [1] rmm.labels()[1]
-/// (std::string) "m_T_jet_0"
+/// root [1] rmm.labels()[1].c_str()
+/// (const char *) "m_T_jet_0"
 /// root [2] rmm(40., 0., m3l::Objects{}, m3l::Objects{{30., 0., 0., 0.}})[2 * 4 + 2]
-/// (float) 30.000000f
+/// (float) 30.0000f
 /// ~~~
 class RMM
 {

@@ -4,6 +4,7 @@
 //    (int) 2
 //    root [2] explain("WZ:12345")
 //    root [3] explain("WZ@17", "--samples my.toml -r SR2L")
+// In this folder `root -l` is enough: it runs this file, and forgets half of it when told to again.
 
 /// Prints what happened to an event, as `python run_rdf.py --event` with these options.
 void explain(const char *event, const char *options = "")
@@ -20,12 +21,10 @@ void rootlogon()
                               : TString(gSystem->WorkingDirectory()) + "/" + folder;
    gInterpreter->AddIncludePath(sources);
    // The Python side finds or builds the library, so that both share one.
-   const TString library =
-      gSystem->GetFromPipe("cd '" + sources + "/..' && python3 -W ignore -m helpers 2>/dev/null");
+   const TString library = gSystem->GetFromPipe(
+      "cd '" + sources + "/..' && python3 -W ignore -m helpers 2>/dev/null || true");
    if (library.IsNull() || gSystem->Load(library) < 0) {
       Warning("rootlogon", "no compiled helpers, interpreting them");
-      for (const char *name : {"libROOTNTuple", "libROOTDataFrame", "libTree", "libHist"})
-         gSystem->Load(name);
       gInterpreter->Declare("#define M3L_INTERPRETED\n#include \"helpers.cxx\"");
    }
    gInterpreter->Declare("#include \"prompt.h\"");

@@ -1,4 +1,4 @@
-"""Hash of the C++ files. CMake stores it in the library, so that a stale one is recognised."""
+"""Hash of the C++ files. CMake stores it in the libraries, so that a stale one is recognised."""
 
 import hashlib
 import sys
@@ -7,16 +7,17 @@ from pathlib import Path
 SOURCES = Path(__file__).resolve().parent
 
 
-def source_files():
-    """Paths of all C++ files that the library is made of."""
-    return sorted([*SOURCES.rglob("*.h"), *SOURCES.rglob("*.cxx")])
+def source_files(pattern="**/*"):
+    """Paths of the C++ files that match, without those that ACLiC makes and removes."""
+    files = (path for path in SOURCES.glob(pattern) if path.suffix in (".h", ".cxx"))
+    return sorted(path for path in files if "_ACLiC_" not in path.name)
 
 
 def fingerprint():
     """Hash of the C++ files."""
     key = hashlib.sha256()
     for path in source_files():
-        key.update(path.name.encode() + path.read_bytes())
+        key.update(str(path.relative_to(SOURCES)).encode() + path.read_bytes())
     return key.hexdigest()[:16]
 
 

@@ -1,8 +1,7 @@
-"""``python -m ml``: train on what run_rdf.py wrote, score it, use the model elsewhere."""
+"""`python -m ml`: train on what run_rdf.py wrote, score it, use the model elsewhere."""
 
-import argparse
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from analysis.errors import (
@@ -17,22 +16,29 @@ from analysis.files import lock, restore_folder
 from analysis.output import MODELS, SCORES
 from ml.dataset import Dataset
 from ml.models import MODELS as NETWORKS
-from ml.models import named
+from ml.models import find_network
 from ml.scaling import KINDS as SCALERS
-from ml.training_set import WEIGHTS, TrainingConfig
+from ml.training_set import TrainingConfig
 from ml.tuning import METHODS, SearchSpace
 
 # Modules that need TensorFlow are imported by the command that uses them: they take seconds.
 
-DEFAULTS = TrainingConfig()
+FOLDS = TrainingConfig().folds
+# The choices of a training that are options, with what `add_argument` wants.
+OPTIONS = {
+    field.name: {"default": field.default, **field.metadata}
+    for field in fields(TrainingConfig)
+    if field.metadata
+}
+NAMES = {"memory_gib": "--memory"}  # of options, where not that of the field
 
 
-def parser() -> argparse.ArgumentParser:
+def parser():
     """The command line, commands in the order in which they are used."""
     top = Parser(prog="python -m ml", description=__doc__.split(": ", 1)[1])
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+    def command(name, run, text):
         made = commands.add_parser(name, help=text, description=text)
         made.set_defaults(run=run)
         return made
@@ -40,65 +46,13 @@ def parser() -> argparse.ArgumentParser:
     def add_output(made):
         made.add_argument("output", metavar="OUT", type=Path, help="folder that run_rdf.py wrote")
 
-    def add_training(made, model: str):
+    def add_training(made, model):
         add = made.add_argument
         add("--name", help=f"folder below OUT/models (default: {model})")
         add("--region", help="region whose tables are used (default: the run's first)")
-        add(
-            "--epochs", type=positive_integer, default=DEFAULTS.epochs, help="at most (%(default)s)"
-        )
-        add(
-            "--batch",
-            type=positive_integer,
-            default=DEFAULTS.batch,
-            help="events a step (%(default)s)",
-        )
-        add(
-            "--patience",
-            type=positive_integer,
-            default=DEFAULTS.patience,
-            help="stop after so many epochs without a better validation loss (%(default)s)",
-        )
-        add(
-            "--weights",
-            choices=WEIGHTS,
-            default=DEFAULTS.weights,
-            help="what negative event weights become in training (%(default)s); "
-            "in yields they always count as they are",
-        )
         add("--scaler", choices=SCALERS, help="of the features (default: the network's)")
-        add(
-            "--mask-absent",
-            action="store_true",
-            help="leave the cells of missing objects out of scaler, loss and score",
-        )
-        add("--seed", type=int, default=DEFAULTS.seed, help="(%(default)s)")
-        add(
-            "--memory",
-            type=float,
-            default=DEFAULTS.memory_gib,
-            metavar="GIB",
-            help="stream larger training sets from the tables (%(default)s)",
-        )
-        add(
-            "--precision",
-            choices=("float32", "mixed_bfloat16"),
-            default=DEFAULTS.precision,
-            help="of the arithmetic in training (%(default)s)",
-        )
-        add(
-            "--jit",
-            action=argparse.BooleanOptionalAction,
-            default=None,
-            help="compile with XLA (default: on a GPU)",
-        )
-        add(
-            "--steps-per-call",
-            type=positive_integer,
-            metavar="N",
-            help="training steps without return to Python (default: up to 8, on a GPU up to 64)",
-        )
-        add("--tensorboard", action="store_true", help="also write logs for TensorBoard")
+        for name, how in OPTIONS.items():
+            add(NAMES.get(name, f"--{name.replace('_', '-')}"), dest=name, **how)
         add("--quiet", action="store_true", help="no progress")
 
     made = command("train", train, "train an autoencoder on the simulated background")
@@ -162,9 +116,9 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def train(options) -> None:
+def train(options):
     """Train one model, or one per fold."""
-    network = named(options.model)
+    network = find_network(options.model)
     if options.latent:
         network = replace(network, latent=replace(network.latent, units=options.latent))
     if options.learning_rate is not None:
@@ -177,7 +131,7 @@ def train(options) -> None:
         network = replace(network, scaler=options.scaler)
     dataset = Dataset.open(options.output, options.region)
     path = _model_path(options, options.model)
-    config = _training(options, options.folds or DEFAULTS.folds)
+    config = _training(options, options.folds or FOLDS)
     with lock(path):
         from ml import ensemble
 
@@ -190,7 +144,7 @@ def train(options) -> None:
     print(f"wrote {path} in {time.perf_counter() - began:.0f} s")
 
 
-def tune(options) -> None:
+def tune(options):
     """Search, train the best, save it."""
     space = SearchSpace.read(options.space) if options.space else SearchSpace()
     dataset = Dataset.open(options.output, options.region)
@@ -198,10 +152,10 @@ def tune(options) -> None:
     with lock(path):
         from ml.autoencoder import HyperParameterTuning
 
-        base = named("deep")
+        base = find_network("deep")
         if options.scaler:
             base = replace(base, scaler=options.scaler)
-        config = _training(options, DEFAULTS.folds)
+        config = _training(options, FOLDS)
         tuning = HyperParameterTuning(dataset, path, base, config, space=space)
         tuning.runHpSearch(
             options.method, options.trials, options.search_epochs, not options.quiet
@@ -211,10 +165,10 @@ def tune(options) -> None:
     print(f"wrote {path}")
 
 
-def score(options) -> None:
+def score(options):
     """Score samples with the newest model or the one asked for."""
     dataset, ensemble, samples = _load(options)
-    from ml.scores import write_scores
+    from ml.score_files import write_scores
 
     print(f"{'sample':<20} {'kind':<10} {'events':>9} {'mean':>8} {'median':>8} {'top 1 %':>8}")
     began = time.perf_counter()
@@ -232,18 +186,18 @@ def score(options) -> None:
     )
 
 
-def encode(options) -> None:
+def encode(options):
     """Write latent vectors."""
     dataset, ensemble, samples = _load(options)
-    from ml.scores import write_latent
+    from ml.score_files import write_latent
 
     for sample in samples:
         print(f"wrote {write_latent(dataset, ensemble, sample)}")
 
 
-def info(options) -> None:
+def info(options):
     """Print the records of a model; no network is loaded."""
-    from ml.record import ModelRecord
+    from ml.model_record import ModelRecord
 
     for folder in _folders(options.model):
         record, _ = ModelRecord.read(folder)
@@ -255,11 +209,11 @@ def info(options) -> None:
         print(f"  versions   {', '.join(f'{k} {v}' for k, v in record.versions.items())}")
 
 
-def export(options) -> None:
+def export(options):
     """Write ONNX files; network.json and network.bin have been there since the training."""
     folders = _folders(options.model)
     from ml.autoencoder import RunAE
-    from ml.export import write_onnx
+    from ml.network_files import write_onnx
 
     for folder in folders:
         path = folder / "autoencoder.onnx"
@@ -267,7 +221,7 @@ def export(options) -> None:
         print(f"wrote {path}, differs from Keras by at most {difference:.1g}")
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments=None):
     """Run a command."""
     options = parser().parse_args(arguments)
     with exit_on_mistake(
@@ -277,24 +231,11 @@ def main(arguments: list[str] | None = None) -> None:
         options.run(options)
 
 
-def _training(options, folds: int) -> TrainingConfig:
-    return TrainingConfig(
-        epochs=options.epochs,
-        batch=options.batch,
-        patience=options.patience,
-        weights=options.weights,
-        mask_absent=options.mask_absent,
-        folds=folds,
-        seed=options.seed,
-        precision=options.precision,
-        jit=options.jit,
-        steps_per_call=options.steps_per_call,
-        memory_gib=options.memory,
-        tensorboard=options.tensorboard,
-    )
+def _training(options, folds):
+    return TrainingConfig(folds=folds, **{name: getattr(options, name) for name in OPTIONS})
 
 
-def _model_path(options, default: str) -> Path:
+def _model_path(options, default):
     name = options.name or default
     if Path(name).name != name or name.startswith("."):
         raise DeclarationError(f"--name {name}: must be a plain folder name")
@@ -305,7 +246,7 @@ def _load(options):
     """The folder's dataset, the model to use and the samples asked for."""
     path = _chosen_model(options)
     folders = _folders(path)
-    from ml.record import ModelRecord
+    from ml.model_record import ModelRecord
 
     region = ModelRecord.read(folders[0])[0].region
     dataset = Dataset.open(options.output, region)
@@ -315,7 +256,7 @@ def _load(options):
     return dataset, Ensemble.load(path, dataset), samples
 
 
-def _chosen_model(options) -> Path:
+def _chosen_model(options):
     models = options.output / MODELS
     if options.model:
         for path in (models / options.model, Path(options.model)):
@@ -330,13 +271,13 @@ def _chosen_model(options) -> Path:
     return max(trained, key=lambda path: path.stat().st_mtime)
 
 
-def _folders(path: Path) -> list[Path]:
-    from ml.record import folders
+def _folders(path):
+    from ml.model_record import folders
 
     return folders(restore_folder(path))
 
 
-def _describe(record) -> None:
+def _describe(record):
     """What a model is, in a few lines."""
     network, split = record.network, record.split
     sizes = "-".join(map(str, network.sizes(len(record.features))))

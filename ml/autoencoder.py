@@ -9,7 +9,6 @@ import re
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +19,10 @@ from analysis.files import atomic_file, atomic_folder, checksum, digest, restore
 from ml import backend, models
 from ml.backend import keras, tf
 from ml.checkpoint import Checkpoint, curve
-from ml.dataset import Dataset, Events
-from ml.export import write_network
-from ml.models import ModelConfig
+from ml.model_record import RECORD, RETRAIN, ModelRecord
+from ml.network_files import write_network
 from ml.progress import Progress
-from ml.record import RECORD, RETRAIN, ModelRecord
-from ml.training_set import Split, TrainingConfig, TrainingSet, learn
+from ml.training_set import Split, TrainingConfig, learn
 from ml.tuning import SearchSpace, search
 
 KERAS_FILE = "autoencoder.keras"
@@ -33,38 +30,38 @@ ROWS = 8192  # events in one call of the network, always: so a score cannot depe
 
 
 class RunAE:
-    """An autoencoder of the background in ``data_structure``, kept in the folder ``path``.
+    """An autoencoder of the background in `data_structure`, kept in the folder `path`.
 
-    After `fit` or `load`: ``model_`` is the Keras model of `ml.models.inference_model`, from raw
-    features to scores; ``encoder_`` and ``decoder_`` are its sub-models, in scaled features;
-    ``record_`` is the `ml.record.ModelRecord`.
+    After `fit` or `load`: `model_` is the Keras model of `ml.models.inference_model`, from raw
+    features to scores; `encoder_` and `decoder_` are its sub-models, in scaled features;
+    `record_` is the `ml.model_record.ModelRecord`.
     """
 
     default = "small"  # network
 
-    def __init__(
-        self,
-        data_structure: Dataset,
-        path: str | Path,
-        config: ModelConfig | None = None,
-        training: TrainingConfig | None = None,
-        fold: int | None = None,
-    ):
-        """``fold``: this is model number ``fold`` of ``training.folds``; None: a single model."""
+    def __init__(self, data_structure, path, config=None, training=None, fold=None):
+        """Nothing is read or trained yet.
+
+        data_structure: Dataset; None for a model that is loaded and given its events
+        path: folder of the model, a name or a Path
+        config: ModelConfig; None: the network `default`
+        training: TrainingConfig; None: all its defaults
+        fold: this is model number `fold` of `training.folds`; None: a single model
+        """
         self.data = data_structure
         self.path = Path(path)
-        self.config = config or models.named(self.default)
+        self.config = config or models.find_network(self.default)
         self.training = training or TrainingConfig()
         self.fold = fold
-        self.search_: dict | None = None
+        self.search_ = None
 
     # ---- training
 
-    def fit(self, progress: bool = False) -> "RunAE":
+    def fit(self, progress=False):
         """Train until the weighted validation loss stops falling; keep the best epoch's weights.
 
         A training of the same choices and tables that was killed goes on where it was.
-        ``progress`` shows a bar. Raises `InputError` as `ml.training_set.learn` does, and
+        `progress` shows a bar. Raises `InputError` as `ml.training_set.learn` does, and
         `DeclarationError` if the loss becomes NaN.
         """
         prepared = learn(self.data, self.training, self._split(), self.config.scaler)
@@ -91,15 +88,15 @@ class RunAE:
         )
         return self
 
-    def _split(self) -> Split:
+    def _split(self):
         return Split.of_model(self.fold, self.training.folds)
 
-    def _network(self, prepared: TrainingSet, precision: str = "float32"):
-        """The compiled network to train on ``prepared``."""
+    def _network(self, prepared, precision="float32"):
+        """The compiled network to train on `prepared`."""
         parts = models.build(self.config, len(prepared.dataset.features), precision)
         return models.training_model(self.config, parts)
 
-    def _train(self, network, prepared: TrainingSet, devices: int, progress: bool) -> Checkpoint:
+    def _train(self, network, prepared, devices, progress):
         config = self.training
         train, validation = prepared.feeds()
         steps = train.events // config.batch
@@ -146,19 +143,19 @@ class RunAE:
         return checkpoint
 
     @property
-    def _workshop(self) -> Path:
+    def _workshop(self):
         """Where checkpoint and logs are while the model is being trained."""
         return self.path.with_name(f".{self.path.name}.training")
 
-    def _signature(self, prepared: TrainingSet) -> str:
+    def _signature(self, prepared):
         """Equal for trainings that give the same model."""
         choices = self.training.to_dict() | {"epochs": None, "tensorboard": None}
         return digest(
             [self.config.to_dict(), choices, prepared.inputs, prepared.dataset.names, self.fold]
         )
 
-    def resume(self) -> "RunAE | None":
-        """The model in ``path`` if it is what `fit` would give, else None."""
+    def resume(self):
+        """The model in `path` if it is what `fit` would give, else None."""
         if not (self.path / RECORD).exists():
             return None
         try:
@@ -171,35 +168,35 @@ class RunAE:
 
     # ---- use
 
-    def score(self, events: Events | None = None) -> np.ndarray:
+    def score(self, events=None):
         """log10 of the mean squared error over the scaled features, (events,) float32.
 
-        ``events``: those to score, all of the dataset if None; their features are found by name.
-        With ``mask_absent`` the mean is over the cells of objects that the event has. A
+        `events`: those to score, all of the dataset if None; their features are found by name.
+        With `mask_absent` the mean is over the cells of objects that the event has. A
         variational model uses the latent mean.
         """
         return self._evaluate("score", events)
 
-    def errors(self, events: Events | None = None) -> np.ndarray:
+    def errors(self, events=None):
         """Squared error of each feature, scaled, (events, features of the model) float32."""
         return self._evaluate("error", events)
 
-    def encode(self, events: Events | None = None) -> np.ndarray:
+    def encode(self, events=None):
         """Latent vector, (events, latent) float32; the latent mean of a variational model."""
         return self._evaluate("latent", events)
 
-    def reconstruct(self, events: Events | None = None) -> np.ndarray:
+    def reconstruct(self, events=None):
         """What the model makes of the events, in GeV, (events, features of the model) float32."""
         return self.record_.scaling.inverse(self._evaluate("reconstruction", events))
 
-    def _evaluate(self, output: str, events: Events | None) -> np.ndarray:
+    def _evaluate(self, output, events):
         self._check_fitted()
         blocks = [events] if events is not None else self.data.blocks(self.data.samples)
         parts = [part for block in blocks for part in self._outputs(output, block)]
         empty = np.empty((0, *self.model_.output[output].shape[1:]), np.float32)
         return np.concatenate([empty, *parts])
 
-    def _outputs(self, output: str, events: Events) -> Iterator[np.ndarray]:
+    def _outputs(self, output, events):
         if output not in self._functions:
             inputs = self.model_.inputs if self.record_.training.mask_absent else self.model_.input
             self._functions[output] = tf.function(
@@ -219,13 +216,13 @@ class RunAE:
             self.network_seconds += time.perf_counter() - began
             yield values[:rows]
 
-    def _adopt(self, model) -> None:
+    def _adopt(self, model):
         self.model_ = model
         self.encoder_, self.decoder_ = model.get_layer("encoder"), model.get_layer("decoder")
         self._functions = {}
         self.network_seconds = 0.0  # spent in the network since it was trained or loaded
 
-    def _check_fitted(self) -> None:
+    def _check_fitted(self):
         if not hasattr(self, "model_"):
             raise InputError(
                 f"the model {self.path} is not trained yet: call fit() or load() first"
@@ -233,8 +230,8 @@ class RunAE:
 
     # ---- files
 
-    def save(self) -> "RunAE":
-        """Write the folder ``path``: Keras model, model.json, plain numbers, training curve.
+    def save(self):
+        """Write the folder `path`: Keras model, model.json, plain numbers, training curve.
 
         The same training gives the same bytes. A model that was there is replaced only when the
         new one is complete.
@@ -253,10 +250,10 @@ class RunAE:
         return self
 
     @classmethod
-    def load(cls, path: str | Path, data_structure: Dataset | None = None) -> "RunAE":
-        """The model in the folder ``path``, as the class that wrote it.
+    def load(cls, path, data_structure=None):
+        """The model in the folder `path`, as the class that wrote it.
 
-        Raises `InputError` if a file is missing or not as it was written, or if ``data_structure``
+        Raises `InputError` if a file is missing or not as it was written, or if `data_structure`
         lacks features of the model, naming them.
         """
         path = restore_folder(Path(path))
@@ -283,7 +280,7 @@ class RunAE:
         model._parts = models.Parts(model.encoder_, model.decoder_)
         return model
 
-    def _check_features(self) -> None:
+    def _check_features(self):
         if self.data is None:
             return
         wanted, offered = self.record_.features, self.data.features
@@ -322,23 +319,15 @@ class HyperParameterTuning(RunAE):
 
     default = "deep"
 
-    def __init__(
-        self,
-        data_structure: Dataset,
-        path: str | Path,
-        config: ModelConfig | None = None,
-        training: TrainingConfig | None = None,
-        fold: int | None = None,
-        space: SearchSpace | None = None,
-    ):
-        """``space`` defaults to that of the thesis drafts, see `ml.tuning`."""
+    def __init__(self, data_structure, path, config=None, training=None, fold=None, space=None):
+        """As RunAE; `space`: SearchSpace, None: that of the thesis drafts, see `ml.tuning`."""
         super().__init__(data_structure, path, config, training, fold)
         self.space = space or SearchSpace()
 
     def AE_model_builder(self, hp):  # noqa: N802, the name that the thesis gave it
-        """A compiled network with sizes and activations drawn from ``hp``.
+        """A compiled network with sizes and activations drawn from `hp`.
 
-        ``hp`` is a `keras_tuner.HyperParameters`; returns a `keras.Model` in scaled features.
+        `hp` is a `keras_tuner.HyperParameters`; returns a `keras.Model` in scaled features.
         """
         prepared, train, validation = self._prepare_search()
         config = self.space.network(hp, len(prepared.dataset.features), self.config.scaler)
@@ -349,15 +338,15 @@ class HyperParameterTuning(RunAE):
 
     def runHpSearch(  # noqa: N802, the name that the thesis gave it
         self,
-        method: str = "hyperband",
-        trials: int = 20,
-        epochs: int = 10,
-        progress: bool = False,
-    ) -> "HyperParameterTuning":
+        method="hyperband",
+        trials=20,
+        epochs=10,
+        progress=False,
+    ):
         """Search, then train the best network anew; `save` keeps the trained one.
 
-        ``method``: hyperband, bayesian or random; ``trials``: networks to try (hyperband decides
-        by itself); ``epochs``: at most, per network. Networks are compared by the weighted mean
+        `method`: hyperband, bayesian or random; `trials`: networks to try (hyperband decides
+        by itself); `epochs`: at most, per network. Networks are compared by the weighted mean
         squared error of the validation fold, free of regularisers. A search that was killed goes
         on; one for another space, other features, tables or choices is never picked up.
         """
@@ -386,7 +375,7 @@ class HyperParameterTuning(RunAE):
         del self._search_data
         return self.fit(progress)
 
-    def save(self) -> "HyperParameterTuning":
+    def save(self):
         """As `RunAE.save`; the search's own files are no longer needed then."""
         super().save()
         shutil.rmtree(self.path.with_name(f".{self.path.name}.search"), ignore_errors=True)
@@ -399,20 +388,20 @@ class HyperParameterTuning(RunAE):
         return self._search_data
 
 
-def runner(config: ModelConfig) -> type[RunAE]:
-    """The class that trains ``config``."""
+def runner(config):
+    """The class that trains `config`."""
     return RunVAE if config.variational else RunAE
 
 
-def _steps_per_call(steps: int) -> int:
+def _steps_per_call(steps):
     """As many as pay off, leaving out at most 2 % of the steps because they fill no call."""
     most = min(64 if backend.accelerated() else 8, steps)
     return max(calls for calls in range(1, most + 1) if steps % calls <= steps // 50)
 
 
-def _numbered(config: str) -> str:
+def _numbered(config):
     """Replace the addresses in memory by which Keras tells shared objects apart by 1, 2, 3..."""
-    numbers: dict[str, int] = {}
+    numbers = {}
     return re.sub(
         r'("shared_object_id": )(\d+)',
         lambda found: found[1] + str(numbers.setdefault(found[2], len(numbers) + 1)),
@@ -420,7 +409,7 @@ def _numbered(config: str) -> str:
     )
 
 
-def _save_keras(model, path: Path) -> None:
+def _save_keras(model, path):
     """Save in Keras's format, without the date, so that equal models are equal files."""
     with atomic_file(path) as temporary:
         dated = temporary.with_name(f"dated{temporary.name}")

@@ -42,13 +42,13 @@ tf.get_logger().setLevel("ERROR")  # it warns of one compilation per fold model
 tf.config.experimental.enable_op_determinism()
 
 
-def seed(number: int) -> None:
+def seed(number):
     """Seed Python, numpy and TensorFlow, and forget the names of earlier layers."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(number)
 
 
-def accelerated() -> bool:
+def accelerated():
     """Whether TensorFlow sees a GPU."""
     return bool(tf.config.list_logical_devices("GPU"))
 

@@ -1,7 +1,6 @@
 """Go on after a kill as if nothing had happened."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -23,26 +22,26 @@ class Checkpoint(keras.callbacks.Callback):
     The order of events is a function of the epoch (`ml.feed`) and needs no state.
     """
 
-    def __init__(self, folder: Path, signature: str, others: list):
-        """``signature`` names data and choices: a checkpoint of others is not resumed."""
+    def __init__(self, folder, signature, others):
+        """`signature` names data and choices: a checkpoint of others is not resumed."""
         super().__init__()
         self.folder, self.signature = folder, signature
         self.others = {type(other).__name__: other for other in others}
-        self.history: dict[str, list[float]] = {}
-        self._restored: dict = {}
+        self.history = {}
+        self._restored = {}
 
     @property
-    def path(self) -> Path:
+    def path(self):
         """The checkpoint file."""
         return self.folder / "checkpoint.npz"
 
     @property
-    def epoch(self) -> int:
+    def epoch(self):
         """Number of epochs done."""
         return len(self.history.get("loss", ()))
 
-    def restore(self, model, epochs: int) -> bool:
-        """Bring ``model`` to where a killed training was, if that is not beyond ``epochs``.
+    def restore(self, model, epochs):
+        """Bring `model` to where a killed training was, if that is not beyond `epochs`.
 
         Returns False if there is nothing to resume.
         """
@@ -65,7 +64,7 @@ class Checkpoint(keras.callbacks.Callback):
         return True
 
     @property
-    def finished(self) -> bool:
+    def finished(self):
         """Whether the restored training had already stopped early."""
         stopping = self._restored.get("EarlyStopping")
         return bool(stopping) and stopping["wait"] >= self.others["EarlyStopping"].patience
@@ -103,12 +102,12 @@ class Checkpoint(keras.callbacks.Callback):
             temporary.write_text(curve(self.history))
 
     @staticmethod
-    def _variables(model) -> list:
+    def _variables(model):
         # .variables holds the states of random generators, too; metrics start anew each epoch
         return [*model.variables, *model.optimizer.variables]
 
 
-def curve(history: dict[str, list[float]]) -> str:
+def curve(history):
     """The training curve as CSV text, one line per epoch."""
     lines = [",".join(["epoch", *history])]
     for epoch, values in enumerate(zip(*history.values(), strict=True), 1):

@@ -1,11 +1,10 @@
-"""The tables of one output folder of ``run_rdf.py`` as aligned events.
+"""The tables of one output folder of `run_rdf.py` as aligned events.
 
 `Dataset` knows the samples, the features and the object counts; `Events` holds rows of all of them
 side by side and is only ever indexed as a whole, so that a row of features cannot meet another
 row's weight. Tables are read in ranges of rows, so a sample may be larger than the memory.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,19 +45,19 @@ class Events:
     weight: np.ndarray  # (events,) float64, wgt_SG as it is, negative ones included
     counts: np.ndarray  # (events, types) int32, objects of each type before truncation
     identity: np.ndarray  # (events, 3) int64: DatasetNumber, RunNumber, EventNumber
-    source: np.ndarray  # (events,) int16, position in ``samples``
+    source: np.ndarray  # (events,) int16, position in `samples`
     samples: tuple[Sample, ...]
     names: tuple[str, ...]  # of the features
 
-    def __len__(self) -> int:
+    def __len__(self):
         return len(self.weight)
 
-    def __getitem__(self, rows) -> "Events":
+    def __getitem__(self, rows):
         """The same selection (mask, slice or positions) of every array."""
         arrays = {name: getattr(self, name)[rows] for name in ROWS}
         return replace(self, **arrays)
 
-    def columns(self, names: Iterable[str]) -> np.ndarray:
+    def columns(self, names):
         """(events, names) the features of these names; raises `InputError` for those not there."""
         names = tuple(names)
         if names == self.names:
@@ -69,40 +68,40 @@ class Events:
         return self.features[:, [place[name] for name in names]]
 
     @property
-    def sample(self) -> np.ndarray:
+    def sample(self):
         """(events,) name of each event's sample."""
         return self._of_sample("name")
 
     @property
-    def process(self) -> np.ndarray:
+    def process(self):
         """(events,) process of each event."""
         return self._of_sample("process")
 
     @property
-    def kind(self) -> np.ndarray:
+    def kind(self):
         """(events,) kind of each event: background, signal or data."""
         return self._of_sample("kind")
 
-    def fold(self, folds: int) -> np.ndarray:
+    def fold(self, folds):
         """(events,) fold of each event, see `fold_of`."""
         return fold_of(self.identity, folds)
 
-    def _of_sample(self, what: str) -> np.ndarray:
+    def _of_sample(self, what):
         return np.array([getattr(sample, what) for sample in self.samples])[self.source]
 
 
-def joined(parts: Iterable[Events]) -> Events:
-    """One `Events` from several of the same dataset, in the order given."""
+def concatenate(parts):
+    """One `Events` from several (at least one) of the same dataset, in the order given."""
     parts = list(parts)
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ROWS}
     return replace(parts[0], **arrays)
 
 
-def fold_of(identity: np.ndarray, folds: int) -> np.ndarray:
+def fold_of(identity, folds):
     """Fold of each event, from its identity alone: no seed, no order, the same in every run.
 
     With the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014, doi:10.1145/2660193.2660195)
-    as ``mix``, all in unsigned 64-bit arithmetic that wraps::
+    as `mix`, all in unsigned 64-bit arithmetic that wraps::
 
         mix(z): z += 0x9E3779B97F4A7C15
                 z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9
@@ -110,7 +109,7 @@ def fold_of(identity: np.ndarray, folds: int) -> np.ndarray:
                 return z ^ (z >> 31)
         fold = mix(mix(mix(DatasetNumber) ^ RunNumber) ^ EventNumber) % folds
 
-    ``identity`` is (events, 3) int64; returns (events,) int8 in [0, folds).
+    `identity` is (events, 3) int64; returns (events,) int8 in [0, folds).
     """
 
     def mix(z):
@@ -134,10 +133,11 @@ class Dataset:
     samples: tuple[Sample, ...]
 
     @classmethod
-    def open(cls, folder: str | Path, region: str | None = None) -> "Dataset":
-        """Read ``folder/run.json`` and check that every table it names holds what it declares.
+    def open(cls, folder, region=None):
+        """Read `folder/run.json` and check that every table it names holds what it declares.
 
-        ``region`` defaults to the first one of the run. Raises `InputError` for a folder that
+        folder: a name or a Path; region: a name, None: the first one of the run
+        Raises `InputError` for a folder that
         run_rdf.py did not write, an unknown region, a table that is missing, unreadable or has
         other columns than run.json declares.
         """
@@ -173,20 +173,20 @@ class Dataset:
         return dataset
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def names(self):
         """Names of the features, in the order of the columns of `Events.features`."""
         return tuple(feature.name for feature in self.features)
 
     @property
-    def columns(self) -> list[str]:
+    def columns(self):
         """Every column that is read from a table."""
         return [*self.names, WEIGHT, *(f"n_{name}" for name in self.types), *IDENTITY]
 
-    def of_kind(self, *kinds: str) -> tuple[Sample, ...]:
+    def of_kind(self, *kinds):
         """The samples of these kinds."""
         return tuple(sample for sample in self.samples if sample.kind in kinds)
 
-    def named(self, names: Iterable[str]) -> tuple[Sample, ...]:
+    def named(self, names):
         """The samples of these names, in the order of the run; raises `InputError` for others."""
         names = list(names)
         known = [sample.name for sample in self.samples]
@@ -196,8 +196,8 @@ class Dataset:
             )
         return tuple(sample for sample in self.samples if sample.name in names)
 
-    def with_features(self, names: Iterable[str]) -> "Dataset":
-        """The same dataset, restricted to the features ``names``, in that order.
+    def with_features(self, names):
+        """The same dataset, restricted to the features `names`, in that order.
 
         Raises `InputError` naming the features that this folder lacks.
         """
@@ -210,13 +210,13 @@ class Dataset:
             )
         return replace(self, features=tuple(known[name] for name in names))
 
-    def rows(self, sample: Sample) -> int:
-        """Number of events in the table of ``sample``."""
+    def rows(self, sample):
+        """Number of events in the table of `sample`."""
         with Table(sample.path) as table:
             return table.rows
 
-    def blocks(self, samples: Iterable[Sample], rows: int = BLOCK) -> Iterator[Events]:
-        """The events of ``samples`` in order, at most ``rows`` at once.
+    def blocks(self, samples, rows=BLOCK):
+        """Yield the Events of Samples in order, at most `rows` at once.
 
         Raises `InputError` when a feature or weight is NaN or infinite: sample, feature and number.
         """
@@ -225,8 +225,8 @@ class Dataset:
                 for start, stop in table.ranges(rows):
                     yield self.read(table, sample, start, stop)
 
-    def load(self, samples: Iterable[Sample] | None = None) -> Events:
-        """All events of ``samples`` (all samples if None) in memory."""
+    def load(self, samples=None):
+        """The Events of Samples (of all if None), in memory as a whole."""
         samples = self.samples if samples is None else tuple(samples)
         nothing = Events(
             np.empty((0, len(self.features)), np.float32),
@@ -237,10 +237,10 @@ class Dataset:
             self.samples,
             self.names,
         )
-        return joined([nothing, *self.blocks(samples)])
+        return concatenate([nothing, *self.blocks(samples)])
 
-    def read(self, table: Table, sample: Sample, start: int, stop: int) -> Events:
-        """Rows ``start`` to ``stop`` of the open ``table`` of ``sample``."""
+    def read(self, table, sample, start, stop):
+        """Rows `start` to `stop` of the open `table` of `sample`."""
         events = Events(
             features=table.read(self.names, start, stop, np.float32),
             weight=table.read([WEIGHT], start, stop, np.float64)[:, 0],
@@ -257,11 +257,11 @@ class Dataset:
             self._refuse_not_finite(table, sample)
         return events
 
-    def present(self, counts: np.ndarray) -> np.ndarray:
+    def present(self, counts):
         """Which cells describe objects that the event has.
 
-        ``counts`` (events, types) objects of each type; returns (events, features) bool. A cell is
-        present if each of its objects is: rank r of type t exists if ``counts[:, t] > r``.
+        `counts` (events, types) objects of each type; returns (events, features) bool. A cell is
+        present if each of its objects is: rank r of type t exists if `counts[:, t] > r`.
         """
         present = np.ones((len(counts), len(self.features)), bool)
         for column, feature in enumerate(self.features):
@@ -269,7 +269,7 @@ class Dataset:
                 present[:, column] &= counts[:, kind] > rank
         return present
 
-    def _refuse_not_finite(self, table: Table, sample: Sample) -> None:
+    def _refuse_not_finite(self, table, sample):
         names = np.array([*self.names, WEIGHT])
         bad = np.zeros(len(names), int)
         for start, stop in table.ranges(BLOCK):
@@ -282,7 +282,7 @@ class Dataset:
             )
 
 
-def _features(declared: list[dict], types: list[tuple[str, int]]) -> Iterator[Feature]:
+def _features(declared, types):
     """The network inputs; the matrix index of a cell becomes the type and rank of its objects."""
     objects = [(kind, rank) for kind, (_, most) in enumerate(types) for rank in range(most)]
     for entry in declared:

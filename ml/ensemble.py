@@ -17,10 +17,7 @@ import numpy as np
 from analysis.errors import DeclarationError
 from analysis.files import replace_folder, restore_folder, write_json
 from ml.autoencoder import RunAE, runner
-from ml.dataset import Dataset, Events
-from ml.models import ModelConfig
-from ml.record import FOLDS, folders
-from ml.training_set import TrainingConfig
+from ml.model_record import FOLDS, folders
 
 
 @dataclass(frozen=True)
@@ -41,23 +38,23 @@ class Ensemble:
     models: tuple[RunAE, ...]
 
     @classmethod
-    def load(cls, path: str | Path, dataset: Dataset | None = None) -> "Ensemble":
-        """The model or models in the folder ``path``; raises `InputError` as `RunAE.load` does."""
+    def load(cls, path, dataset=None):
+        """The model or models in the folder `path`; raises `InputError` as `RunAE.load` does."""
         path = restore_folder(Path(path))
         return cls(path, tuple(RunAE.load(folder, dataset) for folder in folders(path)))
 
     @property
-    def features(self) -> tuple[str, ...]:
+    def features(self):
         """Names of the features that any of the models uses, in the order of the first."""
         return tuple(dict.fromkeys(name for m in self.models for name in m.record_.names))
 
     @property
-    def network_seconds(self) -> float:
+    def network_seconds(self):
         """Time spent inside the networks so far."""
         return sum(model.network_seconds for model in self.models)
 
-    def score(self, events: Events, errors: bool = False) -> Scored:
-        """Score ``events``, each with the model that may; ``errors``: per feature too."""
+    def score(self, events, errors=False):
+        """Score `events`, each with the model that may; `errors`: per feature too."""
         split = self.models[0].record_.split
         fold = events.fold(split.folds)
         if len(self.models) == 1:
@@ -77,7 +74,7 @@ class Ensemble:
             errors=self._errors(events, parts) if errors else None,
         )
 
-    def encode(self, events: Events) -> np.ndarray:
+    def encode(self, events):
         """(events, latent) float32, by the model of the event's fold: latent spaces do not mix."""
         fold = events.fold(self.models[0].record_.split.folds)
         latent = [model.model_.output["latent"].shape[1] for model in self.models]
@@ -87,7 +84,7 @@ class Ensemble:
             values[rows, : latent[k]] = model.encode(events[rows])
         return values
 
-    def _errors(self, events: Events, parts: list[np.ndarray]) -> np.ndarray:
+    def _errors(self, events, parts):
         place = {name: column for column, name in enumerate(self.features)}
         errors = np.full((len(events), len(place)), np.nan, np.float32)
         for rows, model in zip(parts, self.models, strict=True):
@@ -96,18 +93,12 @@ class Ensemble:
         return errors
 
 
-def train(
-    dataset: Dataset,
-    path: Path,
-    config: ModelConfig,
-    training: TrainingConfig,
-    folds: bool,
-    progress: bool = False,
-) -> Ensemble:
-    """Train and save ``path``: one model, or (``folds``) one per fold.
+def train(dataset, path, config, training, folds, progress=False):
+    """Train and save `path`, a Path: one model, or (`folds`) one per fold.
 
+    dataset: Dataset; config: ModelConfig; training: TrainingConfig
     Models of folds that a killed run had finished are taken over if they were trained with the same
-    choices on the same tables. ``progress`` shows a bar per model.
+    choices on the same tables. `progress` shows a bar per model. Returns the Ensemble.
     """
     kind = runner(config)
     restore_folder(path)

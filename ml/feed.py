@@ -4,7 +4,6 @@ Both feeds give batches of a fixed size in an order that depends on the seed and
 that training can go on after a kill as if nothing had happened.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,15 +19,15 @@ class Rows:
     x: np.ndarray  # (events, features) float32, scaled; NaN marks an absent cell to be ignored
     weight: np.ndarray  # (events,) float32
 
-    def __len__(self) -> int:
+    def __len__(self):
         return len(self.weight)
 
 
 class MemoryFeed:
     """Events held in memory (of the accelerator, if there is one), looked up by number."""
 
-    def __init__(self, rows: Rows, fill: np.ndarray, batch: int, seed: int):
-        """``fill`` (features,): what the network sees in place of NaN."""
+    def __init__(self, rows, fill, batch, seed):
+        """`fill` (features,): what the network sees in place of NaN."""
         import tensorflow as tf
 
         self.events, self.batch, self.seed = len(rows), batch, seed
@@ -36,8 +35,8 @@ class MemoryFeed:
         self._weight = tf.convert_to_tensor(rows.weight)
         self._fill = tf.constant(fill, tf.float32)
 
-    def shuffled(self, first_epoch: int, epochs: int, steps: int):
-        """Dataset of ``steps`` batches for each epoch from ``first_epoch`` on."""
+    def shuffled(self, first_epoch, epochs, steps):
+        """Dataset of `steps` batches for each epoch from `first_epoch` on."""
         import tensorflow as tf
 
         def epoch(number):
@@ -71,21 +70,13 @@ class StreamFeed:
     are mixed: the memory needed does not grow with the tables.
     """
 
-    def __init__(
-        self,
-        blocks: list,
-        read: Callable[[object], Rows],
-        events: int,
-        fill: np.ndarray,
-        batch: int,
-        seed: int,
-    ):
-        """``read`` turns one of ``blocks`` into its `Rows`; ``events`` is their total number."""
+    def __init__(self, blocks, read, events, fill, batch, seed):
+        """`read` turns one of `blocks` into its `Rows`; `events` is their total number."""
         self.blocks, self.read, self.events = blocks, read, events
         self.fill, self.batch, self.seed = fill, batch, seed
 
-    def shuffled(self, first_epoch: int, epochs: int, steps: int):
-        """Dataset of ``steps`` batches for each epoch from ``first_epoch`` on."""
+    def shuffled(self, first_epoch, epochs, steps):
+        """Dataset of `steps` batches for each epoch from `first_epoch` on."""
 
         def batches():
             for epoch in range(first_epoch, epochs):
@@ -106,8 +97,8 @@ class StreamFeed:
         y, weight = element
         return _filled(y, self.fill), y, weight
 
-    def _batches(self, order, random) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        waiting: list[Rows] = []
+    def _batches(self, order, random):
+        waiting = []
         for position, block in enumerate(order, 1):
             waiting.append(self.read(self.blocks[block]))
             last = position == len(order)
@@ -125,7 +116,7 @@ class StreamFeed:
             if last and random is None and len(rest):
                 yield x[rest], weight[rest]
 
-    def _dataset(self, generator, batches: int):
+    def _dataset(self, generator, batches):
         import tensorflow as tf
 
         features = len(self.fill)

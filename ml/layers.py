@@ -33,7 +33,7 @@ class Scale(keras.layers.Layer):
 class Present(keras.layers.Layer):
     """(events, types) object counts to (events, features) of 1 and 0: the cell's objects exist.
 
-    ``objects`` lists for each feature the (type, rank from 0) pairs it is made of.
+    `objects` lists for each feature the (type, rank from 0) pairs it is made of.
     """
 
     def __init__(self, objects, types, **kwargs):
@@ -74,7 +74,7 @@ class Sampling(keras.layers.Layer):
 class SquaredError(keras.losses.Loss):
     """Mean over the features of (x - reconstruction)^2, per event.
 
-    Keras multiplies it with the event weights and takes the mean over the batch. NaN in ``y_true``
+    Keras multiplies it with the event weights and takes the mean over the batch. NaN in `y_true`
     marks an absent cell: it counts neither in the sum nor in the number of features.
     """
 
@@ -90,7 +90,7 @@ class SquaredError(keras.losses.Loss):
 class NegativeElbo(keras.losses.Loss):
     """2 sigma^2 / n times the negative evidence lower bound, per event (arXiv:1312.6114, eq. 10).
 
-    With a Gaussian decoder of width ``sigma`` and a standard normal prior, up to a constant,
+    With a Gaussian decoder of width `sigma` and a standard normal prior, up to a constant,
     -ELBO = sum_f (x_f - reconstruction_f)^2 / (2 sigma^2) + KL, with
     KL = 1/2 sum_l (mean_l^2 + variance_l - 1 - log variance_l).
     The common factor turns the first term into the mean squared error over the n features (absent
@@ -112,7 +112,7 @@ class NegativeElbo(keras.losses.Loss):
         return (ops.sum(squares, axis=-1) + 2.0 * self.sigma**2 * divergence) / n
 
 
-def squared_error_metric(features: int) -> keras.metrics.Metric:
+def squared_error_metric(features):
     """`SquaredError` as a weighted metric "mse": free of regularisers and KL, to compare models."""
     return keras.metrics.MeanMetricWrapper(SquaredError(features).call, name="mse")
 

@@ -45,12 +45,12 @@ class ModelConfig:
     variational: bool = False  # the latent layer gives a mean and a log variance
     sigma: float = 1.0  # variational: assumed spread of a scaled feature around its reconstruction
 
-    def sized(self, features: int) -> "ModelConfig":
-        """The same network with numbers in place of every size, for ``features`` inputs."""
+    def sized(self, features):
+        """The same network with numbers in place of every size, for `features` inputs."""
         sizes = [layer.units for layer in (*self.encoder, self.latent, *self.decoder)]
         ratio = features / self.made_for if max(sizes) > features else 1.0
 
-        def number(layer: Layer) -> Layer:
+        def number(layer):
             units = features if layer.units == ALL else max(1, round(layer.units * ratio))
             return replace(layer, units=units)
 
@@ -62,18 +62,18 @@ class ModelConfig:
             made_for=features,
         )
 
-    def sizes(self, features: int) -> list[int]:
+    def sizes(self, features):
         """Units from the input to the output, both included."""
         sized = self.sized(features)
         layers = [*sized.encoder, sized.latent, *sized.decoder]
         return [features, *(layer.units for layer in layers), features]
 
-    def to_dict(self) -> dict:
+    def to_dict(self):
         """As plain values for a JSON file; `from_dict` reads it."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> "ModelConfig":
+    def from_dict(cls, values):
         """The inverse of `to_dict`."""
         values = dict(values)
         if unknown := set(values) - {field.name for field in fields(cls)}:
@@ -84,7 +84,7 @@ class ModelConfig:
         return cls(**values)
 
 
-def _layers(*pairs: tuple[int, str]) -> tuple[Layer, ...]:
+def _layers(*pairs):
     return tuple(Layer(units, activation) for units, activation in pairs)
 
 
@@ -148,7 +148,7 @@ MODELS = {
 }
 
 
-def named(name: str) -> ModelConfig:
+def find_network(name):
     """The declared network of this name; `DeclarationError` names the nearest for others."""
     if name in MODELS:
         return MODELS[name]
@@ -164,16 +164,16 @@ class Parts:
     decoder: object  # keras.Model latent -> (events, features)
 
 
-def build(config: ModelConfig, features: int, dtype: str = "float32") -> Parts:
-    """Build encoder and decoder of ``config`` for ``features`` inputs.
+def build(config, features, dtype="float32"):
+    """Build encoder and decoder of `config` for `features` inputs.
 
-    ``dtype`` is a Keras policy ("mixed_bfloat16" computes in 16 bits); the outputs are float32.
+    `dtype` is a Keras policy ("mixed_bfloat16" computes in 16 bits); the outputs are float32.
     """
     from ml.backend import keras
 
     config = config.sized(features)
 
-    def dense(layer: Layer, name: str, regularised: bool = False, dtype=dtype):
+    def dense(layer, name, regularised=False, dtype=dtype):
         activation = layer.activation
         if activation not in ACTIVATIONS:
             raise DeclarationError(
@@ -211,7 +211,7 @@ def build(config: ModelConfig, features: int, dtype: str = "float32") -> Parts:
     return Parts(encoder, keras.Model(latent, x, name="decoder"))
 
 
-def training_model(config: ModelConfig, parts: Parts):
+def training_model(config, parts):
     """The compiled model to fit, scaled features in and out; see `ml.layers` for the losses.
 
     Its outputs are (events, features), followed for a variational model by latent mean and
@@ -241,15 +241,15 @@ def training_model(config: ModelConfig, parts: Parts):
     return model
 
 
-def inference_model(parts: Parts, scaling, objects=None, types: int = 0):
+def inference_model(parts, scaling, objects=None, types=0):
     """The model that is saved: raw features in GeV in, scores out.
 
-    Inputs: ``features`` (events, features) and, if ``objects`` is given, ``counts``
-    (events, types), the number of objects of each type. ``objects`` lists for each feature the
+    Inputs: `features` (events, features) and, if `objects` is given, `counts`
+    (events, types), the number of objects of each type. `objects` lists for each feature the
     (type, rank) pairs it needs; absent cells are then left out of error and score.
-    Outputs: ``score`` (events,) log10 of the mean squared error; ``error`` (events, features)
-    squared errors in scaled units, 0 for absent cells; ``reconstruction`` (events, features)
-    scaled; ``latent`` (events, latent), the mean for a variational model.
+    Outputs: `score` (events,) log10 of the mean squared error; `error` (events, features)
+    squared errors in scaled units, 0 for absent cells; `reconstruction` (events, features)
+    scaled; `latent` (events, latent), the mean for a variational model.
     """
     from ml import layers
     from ml.backend import keras
@@ -282,5 +282,5 @@ def inference_model(parts: Parts, scaling, objects=None, types: int = 0):
     return keras.Model(inputs, outputs, name="autoencoder")
 
 
-def _regulariser(kind, wanted: bool, strength: float):
+def _regulariser(kind, wanted, strength):
     return kind(strength) if wanted and strength else None

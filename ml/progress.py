@@ -13,7 +13,7 @@ class Progress(keras.callbacks.Callback):
     Keras's own bar takes two lines per epoch, and looks at the device after every step.
     """
 
-    def __init__(self, name: str, epochs: int, done: int):
+    def __init__(self, name, epochs, done):
         super().__init__()
         self.name, self.epochs, self.done = name, epochs, done
 

@@ -2,7 +2,7 @@
 
 Every scaler ends as the same four arrays, so that Keras, C++ and numpy can apply it alike::
 
-    scaled = (L(x) - shift) * factor,   L(x) = sign(x) log(1 + |x|) where ``log``, else x
+    scaled = (L(x) - shift) * factor,   L(x) = sign(x) log(1 + |x|) where `log`, else x
 
 The numbers come from scikit-learn, fed with event weights and in blocks of bounded memory.
 """
@@ -25,10 +25,10 @@ class Scaling:
 
     kind: str
     log: np.ndarray  # bool, the logarithm is taken first
-    shift: np.ndarray  # float32, GeV, or log GeV where ``log``
+    shift: np.ndarray  # float32, GeV, or log GeV where `log`
     factor: np.ndarray  # float32, the inverse of the same unit
 
-    def transform(self, x: np.ndarray) -> np.ndarray:
+    def transform(self, x):
         """(events, features) in GeV to scaled, float32."""
         x = np.array(x, np.float32)
         x[:, self.log] = signed_log(x[:, self.log])
@@ -36,18 +36,18 @@ class Scaling:
         x *= self.factor
         return x
 
-    def inverse(self, scaled: np.ndarray) -> np.ndarray:
+    def inverse(self, scaled):
         """(events, features) scaled to GeV, float32."""
         x = np.asarray(scaled, np.float32) / self.factor + self.shift
         x[:, self.log] = np.copysign(np.expm1(np.abs(x[:, self.log])), x[:, self.log])
         return x
 
-    def __getitem__(self, columns) -> "Scaling":
+    def __getitem__(self, columns):
         """The same scaler for some of the features."""
         return Scaling(self.kind, self.log[columns], self.shift[columns], self.factor[columns])
 
 
-def signed_log(x: np.ndarray) -> np.ndarray:
+def signed_log(x):
     """sign(x) log(1 + |x|): the logarithm for energies, defined and monotonic everywhere."""
     return np.copysign(np.log1p(np.abs(x)), x)
 
@@ -55,15 +55,15 @@ def signed_log(x: np.ndarray) -> np.ndarray:
 class ScalingFit:
     """Learns a `Scaling` block by block; NaN marks a value that must not be learned from.
 
-    - ``standard``: weighted mean and variance (`StandardScaler`).
-    - ``log``: the same after the logarithm, for features in GeV; the others as in ``standard``.
-    - ``minmax``: smallest and largest value (`MinMaxScaler`); a weight cannot matter.
-    - ``robust``: weighted median and interquartile range of at most 200 000 evenly spaced events
+    - `standard`: weighted mean and variance (`StandardScaler`).
+    - `log`: the same after the logarithm, for features in GeV; the others as in `standard`.
+    - `minmax`: smallest and largest value (`MinMaxScaler`); a weight cannot matter.
+    - `robust`: weighted median and interquartile range of at most 200 000 evenly spaced events
       (scikit-learn's `RobustScaler` knows no weights); where the quartiles coincide, because most
       events lack the object, the standard deviation.
     """
 
-    def __init__(self, kind: str, units: tuple[str, ...], events: int):
+    def __init__(self, kind, units, events):
         from sklearn.preprocessing import MinMaxScaler, StandardScaler  # takes a second
 
         if kind not in KINDS:
@@ -72,11 +72,11 @@ class ScalingFit:
         self.log = np.array([kind == "log" and unit == "GeV" for unit in units])
         self.every = -(-events // SUBSAMPLE)  # ceiling
         self._seen = 0
-        self._kept: list[tuple[np.ndarray, np.ndarray]] = []
+        self._kept = []
         self._standard = StandardScaler()
         self._range = MinMaxScaler()
 
-    def partial_fit(self, x: np.ndarray, weight: np.ndarray) -> "ScalingFit":
+    def partial_fit(self, x, weight):
         """Learn from (events, features) values in GeV and (events,) weights."""
         if not len(x):
             return self
@@ -97,7 +97,7 @@ class ScalingFit:
             self._seen += len(x)
         return self
 
-    def result(self) -> Scaling:
+    def result(self):
         """The scaler learned so far."""
         if self.kind == "minmax":
             shift = self._range.data_min_
@@ -117,7 +117,7 @@ class ScalingFit:
         )
 
     @staticmethod
-    def _quartiles(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    def _quartiles(x, weight):
         """(3, features) weighted quartiles, leaving out NaN."""
         quartiles = np.zeros((3, x.shape[1]))
         for column, values in enumerate(x.T):
@@ -129,8 +129,8 @@ class ScalingFit:
         return quartiles
 
 
-def _learn(scaler, x: np.ndarray, **weights) -> None:
-    """``scaler.partial_fit``, but a column of which this block tells nothing stays as it was.
+def _learn(scaler, x, **weights):
+    """`scaler.partial_fit`, but a column of which this block tells nothing stays as it was.
 
     scikit-learn (1.9) lets such a column forget all earlier and later blocks and become NaN.
     """

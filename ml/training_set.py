@@ -4,39 +4,67 @@ Signals and collision data never get here. Everything learned from events (which
 scaler, the normalisation of the weights) is learned from the training folds alone.
 """
 
-from dataclasses import asdict, dataclass
+import argparse
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from analysis.errors import DeclarationError, InputError, listed
+from analysis.errors import DeclarationError, InputError, listed, positive_integer
 from analysis.files import checksum
 from analysis.output import Table
-from ml.dataset import BLOCK, Dataset, Events, Sample
+from ml.dataset import BLOCK, Dataset, Sample
 from ml.feed import STREAM_BLOCK, MemoryFeed, Rows, StreamFeed
 from ml.scaling import Scaling, ScalingFit
 
 WEIGHTS = ("keep", "absolute", "zero")
 
 
+def option(default, help, **how):
+    """A field that is an option of the command line, too; `how` as for `add_argument`."""
+    shown = "" if default is None or isinstance(default, bool) else " (%(default)s)"
+    return field(default=default, metadata={"help": help + shown, **how})
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """The choices of a training; with the tables, they determine the model."""
 
-    epochs: int = 100  # at most
-    batch: int = 256  # events a step
-    patience: int = 10  # epochs without a better validation loss before training stops
+    epochs: int = option(100, "at most", type=positive_integer)
+    batch: int = option(256, "events a step", type=positive_integer)
+    patience: int = option(
+        10, "stop after so many epochs without a better validation loss", type=positive_integer
+    )
     plateau: int = 4  # epochs without one before the learning rate is halved
-    weights: str = "absolute"  # what a negative event weight becomes in training, see event_weight
-    mask_absent: bool = False  # leave cells of missing objects out of scaler, loss and score
+    weights: str = option(  # see event_weight
+        "absolute",
+        "what negative event weights become in training; in yields they always count as they are",
+        choices=WEIGHTS,
+    )
+    mask_absent: bool = option(
+        False,
+        "leave the cells of missing objects out of scaler, loss and score",
+        action="store_true",
+    )
     folds: int = 5  # the events are split into this many
-    seed: int = 1  # of initial weights, order of events and noise
-    precision: str = "float32"  # or mixed_bfloat16: Keras policy of the hidden layers
-    jit: bool | None = None  # compile with XLA; None: only on an accelerator
-    steps_per_call: int | None = None  # None: up to 8, on an accelerator up to 64
-    memory_gib: float = 4.0  # larger training sets are streamed from the tables
-    tensorboard: bool = False  # also write logs for TensorBoard
+    seed: int = option(1, "of initial weights, order of events and noise", type=int)
+    precision: str = option(
+        "float32", "of the arithmetic in training", choices=("float32", "mixed_bfloat16")
+    )
+    jit: bool | None = option(
+        None, "compile with XLA (default: on a GPU)", action=argparse.BooleanOptionalAction
+    )
+    steps_per_call: int | None = option(
+        None,
+        "training steps without return to Python (default: up to 8, on a GPU up to 64)",
+        type=positive_integer,
+        metavar="N",
+    )
+    memory_gib: float = option(
+        4.0, "stream larger training sets from the tables", type=float, metavar="GIB"
+    )
+    tensorboard: bool = option(False, "also write logs for TensorBoard", action="store_true")
 
-    def to_dict(self) -> dict:
+    def to_dict(self):
         """As plain values for a JSON file."""
         return asdict(self)
 
@@ -50,8 +78,8 @@ class Split:
     test: int | None = None  # not looked at in any way
 
     @classmethod
-    def of_model(cls, number: int | None, folds: int) -> "Split":
-        """The split of one of ``folds`` models, or (None) of a single one with one validation fold.
+    def of_model(cls, number, folds):
+        """The split of one of `folds` models, or (None) of a single one with one validation fold.
 
         Model k leaves fold k alone altogether and stops by the next one: an event that chose when
         to stop has been seen.
@@ -60,18 +88,18 @@ class Split:
             return cls(folds, 0)
         return cls(folds, (number + 1) % folds, number)
 
-    def training(self, fold: np.ndarray) -> np.ndarray:
+    def training(self, fold):
         """(events,) bool: events of the training folds."""
         return (fold != self.validation) & (fold != (-1 if self.test is None else self.test))
 
 
-def event_weight(weight: np.ndarray, policy: str) -> np.ndarray:
-    """Weights in training of events with (events,) generator ``weight``.
+def event_weight(weight, policy):
+    """Weights in training of events with (events,) generator `weight`.
 
-    - ``absolute``: |w|. Stable, and every event teaches; regions with many negative weights count
+    - `absolute`: |w|. Stable, and every event teaches; regions with many negative weights count
       more than they should.
-    - ``zero``: events with negative weight are left out; the same bias, from fewer events.
-    - ``keep``: w. Right on average, but the loss has no lower bound where the negative weights
+    - `zero`: events with negative weight are left out; the same bias, from fewer events.
+    - `keep`: w. Right on average, but the loss has no lower bound where the negative weights
       win, so look at the training curve.
     """
     if policy == "absolute":
@@ -108,11 +136,11 @@ class TrainingSet:
     inputs: dict[str, dict]  # sample: process, rows and sha256 of its table
 
     @property
-    def fill(self) -> np.ndarray:
+    def fill(self):
         """(features,) what the network sees for the cell of a missing object: 0, scaled."""
         return self.scaling.transform(np.zeros((1, len(self.dataset.features))))[0]
 
-    def feeds(self) -> tuple[MemoryFeed | StreamFeed, MemoryFeed | StreamFeed]:
+    def feeds(self):
         """Feeds of training and validation events, in memory if they fit."""
         need = (self.train.events + self.validation.events) * 4 * len(self.dataset.features)
         if need > self.config.memory_gib * 2**30:
@@ -120,7 +148,7 @@ class TrainingSet:
         batch, seed = self.config.batch, self.config.seed
         return tuple(MemoryFeed(rows, self.fill, batch, seed) for rows in self._load())
 
-    def _load(self) -> tuple[Rows, Rows]:
+    def _load(self):
         features = len(self.dataset.features)
         both = [
             Rows(np.empty((part.events, features), np.float32), np.empty(part.events, np.float32))
@@ -135,7 +163,7 @@ class TrainingSet:
                 filled[which] = here.stop
         return both[0], both[1]
 
-    def _stream(self, training: bool) -> StreamFeed:
+    def _stream(self, training):
         blocks = [
             (sample, start, min(start + STREAM_BLOCK, rows))
             for sample in self.samples
@@ -143,7 +171,7 @@ class TrainingSet:
             for start in range(0, rows, STREAM_BLOCK)
         ]
 
-        def read(block) -> Rows:
+        def read(block):
             sample, start, stop = block
             with Table(sample.path) as table:
                 return self._prepare(self.dataset.read(table, sample, start, stop), training)
@@ -151,8 +179,8 @@ class TrainingSet:
         part = self.train if training else self.validation
         return StreamFeed(blocks, read, part.events, self.fill, self.config.batch, self.config.seed)
 
-    def _prepare(self, events: Events, training: bool) -> Rows:
-        """The training (or validation) rows among ``events``, scaled, weights of mean 1."""
+    def _prepare(self, events, training):
+        """The training (or validation) rows among `events`, scaled, weights of mean 1."""
         part = self.train if training else self.validation
         events, weight = _chosen(events, self.split, self.config, training)
         x = self.scaling.transform(events.features)
@@ -161,8 +189,8 @@ class TrainingSet:
         return Rows(x, (weight * (part.events / part.sum_of_weights)).astype(np.float32))
 
 
-def learn(dataset: Dataset, config: TrainingConfig, split: Split, scaler: str) -> TrainingSet:
-    """Go once through the background of ``dataset`` and learn what training needs to know.
+def learn(dataset, config, split, scaler):
+    """Go once through the background of `dataset` and learn what training needs to know.
 
     Raises `InputError` if there is no background, fewer training events than a batch, no validation
     event, or a feature or weight that is not finite.
@@ -213,9 +241,7 @@ def learn(dataset: Dataset, config: TrainingConfig, split: Split, scaler: str) -
     )
 
 
-def _chosen(
-    events: Events, split: Split, config: TrainingConfig, training: bool
-) -> tuple[Events, np.ndarray]:
+def _chosen(events, split, config, training):
     """The events of one part that count, and their training weights."""
     fold = events.fold(split.folds)
     weight = event_weight(events.weight, config.weights)
@@ -224,7 +250,7 @@ def _chosen(
     return events[rows], weight[rows]
 
 
-def _enough(parts: dict[bool, Part], config: TrainingConfig, dataset: Dataset) -> None:
+def _enough(parts, config, dataset):
     for training, name in ((True, "training"), (False, "validation")):
         part = parts[training]
         least = config.batch if training else 1

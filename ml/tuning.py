@@ -1,16 +1,14 @@
 """The space of networks to search, and the search itself.
 
 The default space is that of the thesis drafts (class HyperParameterTuning): three layers to a small
-latent space and three back. There the slope ``alpha`` of the leaky ReLU was drawn but not used;
+latent space and three back. There the slope `alpha` of the leaky ReLU was drawn but not used;
 here it is used. Activations and sizes of the two halves are drawn independently, as there.
 A regulariser of strength 0 is new: with those of the drafts alone, a network of scaled features
 gives up and predicts the mean (mean squared error 1), whatever else is drawn.
 """
 
 import tomllib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 
 from analysis.errors import DeclarationError, listed
 from ml.models import ACTIVATIONS, ALL, Layer, ModelConfig
@@ -33,7 +31,7 @@ class SearchSpace:
     learning_rate: tuple[float, ...] = (9e-2, 9.5e-2, 1e-3, 1.5e-3)
 
     @classmethod
-    def read(cls, path: Path) -> "SearchSpace":
+    def read(cls, path):
         """A space from a TOML file with some or all of the fields; the others keep their values."""
         try:
             content = tomllib.loads(path.read_text())
@@ -50,7 +48,7 @@ class SearchSpace:
         space.check(str(path))
         return space
 
-    def check(self, where: str) -> None:
+    def check(self, where):
         """Raise `DeclarationError` for a field that nothing can be drawn from."""
         for name in ("encoder", "decoder"):
             for pair in getattr(self, name):
@@ -73,14 +71,14 @@ class SearchSpace:
                 f"choose from {listed(ACTIVATIONS, 5)}"
             )
 
-    def to_dict(self) -> dict:
+    def to_dict(self):
         """As plain values for a JSON file."""
         return asdict(self)
 
-    def network(self, hp, features: int, scaler: str) -> ModelConfig:
-        """The network that ``hp`` (a `keras_tuner.HyperParameters`) draws, for ``features``."""
+    def network(self, hp, features, scaler):
+        """The network that `hp` (a `keras_tuner.HyperParameters`) draws, for `features`."""
 
-        def layer(name: str, sizes: tuple[int, int]) -> Layer:
+        def layer(name, sizes):
             most = features - 1 if sizes[1] == ALL else min(sizes[1], features)
             units = hp.Int(f"{name}_units", min(sizes[0], most), most)
             return Layer(units, hp.Choice(f"{name}_activation", list(self.activations)))
@@ -109,23 +107,12 @@ class Found:
 
 
 def search(
-    build: Callable,
-    *,
-    method: str,
-    trials: int,
-    epochs: int,
-    seed: int,
-    folder: Path,
-    name: str,
-    data,
-    steps: int,
-    validation,
-    progress: bool = False,
-) -> Found:
-    """Try networks made by ``build(hp)`` and return the one with the smallest `OBJECTIVE`.
+    build, *, method, trials, epochs, seed, folder, name, data, steps, validation, progress=False
+):
+    """Try networks made by `build(hp)` and return the one with the smallest `OBJECTIVE`.
 
-    ``name`` must change with everything that the outcome depends on: the search in
-    ``folder/name`` goes on if it exists. ``data`` are ``steps`` batches per epoch, endlessly.
+    `name` must change with everything that the outcome depends on: the search in
+    `folder/name` goes on if it exists. `data` are `steps` batches per epoch, endlessly.
     """
     import keras_tuner
 
@@ -165,7 +152,7 @@ def _tuples(value):
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _check_range(pair, where: str) -> None:
+def _check_range(pair, where):
     whole = isinstance(pair, tuple) and len(pair) == 2 and all(type(n) is int for n in pair)
     if not whole or pair[0] < 1 or (pair[1] != ALL and pair[1] < pair[0]):
         raise DeclarationError(f"{where} must be [smallest, largest] number of units: got {pair!r}")

@@ -1,4 +1,4 @@
-"""``python -m plotting``: pictures of what run_rdf.py and ml wrote."""
+"""`python -m plotting`: pictures of what run_rdf.py and ml wrote."""
 
 import argparse
 import warnings
@@ -94,6 +94,7 @@ def parser():
 
 
 def positive(text):
+    """A number above 0 from a word of the command line."""
     try:
         value = float(text)
     except ValueError:
@@ -104,6 +105,7 @@ def positive(text):
 
 
 def relative_error(text):
+    """(process, relative error) from a word."""
     name, sign, value = text.partition("=")
     if not sign or not name:
         raise argparse.ArgumentTypeError(f"must be PROCESS=X, not '{text}'")
@@ -111,6 +113,7 @@ def relative_error(text):
 
 
 def event(text):
+    """(sample, EventNumber or None) from a word."""
     sample, sign, number = text.partition(":")
     digits = number.removeprefix("-")
     if sign and not digits.isdecimal():
@@ -127,6 +130,7 @@ def main(arguments=None):
 
 
 def act(chosen):
+    """Do what the options say."""
     from plotting import commands, pool, report
     from plotting.style import Caption
 

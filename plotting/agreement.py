@@ -54,10 +54,11 @@ class Agreement:
 
     @property
     def tested(self):
+        """Whether there was enough to test."""
         return not np.isnan(self.p_chi2)
 
 
-def merged_bins(sumw, sumw2, expected=MIN_EXPECTED, effective=MIN_EFFECTIVE):
+def merge_bins(sumw, sumw2, expected=MIN_EXPECTED, effective=MIN_EFFECTIVE):
     """Merge neighbouring bins, from the last to the first, until each holds enough.
 
     sumw, sumw2: (bins,) sums of weights and squared weights of the simulation
@@ -86,7 +87,7 @@ def chi2_test(data, sumw, sumw2, *, shape=False):
     if shape:
         scale = data.sum() / sumw.sum() if sumw.sum() > 0 else 0.0
         sumw, sumw2 = sumw * scale, sumw2 * scale**2
-    starts = merged_bins(sumw, sumw2)
+    starts = merge_bins(sumw, sumw2)
     if len(starts) < 2:
         return np.nan, 0, np.nan
     n, m, v = (np.add.reduceat(values, starts) for values in (data, sumw, sumw2))
@@ -132,7 +133,7 @@ def compare(region, feature, data, background, *, blind=False, shape=False):
     return Agreement(region, feature, *chi2, *ks, events, expected)
 
 
-def judged(agreements):
+def judge(agreements):
     """Give tested features a verdict and sort all, the worst first.
 
     Among many features some look bad by chance, so those are said to disagree whose probability

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from analysis.errors import InputError
 from analysis.files import write_file
-from plotting import agreement, curves, cutflow, graph, matrix, pool
+from plotting import agreement, curves, graph, matrix, pool, yields
 from plotting import scores as score_files
 from plotting.draw_agreement import draw_agreement
 from plotting.draw_event import draw_event
@@ -17,7 +18,7 @@ from plotting.draw_matrix import draw_matrix
 from plotting.draw_scores import draw_curves, draw_latent, draw_ranking, draw_training
 from plotting.draw_stack import StackCanvas, draw_stack
 from plotting.event import momenta
-from plotting.results import opened
+from plotting.results import open_results
 from plotting.save import FORMATS, save
 from plotting.stack import make_stack, stack_of
 from plotting.style import NO_CAPTION, Caption, number
@@ -46,7 +47,8 @@ class Options:
 
     @property
     def results(self):
-        return opened(self.output)
+        """The Results of the run, read once per process."""
+        return open_results(self.output)
 
 
 def hist(options, regions, features):
@@ -57,6 +59,7 @@ def hist(options, regions, features):
 
 
 def hist_chunk(options, jobs):
+    """Draw and save some (region, feature) pairs; returns the files."""
     canvas = StackCanvas()
     written = []
     for region, name in jobs:
@@ -67,6 +70,7 @@ def hist_chunk(options, jobs):
 
 
 def stack_figure(options, region, name, histograms, canvas=None):
+    """The Figure of a feature in a region, from {sample: Histogram}."""
     stack = make_stack(
         options.results,
         region,
@@ -103,10 +107,11 @@ def check(options, regions, features, shape=False):
 def compare_all(options, region, features, shape=False):
     """The Agreements of features in a region, the worst first."""
     chunks = [(options, region, part, shape) for part in pool.in_chunks(features, 4 * CHUNK)]
-    return agreement.judged(pool.flat(pool.each(compare_chunk, chunks, options.processes, "tests")))
+    return agreement.judge(pool.flat(pool.each(compare_chunk, chunks, options.processes, "tests")))
 
 
 def compare_chunk(options, region, features, shape):
+    """The Agreements of some (region, feature) pairs."""
     return [
         compare_one(options.results, region, name, options.results.histograms(region, name), shape)
         for name in features
@@ -114,12 +119,14 @@ def compare_chunk(options, region, features, shape):
 
 
 def compare_one(results, region, name, histograms, shape=False):
+    """The Agreement of one feature, from {sample: Histogram}."""
     data, background = agreement.totals(results, region, histograms)
     blind = results.regions[region].blind
     return agreement.compare(region, name, data, background, blind=blind, shape=shape)
 
 
 def agreement_figure(options, region, found):
+    """The Figure of the Agreements of a region."""
     tested = [one for one in found if one.tested]
     return draw_agreement(
         [one.p for one in tested],
@@ -135,14 +142,14 @@ def make_cutflow(options, regions):
     """Cutflow as text, LaTeX, HTML and bars."""
     written = []
     for region in regions:
-        made = cutflow.make_cutflow(options.results, region)
-        lines = cutflow.as_text(made)
+        made = yields.make_cutflow(options.results, region)
+        lines = yields.as_text(made)
         print("\n".join(lines), end="\n\n")
         base = options.folder / "cutflow" / region
         for ending, text in (
             ("txt", "\n".join(lines) + "\n"),
-            ("tex", cutflow.as_latex(made)),
-            ("html", cutflow.as_html(made) + "\n"),
+            ("tex", yields.as_latex(made)),
+            ("html", yields.as_html(made) + "\n"),
         ):
             written.append(base.with_name(f"{region}.{ending}"))
             write_file(written[-1], text)
@@ -151,7 +158,8 @@ def make_cutflow(options, regions):
 
 
 def cutflow_figure(options, made):
-    stack = cutflow.as_stack(made, options.results)
+    """The Figure of a Cutflow."""
+    stack = yields.as_stack(made, options.results)
     return draw_stack(stack, log=options.log, caption=options.caption)
 
 
@@ -161,6 +169,7 @@ def make_graph(options):
 
 
 def graph_figure(options):
+    """The Figure of the computation graph."""
     nodes = graph.make_graph(options.results)
     return draw_graph(nodes, graph.places(nodes), caption=options.caption)
 
@@ -218,6 +227,7 @@ class Matrices:
         self.scalings, self.means = {}, {}
 
     def scaling(self):
+        """The CellScaling of the network."""
         if "network" not in self.scalings:
             self.scalings["network"] = matrix.model_scaling(self.results, self.region, self.model)
         return self.scalings["network"]
@@ -244,6 +254,7 @@ class Matrices:
         ]
 
     def mean_values(self, name, unit):
+        """(size, size) mean over a process. Raises InputError without events."""
         if (name, unit) not in self.means:
             scaling = self.scaling() if unit == "network" else None
             found = matrix.mean_of(self.results, self.region, self.samples(name), scaling)
@@ -253,24 +264,28 @@ class Matrices:
         return self.means[name, unit]
 
     def label(self, name):
+        """LaTeX for the name of a process."""
         return "Background" if name == BACKGROUND else self.results.process(name).label
 
     def draw(self, values, unit, title, span):
+        """The Figure of a (size, size) matrix; span: largest value with a colour of its own."""
         title = f"{self.region}, {title}"
         if unit == "network":
-            label = self.scaling().about
+            label = self.scaling().source
             return draw_matrix(values, span=span, title=title, bar_label=label, **self.axes)
         return draw_matrix(values, energies=self.energies, title=title, **self.axes)
 
     def mean(self, name, unit):
+        """The Figure of the mean over a process."""
         title = f"mean of {self.label(name)}"
         return self.draw(self.mean_values(name, unit), unit, title, MEAN_SPAN)
 
     def difference(self, first, second, unit):
+        """The Figure of the difference of the means of two processes."""
         values = self.mean_values(first, unit) - self.mean_values(second, unit)
         title = f"{self.region}, mean of {self.label(first)} $-$ {self.label(second)}"
         if unit == "network":
-            label = f"Difference, {self.scaling().about}"
+            label = f"Difference, {self.scaling().source}"
             return draw_matrix(values, span=MEAN_SPAN, title=title, bar_label=label, **self.axes)
         # In GeV and numbers of order one: only relative to the second they share a scale.
         second_values = self.mean_values(second, unit)
@@ -299,13 +314,23 @@ class Matrices:
 def score(options):
     """What the network found: distributions, curves, training, latent space, cells, events."""
     written = []
-    for name, figure in score_figures(options, print):
-        written += save(figure, options.folder / "score" / name, options.formats)
+    for drawn in score_pictures(options, print):
+        written += save(drawn.figure, options.folder / "score" / drawn.name, options.formats)
     return written
 
 
-def score_figures(options, say):
-    """Yield (name, Figure) of everything about scores; `say` is given lines of text."""
+@dataclass(frozen=True)
+class ScorePicture:
+    """A picture about scores."""
+
+    name: str  # of its file
+    group: str  # part of the page: result, why, training or events
+    title: str  # on the page
+    figure: Figure
+
+
+def score_pictures(options, say):
+    """Yield the ScorePictures of a run; `say` is given lines of text."""
     results = options.results
     scores = score_files.read_scores(results)
     region, labels = scores.region, {p.name: p.label for p in results.processes}
@@ -324,7 +349,8 @@ def score_figures(options, say):
         signal_scale=options.signal_scale,
         relative_errors=options.relative_errors,
     )
-    yield "score", draw_stack(stack, log=options.log, caption=options.caption)
+    figure = draw_stack(stack, log=options.log, caption=options.caption)
+    yield ScorePicture("score", "result", "Anomaly score", figure)
     if not scores.of("background"):
         raise InputError("no simulated background is scored: nothing to compare with")
     values, weights = scores.joined(scores.of("background"))
@@ -339,34 +365,35 @@ def score_figures(options, say):
         for column, name in enumerate(names):
             pair = (values[:, column], weights, signal[:, column], signal_weights)
             drawn[name] = curves.make_curve(*pair, score_files.seed_of(*pair))
-            for line in curve_lines(process.name, cutflow.plain_text(name), drawn[name], pair):
+            for line in curve_lines(process.name, yields.plain_text(name), drawn[name], pair):
                 say(line)
         title = f"{region}, {process.label}"
         figure = draw_curves(drawn, title=title, caption=options.caption)
-        yield f"curves_{process.name}", figure
+        text = f"ROC and improvement, {process.name}"
+        yield ScorePicture(f"curves_{process.name}", "result", text, figure)
     if curve := score_files.training_curves(results, scores.model):
         title = f"model {scores.model}"
-        yield "training", draw_training(curve, title=title, caption=options.caption)
+        figure = draw_training(curve, title=title, caption=options.caption)
+        yield ScorePicture("training", "training", "Training", figure)
     if latent := score_files.latent_plane(results, scores):
-        yield "latent", latent_figure(options, scores, labels, *latent)
+        figure = latent_figure(options, scores, labels, *latent)
+        yield ScorePicture("latent", "training", "Latent space", figure)
     else:
         say(f"no latent space: python -m ml encode {results.folder}")
     names, found, _ = score_files.correlations(results, scores, "background")
     _, in_data, events = score_files.correlations(results, scores, "data")
-    yield (
-        "correlations",
-        draw_ranking(
-            [feature_labels[name] for name in names],
-            found,
-            points=in_data if events else None,
-            axis="Spearman's correlation with the score",
-            names=("Background", "Data" if events else ""),
-            title=region,
-            caption=options.caption,
-        ),
+    figure = draw_ranking(
+        [feature_labels[name] for name in names],
+        found,
+        points=in_data if events else None,
+        axis="Spearman's correlation with the score",
+        names=("Background", "Data" if events else ""),
+        title=region,
+        caption=options.caption,
     )
-    yield from error_figures(options, scores, labels, feature_labels, say)
-    yield from ((name, figure) for name, figure, _ in event_figures(options, scores))
+    yield ScorePicture("correlations", "why", "Correlation with features", figure)
+    yield from error_pictures(options, scores, labels, feature_labels, say)
+    yield from event_pictures(options, scores)
 
 
 def curve_lines(process, name, curve, pair):
@@ -382,6 +409,7 @@ def curve_lines(process, name, curve, pair):
 
 
 def latent_figure(options, scores, labels, vectors, weights, axes):
+    """The Figure of what `scores.latent_plane` returns; labels: {process: LaTeX}."""
     colours = {p.name: p.colour for p in options.results.processes}
     names = [s.sample for s in scores.of("background")]
     overlays = {}
@@ -397,8 +425,8 @@ def latent_figure(options, scores, labels, vectors, weights, axes):
     )
 
 
-def error_figures(options, scores, labels, feature_labels, say):
-    """Yield (name, Figure): which cells make the top events of data, background and signals odd."""
+def error_pictures(options, scores, labels, feature_labels, say):
+    """Yield ScorePictures: which cells make the top events of data, background and signals odd."""
     results = options.results
     groups = {}
     for scored in scores.samples:
@@ -420,21 +448,21 @@ def error_figures(options, scores, labels, feature_labels, say):
         title = f"{scores.region}, top {TOP_SHARE:.0%} of {label}"
         bar = "Mean share of the squared error [%]"
         figure = draw_matrix(values, sequential=True, title=title, bar_label=bar, **drawing.axes)
-        yield f"cells_{name}", figure
-        yield (
-            f"features_{name}",
-            draw_ranking(
-                [feature_labels.get(feature, feature) for feature in shares],
-                list(shares.values()),
-                axis=bar,
-                title=title,
-                caption=options.caption,
-            ),
+        text = f"Cells that make the top events of {name} anomalous"
+        yield ScorePicture(f"cells_{name}", "why", text, figure)
+        figure = draw_ranking(
+            [feature_labels.get(feature, feature) for feature in shares],
+            list(shares.values()),
+            axis=bar,
+            title=title,
+            caption=options.caption,
         )
+        text = f"Features that make the top events of {name} anomalous"
+        yield ScorePicture(f"features_{name}", "why", text, figure)
 
 
-def event_figures(options, scores):
-    """Yield (name, Figure, text) of the most anomalous events: of data, or else of background."""
+def event_pictures(options, scores):
+    """Yield ScorePictures of the most anomalous events: of data, or else of background."""
     results = options.results
     objects, owners = results.objects
     kind = "data" if any(len(s.score) for s in scores.of("data")) else BACKGROUND
@@ -462,4 +490,4 @@ def event_figures(options, scores):
             f"{rank}: {scored.sample}, dataset {identity[0]}, run {identity[1]}, event "
             f"{identity[2]}, score {-negative:.2f}"
         )
-        yield f"event_{rank}", figure, text
+        yield ScorePicture(f"event_{rank}", "events", text, figure)

@@ -49,6 +49,7 @@ class StackCanvas:
         self.figure = None
 
     def draw(self, stack, log, caption, ratio_range):
+        """See `draw_stack`; returns the Figure, which the next call changes."""
         if self.figure is None:
             self.prepare()
         for artist in self.artists:
@@ -83,6 +84,7 @@ class StackCanvas:
         return self.figure
 
     def prepare(self):
+        """Make what all pictures have in common."""
         self.figure = Figure()
         # A canvas that stays keeps what it knows about texts from plot to plot.
         FigureCanvasAgg(self.figure)
@@ -113,10 +115,12 @@ class StackCanvas:
 
     @staticmethod
     def legend_rows(stack):
+        """Number of rows of the legend."""
         entries = len(stack.layers) + len(stack.signals) + 1 + (stack.data is not None)
         return -(-entries // columns(entries))
 
     def draw_simulation(self, stack, floor):
+        """Draw layers, band and signals; floor: where bars begin, None: at 0."""
         main, edges = self.main, stack.edges
         base = np.zeros(len(edges) - 1)
         drawn = []
@@ -160,6 +164,7 @@ class StackCanvas:
             self.handles.append((outline, f"{layer.label}  {number(layer.total)}{factor}"))
 
     def draw_data(self, stack):
+        """Draw the points of the data."""
         filled = stack.data > 0
         centres = (stack.edges[1:] + stack.edges[:-1]) / 2
         low, high = stack.data_interval
@@ -170,6 +175,7 @@ class StackCanvas:
         self.handles.insert(0, (points, f"Data  {number(stack.events)}"))
 
     def draw_ratio(self, stack, ratio_range):
+        """Draw data over simulation, with arrows for points outside."""
         axes, edges = self.ratio, stack.edges
         centres = (edges[1:] + edges[:-1]) / 2
         shown = (stack.data > 0) & np.isfinite(stack.ratio)
@@ -200,6 +206,7 @@ class StackCanvas:
                 )
 
     def set_labels(self, stack, with_ratio):
+        """Name the axes and tick codes."""
         main, ratio = self.main, self.ratio
         lowest = ratio if with_ratio else main
         widths = np.diff(stack.edges)
@@ -226,6 +233,7 @@ class StackCanvas:
         lowest.xaxis.set_label_coords(1, -0.075 if not with_ratio else -0.25)
 
     def add_legend(self, stack):
+        """Add the legend and the notes."""
         main = self.main
         handles = [*self.handles, self.band]
         legend = main.legend(

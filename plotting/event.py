@@ -51,7 +51,7 @@ def momenta(matrix, objects, owners, *, energy_scale=1.0, h="published"):
                 cosh = 2 * cosh**2 - 1
             mass = float(matrix[first, second]) * energy_scale
             pairs[i, j] = pairs[j, i] = cosines(mass**2, 2 * energies[i] * energies[j], cosh)
-    phi = fitted_angles(with_met, pairs)
+    phi = fit_angles(with_met, pairs)
     kinds = np.array([owners[row][0] for row in rows], int)
     return Momenta(tuple(objects[row] for row in rows), kinds, energies, phi, met)
 
@@ -62,7 +62,7 @@ def cosines(square, product, cosh):
         return np.clip(np.nan_to_num(cosh - square / product), -1, 1)
 
 
-def fitted_angles(with_met, pairs):
+def fit_angles(with_met, pairs):
     """(objects,) azimuths whose cosines fit best.
 
     with_met: (objects,) cosine of the angle to the missing momentum; pairs: (objects, objects)

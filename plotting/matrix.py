@@ -28,7 +28,7 @@ class CellScaling:
     log: np.ndarray  # (size, size) bool
     shift: np.ndarray  # (size, size)
     factor: np.ndarray  # (size, size); NaN for a cell that the network does not use
-    about: str  # where the numbers are from
+    source: str  # where the numbers are from
 
     def __call__(self, values):
         """(..., size, size) in GeV to scaled."""

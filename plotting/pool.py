@@ -34,8 +34,10 @@ def each(work, chunks, processes, what):
     context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
     if os.name == "posix":
         context.set_forkserver_preload([work.__module__])
-    with ProcessPoolExecutor(min(processes, len(chunks)), context, initializer=follow) as pool:
-        tasks = {pool.submit(ended, work, chunk): place for place, chunk in enumerate(chunks)}
+    with ProcessPoolExecutor(
+        min(processes, len(chunks)), context, initializer=end_with_parent
+    ) as pool:
+        tasks = {pool.submit(run_chunk, work, chunk): place for place, chunk in enumerate(chunks)}
         try:
             for task in tqdm(as_completed(tasks), **show):
                 yield tasks[task], task.result()
@@ -54,7 +56,7 @@ def flat(results):
     return [item for _, items in sorted(results, key=lambda pair: pair[0]) for item in items]
 
 
-def ended(work, chunk):
+def run_chunk(work, chunk):
     """Do the work; when told to terminate, clean up and end, which the executor would not."""
     try:
         return work(*chunk)
@@ -62,7 +64,7 @@ def ended(work, chunk):
         os._exit(1)
 
 
-def follow():
+def end_with_parent():
     """Leave interruption to the parent process, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

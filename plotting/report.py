@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from analysis.files import write_file
 from analysis.output import REPORT
-from plotting import agreement, commands, cutflow, pool
+from plotting import agreement, commands, pool, yields
 from plotting import scores as score_files
 from plotting.draw_stack import StackCanvas
-from plotting.style import STYLE
+from plotting.style import drawing
 
 HERE = Path(__file__).parent
 CHUNK = 20  # pictures that a process draws before it reports
@@ -69,14 +68,14 @@ def make_report(options, regions):
     cards, agreements, flows, bars = [], [], [], []
     for region in regions:
         found = [pair for part in made[region] for pair in part]
-        judged = agreement.judged([one for one, _ in found])
+        judged = agreement.judge([one for one, _ in found])
         pictures = {one.feature: image for one, image in found}
         cards += [card(results, one, pictures[one.feature]) for one in judged]
         if any(one.tested for one in judged):
             figure = commands.agreement_figure(options, region, judged)
             text = f"The features of {region} with the worst agreement, and all against chance"
             agreements.append(picture(figure, f"check_{region}", f"Agreement in {region}", text))
-        flows.append(cutflow.make_cutflow(results, region))
+        flows.append(yields.make_cutflow(results, region))
         figure = commands.cutflow_figure(options, flows[-1])
         text = f"Events of each process after each cut of {region}"
         bars.append(picture(figure, f"cutflow_{region}", f"Cutflow of {region}", text))
@@ -87,7 +86,7 @@ def make_report(options, regions):
             results=results,
             record=results.record,
             regions=[results.regions[region] for region in regions],
-            flows=[(flow, Markup(cutflow.as_html(flow))) for flow in flows],
+            flows=[(flow, Markup(yields.as_html(flow))) for flow in flows],
             bars=bars,
             yields=yields_table(flows),
             cards=cards,
@@ -129,7 +128,7 @@ def card(results, found, image):
     return Card(
         found.region,
         found.feature,
-        Markup(cutflow.plain(feature.label)),
+        Markup(yields.plain(feature.label)),
         feature.kind,
         list(results.features).index(found.feature),
         found.verdict,
@@ -139,12 +138,14 @@ def card(results, found, image):
 
 
 def graph_picture(options):
+    """The Picture of the computation graph."""
     figure = commands.graph_figure(options)
     text = "Which column needs which, from the ntuple to features and cuts"
     return picture(figure, "graph", "Computation graph", text)
 
 
 def environment():
+    """What jinja2 needs to fill the page."""
     loader = FileSystemLoader(HERE)
     made = Environment(
         loader=loader,
@@ -153,7 +154,7 @@ def environment():
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["plain"] = lambda latex: Markup(cutflow.plain(latex))
+    made.filters["plain"] = lambda latex: Markup(yields.plain(latex))
     return made
 
 
@@ -161,7 +162,7 @@ def picture(figure, name, title, text, dpi=LARGE_DPI):
     """A Figure as a Picture, in a palette that makes it small."""
     if not isinstance(figure.canvas, FigureCanvasAgg):
         FigureCanvasAgg(figure)
-    with rc_context(STYLE):
+    with drawing():
         figure.set_dpi(dpi)
         figure.canvas.draw()
     image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
@@ -179,7 +180,7 @@ def gallery_chunk(options, region, names):
         histograms = results.histograms(region, name)
         found = commands.compare_one(results, region, name, histograms)
         figure = commands.stack_figure(options, region, name, histograms, canvas)
-        label = cutflow.plain(results.features[name].label)
+        label = yields.plain(results.features[name].label)
         text = f"Data and stacked simulation against {name} in {region}"
         if results.regions[region].blind:
             text = f"Stacked simulation against {name} in {region}, data is blind"
@@ -200,7 +201,7 @@ def yields_table(flows):
     for flow in flows:
         for row in flow.rows:
             rows.setdefault(row.name, (row.label, row.kind, {}))[2][flow.region] = (
-                cutflow.entries_of(row, "±")[-1]
+                yields.entries_of(row, "±")[-1]
             )
     order = ("background", "total", "signal", "data")
     return [
@@ -218,24 +219,16 @@ def matrix_pictures(options, region):
     single = [commands.BACKGROUND, *signals]
     for unit, words in (("network", "scaled"), ("gev", "in GeV")):
         for name in [n for n in filled if unit == "network" or n in single]:
-            title = f"{region}: {cutflow.plain(drawing.label(name))}, mean, {words}"
+            title = f"{region}: {yields.plain(drawing.label(name))}, mean, {words}"
             text = f"Mean matrix of {name} in {region}, {words}"
             figure = drawing.mean(name, unit)
             made.append(picture(figure, f"{region}_{name}_{unit}", title, text, GALLERY_DPI))
     for name in [n for n in signals if n in filled and commands.BACKGROUND in filled]:
-        title = f"{region}: {cutflow.plain(drawing.label(name))} − background"
+        title = f"{region}: {yields.plain(drawing.label(name))} − background"
         text = f"Mean matrix of {name} minus that of the background in {region}"
         figure = drawing.difference(name, commands.BACKGROUND, "network")
         made.append(picture(figure, f"{region}_{name}_difference", title, text, GALLERY_DPI))
     return made
-
-
-TITLES = {
-    "score": "Anomaly score",
-    "training": "Training",
-    "latent": "Latent space",
-    "correlations": "Correlation with features",
-}
 
 
 def score_section(options):
@@ -243,19 +236,9 @@ def score_section(options):
     results = options.results
     if not score_files.has_scores(results):
         return None
-    lines, groups = [], {"training": [], "result": [], "why": [], "events": []}
     scores = score_files.read_scores(results)
-    texts = {name: text for name, _, text in commands.event_figures(options, scores)}
-    for name, figure in commands.score_figures(options, lines.append):
-        kind, _, rest = name.partition("_")
-        group = {"training": "training", "latent": "training", "event": "events"}.get(
-            kind, "why" if kind in ("cells", "features", "correlations") else "result"
-        )
-        title = TITLES.get(name) or {
-            "curves": f"ROC and improvement, {rest}",
-            "cells": f"Cells that make the top events of {rest} anomalous",
-            "features": f"Features that make the top events of {rest} anomalous",
-            "event": texts.get(name, ""),
-        }.get(kind, name)
-        groups[group].append(picture(figure, name, title, title, GALLERY_DPI))
+    lines, groups = [], {"training": [], "result": [], "why": [], "events": []}
+    for drawn in commands.score_pictures(options, lines.append):
+        made = picture(drawn.figure, drawn.name, drawn.title, drawn.title, GALLERY_DPI)
+        groups[drawn.group].append(made)
     return {"region": scores.region, "model": scores.model, "lines": lines, **groups}

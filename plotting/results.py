@@ -91,6 +91,7 @@ class Histogram:
 
     @classmethod
     def empty(cls, edges):
+        """The histogram of no events."""
         return cls(edges, np.zeros(len(edges) + 1), np.zeros(len(edges) + 1))
 
     @classmethod
@@ -156,16 +157,20 @@ class Results:
             raise InputError(f"{self.folder} is not complete, it lacks {missing[0]}{more}: {AGAIN}")
 
     def choose_regions(self, names):
+        """Names of regions, none: all; raises DeclarationError with the nearest name."""
         return choose(names, self.regions, "region of this run")
 
     def choose_features(self, names):
+        """As `choose_regions`, for features."""
         return choose(names, self.features, "feature of this run")
 
     def choose_processes(self, names):
+        """As `choose_regions`, for processes, but none: none."""
         known = [process.name for process in self.processes]
         return choose(names, known, "process of this run") if names else ()
 
     def choose_sample(self, name):
+        """As `choose_regions`, for one sample."""
         return choose([name], [s.name for s in self.samples], "sample of this run")[0]
 
     def visible(self, region, kind=None):
@@ -286,11 +291,12 @@ def read_frame(path, columns=None):
 
 
 @cache
-def opened(folder):
+def open_results(folder):
     """The Results of a folder, read once per process."""
     return Results(folder)
 
 
 def reason(error):
+    """The last line of what an error says, else its name."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip() if lines else type(error).__name__

@@ -3,10 +3,8 @@
 import io
 from pathlib import Path
 
-from matplotlib import rc_context
-
 from analysis.files import write_file
-from plotting.style import DPI, STYLE
+from plotting.style import DPI, drawing
 
 # Without the time and the version of matplotlib.
 METADATA = {
@@ -25,7 +23,7 @@ def save(figure, path, formats=FORMATS):
     written = []
     for ending in formats:
         buffer = io.BytesIO()
-        with rc_context(STYLE):
+        with drawing():
             more = {"pil_kwargs": {"compress_level": 3}} if ending == "png" else {}
             figure.savefig(buffer, format=ending, dpi=DPI, metadata=METADATA[ending], **more)
         target = Path(f"{path}.{ending}")

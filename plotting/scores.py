@@ -57,10 +57,11 @@ class Scores:
 
 
 def has_scores(results):
+    """Whether any sample has been scored."""
     return any((results.folder / SCORES).glob("[!.]*.hdf5"))
 
 
-def about(path):
+def origin(path):
     """What ml wrote about a file of scores or latent vectors: sample, region, model."""
     try:
         with pd.HDFStore(path, "r") as store:
@@ -82,7 +83,7 @@ def read_scores(results):
     again = f"python -m ml score {results.folder}"
     if not has_scores(results):
         raise InputError(f"no scores in {folder}: {again}")
-    first = about(sorted(folder.glob("[!.]*.hdf5"))[0])
+    first = origin(sorted(folder.glob("[!.]*.hdf5"))[0])
     region, model = first["region"], first["model"]
     if region not in results.regions:
         raise InputError(f"the scores in {folder} are of region '{region}': {again}")
@@ -93,7 +94,7 @@ def read_scores(results):
         path = folder / f"{sample.name}.hdf5"
         if not path.is_file():
             raise InputError(f"{folder} lacks sample '{sample.name}': {again}")
-        if (of := about(path)) and (of["region"], of["model"]) != (region, model):
+        if (of := origin(path)) and (of["region"], of["model"]) != (region, model):
             raise InputError(f"the scores in {folder} are of several models: {again}")
         scores = read_frame(path, columns=[*IDENTITY, "score", "trained_on"])
         table = results.table(region, sample.name, columns)
@@ -252,7 +253,7 @@ def latent_plane(results, scores):
     vectors, weights = {}, {}
     for scored in scores.samples:
         path = results.folder / LATENT / f"{scored.sample}.hdf5"
-        if not path.is_file() or about(path)["model"] != scores.model:
+        if not path.is_file() or origin(path)["model"] != scores.model:
             return None
         frame = read_frame(path)
         frame = frame[frame["fold"] == 0] if several else frame

@@ -71,27 +71,27 @@ class Stack:
     @property
     def ratio(self):
         """(bins,) data over total background; NaN where there is no background."""
-        return over(self.data, self.total)
+        return divide(self.data, self.total)
 
     @property
     def ratio_interval(self):
         """(2, bins) `data_interval` over total background."""
-        return over(self.data_interval, self.total)
+        return divide(self.data_interval, self.total)
 
     @property
     def ratio_error(self):
         """(bins,) relative error of the total background, the half-width of the ratio's band."""
-        return over(self.error, self.total)
+        return divide(self.error, self.total)
 
 
-def over(numerator, denominator):
+def divide(numerator, denominator):
     """The ratio where the denominator is positive, else NaN."""
     numerator = np.asarray(numerator, float)
     result = np.full(numerator.shape, np.nan)
     return np.divide(numerator, denominator, out=result, where=denominator > 0)
 
 
-def folded(values, categories):
+def fold_flow(values, categories):
     """(bins,) from (bins + 2,): what lies beyond the axis is put into the first and last bin.
 
     categories: a code below the first bin has no bin, so it gets one of its own at the front
@@ -161,7 +161,7 @@ def stack_of(
         if process.name not in merged:
             continue
         histogram = merged[process.name]
-        sumw, sumw2 = (folded(v, outside) for v in (histogram.sumw, histogram.sumw2))
+        sumw, sumw2 = (fold_flow(v, outside) for v in (histogram.sumw, histogram.sumw2))
         if process.kind == "data":
             data = sumw if data is None else data + sumw
         else:

@@ -1,5 +1,6 @@
 """How pictures look: mplhep's ROOT style at journal size, and the labels above a plot."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 
@@ -27,13 +28,6 @@ STYLE = {
     "hatch.linewidth": 0.6,
     "svg.hashsalt": "m3l",  # otherwise names inside the file are random
 }
-
-# Parsing LaTeX is half of the time of a plot, and matplotlib forgets what it has parsed with each
-# picture: its cache belongs to a parser, and each picture has a new one. Parsers of one kind give
-# equal results, so let them share.
-MathTextParser.__eq__ = lambda self, other: vars(self) == vars(other)
-MathTextParser.__hash__ = lambda self: hash(tuple(vars(self).items()))
-MathTextParser._parse_cached = lru_cache(2000)(MathTextParser._parse_cached.__wrapped__)
 
 BAND = {"facecolor": "none", "edgecolor": "#404040", "hatch": "//////", "linewidth": 0}
 MISSING = "#c4c4c4"  # cells of the matrix without a value
@@ -64,15 +58,42 @@ class Caption:
 NO_CAPTION = Caption()
 
 
+PARSERS = {"vector": MathTextParser("path"), "raster": MathTextParser("agg")}
+PARSE = MathTextParser._parse_cached.__wrapped__
+
+
+@lru_cache(2000)
+def parse_label(kind, *label):
+    """What matplotlib's parser of a kind makes of the LaTeX of a label."""
+    return PARSE(PARSERS[kind], *label)
+
+
+@contextmanager
+def drawing():
+    """Draw in the style of this module, and parse each label once.
+
+    Parsing LaTeX is half of the time of a plot, and matplotlib forgets what it has parsed with each
+    picture: its cache belongs to a parser, and each picture has a new one. Parsers of one kind give
+    equal results, so they share one while we draw; what others draw stays as it was.
+    """
+    own = MathTextParser._parse_cached
+    MathTextParser._parse_cached = lambda parser, *label: parse_label(parser._output_type, *label)
+    try:
+        with rc_context(STYLE):
+            yield
+    finally:
+        MathTextParser._parse_cached = own
+
+
 def styled(draw):
     """Decorator: the function draws in the style of this module."""
 
     @wraps(draw)
-    def in_style(*arguments, **options):
-        with rc_context(STYLE):
+    def draw_in_style(*arguments, **options):
+        with drawing():
             return draw(*arguments, **options)
 
-    return in_style
+    return draw_in_style
 
 
 def add_caption(axes, caption, left=""):

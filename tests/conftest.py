@@ -37,7 +37,7 @@ def ROOT():  # noqa: N802
 
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        helpers.load()
+        helpers.load_engine()
     return ROOT
 
 
@@ -85,6 +85,23 @@ def run_program(*words, folder=REPOSITORY, python=(sys.executable,), timeout=300
         timeout=timeout,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def at_prompt(file, *lines, folder=REPOSITORY, **environment):
+    """Start ROOT with a file, without Python, and type lines."""
+    import ROOT
+
+    words = [str(ROOT.TROOT.GetBinDir()) + "/root.exe", "-l", "-b", "-q", str(file)]
+    for line in lines:
+        words += ["-e", line]
+    return subprocess.run(
+        words,
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.fixture(scope="session")

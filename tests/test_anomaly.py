@@ -17,7 +17,7 @@ LAST = ("linear", "sigmoid", "tanh", "relu", "leaky_relu")
 
 
 def write_network(folder, seed, last="linear", mask=True, features=FEATURES):
-    """A random network in the format that ml/export.py documents; returns its numbers."""
+    """A random network in the format that ml/network_files.py documents; returns its numbers."""
     random = np.random.default_rng(seed)
     n = len(features)
     sizes = [(n, 4, "tanh", 0.0), (4, 3, "leaky_relu", 0.3), (3, n, last, 0.2)]
@@ -90,7 +90,7 @@ def test_functor_equals_numpy(ROOT, tmp_path, last):
     name = f"network_{last}"
     assert ROOT.gInterpreter.Declare(
         f"namespace test_anomaly {{ using namespace m3l; "
-        f"const Network {name}({functor_arguments(network)}); "
+        f"const Network {name}({functor_arguments(network, {})}); "
         f"double score_{name}(const std::vector<float> &x, int j, int e, int m) "
         f"{{ return {name}({{x[0], x[1], x[2], x[3], x[4], x[5]}}, {{j, e, m}}); }} }}"
     )

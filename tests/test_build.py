@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import DEMO, REPOSITORY, run_program
+from conftest import DEMO, REPOSITORY, at_prompt, run_program
 
 TINY = "int tiny_answer() { return 42; }\n"
 
@@ -134,20 +135,21 @@ def test_stale_library_of_cmake_is_refused_with_a_warning(ROOT, tmp_path, monkey
     monkeypatch.setattr(helpers, "BUILT_BY_CMAKE", library)
     with pytest.warns(UserWarning, match="was built from other sources .*cmake --build build"):
         path, how = helpers.find_library()
-    assert how == "compiled" and Path(path).is_file() and path != library
+    assert how == "aclic" and Path(path).is_file() and path != library
 
 
 def test_stamp_changes_with_every_source(tmp_path, monkeypatch):
     stamp = importlib.import_module("helpers.stamp")
-    names = [path.name for path in stamp.source_files()]
-    assert {"rmm.cxx", "rmm.h", "leptons.cxx", "kinematics.h", "helpers.cxx"} <= set(names)
     before = stamp.fingerprint()
-    for path in stamp.source_files():
-        shutil.copy(path, tmp_path)
-    monkeypatch.setattr(stamp, "SOURCES", tmp_path)
+    copy = shutil.copytree(stamp.SOURCES, tmp_path / "copy")
+    monkeypatch.setattr(stamp, "SOURCES", copy)
+    (copy / "helpers_cxx_ACLiC_dict.cxx").write_text("what ACLiC makes and removes")
     assert stamp.fingerprint() == before
-    (tmp_path / names[0]).write_text("changed")
-    assert stamp.fingerprint() != before
+    seen = {before}
+    for name in ("rmm.cxx", "rmm.h", "helpers.cxx", "engine/rows.cxx", "engine/engine.h"):
+        (copy / name).write_text("changed")
+        seen.add(stamp.fingerprint())
+    assert len(seen) == 6
 
 
 def test_examples_of_the_documentation_work(ROOT):
@@ -156,12 +158,109 @@ def test_examples_of_the_documentation_work(ROOT):
     assert doctest.testmod(helpers).failed == 0
 
 
-def test_root_prompt_knows_the_helpers():
-    root = Path(sys.executable).with_name("root")
-    root = root if root.exists() else shutil.which("root")
-    words = [root, "-l", "-b", "-q", "helpers/rootlogon.C", "-e", "flavourComp3L({1,2,2})"]
-    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
-    assert done.stdout.splitlines()[-1] == "(int) 2", done
+# --- the ways to load them --------------------------------------------------------------------
+
+TYPED = (
+    "flavourComp3L({1, 2, 2})",
+    "Objects{}.size() + m3l::Objects{}.size() + Sum(RVec<int>{1, 2})",
+)
+ANSWERS = ["(int) 2", "(unsigned long) 3"]
+
+IN_A_DATAFRAME = '''
+df = ROOT.RDataFrame(2).Define("f", "ROOT::RVecI{1, 2, 2, 1}")
+df = df.Define("good", "flavourComp3L(Take(f, 3))")
+df = df.Define("rmm", """
+    static const RMM rmm({{"jet", 1}, {"ele", 1}});
+    return rmm(4., 0., Objects{}, m3l::Objects{{6., 0., 0., 0.}});
+""")
+df = df.Define("mass", "getM({50}, {0}, {0}, {0}, {50}, {0}, {M_PI}, {0}, 0, 0) > 99.9")
+print(df.Sum("good").GetValue(), df.Sum("mass").GetValue(), df.Max("rmm").GetValue())
+'''
+
+
+@pytest.fixture(scope="module")
+def by_hand(ROOT, tmp_path_factory):
+    """A git checkout in which files may be left."""
+    folder = tmp_path_factory.mktemp("by_hand")
+    left = shutil.ignore_patterns("__pycache__", "*_cxx*")
+    shutil.copytree(REPOSITORY / "helpers", folder / "helpers", ignore=left)
+    shutil.copy(REPOSITORY / ".gitignore", folder)
+    for words in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    return folder
+
+
+def untracked(folder):
+    words = ["git", "ls-files", "--others", "--exclude-standard"]
+    return subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def python_in(folder, code):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_root_compiles_the_helpers_by_hand(by_hand):
+    first = at_prompt("helpers/helpers.cxx+", *TYPED, folder=by_hand)
+    assert first.stdout.splitlines()[-2:] == ANSWERS, first
+    assert re.fullmatch(r"Info in <TUnixSystem::ACLiC>: creating .*\n", first.stderr)
+    second = at_prompt("helpers/helpers.cxx+", *TYPED, folder=by_hand)
+    assert (second.stdout.splitlines()[-2:], second.stderr) == (ANSWERS, "")
+    assert untracked(by_hand) == ""
+
+
+@pytest.mark.parametrize("header", ["m3l.h", "leptons.h"])
+def test_the_two_steps_of_the_thesis(by_hand, header):
+    at_prompt("helpers/helpers.cxx+", folder=by_hand)
+    steps = f"""
+import ROOT
+ROOT.gROOT.ProcessLine(".L helpers/helpers.cxx+")
+ROOT.gSystem.AddDynamicPath("helpers")
+ROOT.gInterpreter.Declare('#include "helpers/{header}"')
+ROOT.gSystem.Load("helpers_cxx.so")
+"""
+    done = python_in(by_hand, steps + IN_A_DATAFRAME)
+    assert (done.stdout, done.stderr) == ("4.0 2.0 6.0\n", "")
+    assert untracked(by_hand) == ""
+
+
+@pytest.mark.parametrize("folder", ["/", REPOSITORY])
+def test_rootlogon_works_in_any_folder(folder):
+    done = at_prompt(REPOSITORY / "helpers/rootlogon.C", *TYPED, folder=folder)
+    assert (done.stdout.splitlines()[-2:], done.stderr) == (ANSWERS, "")
+
+
+def test_rootlogon_works_without_python(tmp_path):
+    for tool in ("c++", "sed", "ldd"):  # cling looks for its headers and libraries with these
+        (tmp_path / tool).symlink_to(shutil.which(tool))
+    done = at_prompt("helpers/rootlogon.C", *TYPED, PATH=str(tmp_path))
+    assert done.stdout.splitlines()[-2:] == ANSWERS
+    assert done.stderr == "Warning in <rootlogon>: no compiled helpers, interpreting them\n"
+
+
+def test_python_loads_what_aclic_made(by_hand, tmp_path, monkeypatch):
+    monkeypatch.setenv("M3L_CACHE", str(tmp_path / "a cache"))
+    code = "import helpers; print(helpers.load()); import ROOT" + IN_A_DATAFRAME
+    for _ in ("empty", "warm"):
+        done = python_in(by_hand, code)
+        assert (done.stdout, done.stderr) == ("aclic\n4.0 2.0 6.0\n", "")
+    (library,) = (tmp_path / "a cache").rglob("*.so")
+    assert library.with_name("libm3l_ACLiC_dict_rdict.pcm").exists()
+    assert untracked(by_hand) == ""
+
+
+def test_engine_comes_with_the_physics():
+    code = "import helpers; print(helpers.load_engine(), helpers.load()); import ROOT"
+    done = python_in(REPOSITORY, code + "; print(ROOT.m3l.ExactSum().value(), ROOT.hL(0.0))")
+    assert (done.stdout, done.stderr) == ("compiled aclic\n0.0 0.0\n", "")
+
+
+# --- what they leave --------------------------------------------------------------------------
 
 
 def test_run_writes_nothing_into_the_checkout_or_the_working_directory(tmp_path):
@@ -228,7 +327,7 @@ def test_cmake_builds_the_library_and_a_change_makes_it_stale(checkout, tmp_path
     with open(checkout / "helpers" / "leptons.cxx", "a") as file:
         file.write("// changed\n")
     done = load_in(checkout, M3L_CACHE=str(tmp_path / "cache"))
-    assert done.stdout.split() == ["compiled", "2"], done
+    assert done.stdout.split() == ["aclic", "2"], done
     assert "was built from other sources" in done.stderr
 
 
@@ -250,7 +349,7 @@ def test_ten_processes_on_an_empty_cache(tmp_path):
     for process in processes:
         _, err = process.communicate(timeout=600)
         assert (process.returncode, err) == (0, "")
-    assert len(list((tmp_path / "cache").rglob("libm3l*.so"))) == 2
+    assert len(list((tmp_path / "cache").rglob("libm3l*.so"))) == 3
     tables = {next((tmp_path / f"out{k}" / "hdf5").iterdir()).read_bytes() for k in range(10)}
     assert len(tables) == 1
 

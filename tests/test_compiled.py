@@ -102,3 +102,11 @@ def test_complaint_about_something_else_is_no_declaration_error(ROOT):
     from analysis.expressions import blame_declaration
 
     blame_declaration("/usr/include/x.h:3:1: error: 'y' was not declared", [])
+
+
+def test_every_function_of_the_helpers_is_offered_as_a_near_miss(ROOT):
+    import helpers
+    from analysis.expressions import FUNCTIONS
+
+    assert {"flavourComp3L", "getM", "Network", "RMM", "Objects"} <= set(helpers.names())
+    assert {*helpers.names(), "Sum"} <= set(FUNCTIONS)

@@ -61,7 +61,7 @@ def test_table_written_in_pieces_is_what_pandas_reads(ROOT, tmp_path, monkeypatc
     from analysis import export
     from analysis.export import TableWriter
 
-    helpers.load()
+    helpers.load_engine()
     rng = np.random.default_rng(11)
     blocks = {
         "float32": rng.normal(size=(rows, 3)).astype("f4"),

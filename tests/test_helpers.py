@@ -2,11 +2,12 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
 import reference
-from conftest import add_row
+from conftest import REPOSITORY, add_row, at_prompt
 from reference import Objects
 
 ELECTRON_MASS = 0.000511
@@ -770,3 +771,47 @@ def test_rdataframe_strings_use_the_short_names(ROOT):
     df = df.Define("selected", "ROOT::RVecI{1, 1, 0, 1}")
     df = df.Define("flcomp", "flavourComp3L(f[good && selected])")
     assert df.Take["int"]("flcomp").GetValue()[0] == 4
+
+
+# --- the examples in the headers --------------------------------------------------------------
+
+HELPERS = REPOSITORY / "helpers"
+SESSION = re.compile(r"^/// ~~~\{\.cpp\}\n(.*?)^/// ~~~$", re.M | re.S)
+LINE = re.compile(r"^/// root \[\d+\] (.*)\n((?:/// (?!root \[).*\n)*)", re.M)
+
+
+def header_examples():
+    """(header, what is typed, the answer) of each example."""
+    for path in sorted(HELPERS.rglob("*.h")):
+        for session in SESSION.findall(path.read_text()):
+            for typed, answer in LINE.findall(session):
+                yield path.name, typed, answer.replace("/// ", "")
+
+
+EXAMPLES = list(header_examples())
+
+
+@pytest.fixture(scope="module")
+def answers(ROOT):
+    """What ROOT answers to all examples, typed one after the other."""
+    import helpers
+
+    engine, _ = helpers.chosen_engine()
+    lines = ['#include "engine/engine.h"', f'gSystem->Load("{engine}");']
+    for _, typed, _ in EXAMPLES:
+        lines += ['std::cout << "next" << std::endl;', typed]
+    done = at_prompt(HELPERS / "rootlogon.C", *lines)
+    assert done.stderr == ""
+    return done.stdout.split("next\n")[1:]
+
+
+def test_every_example_of_the_headers_is_found():
+    text = "".join(path.read_text() for path in HELPERS.rglob("*.h"))
+    assert len(EXAMPLES) == text.count("root [") > 10
+
+
+@pytest.mark.parametrize(
+    "number", range(len(EXAMPLES)), ids=[f"{header}-{typed}" for header, typed, _ in EXAMPLES]
+)
+def test_example_gives_the_answer_in_the_header(answers, number):
+    assert answers[number] == EXAMPLES[number][2]

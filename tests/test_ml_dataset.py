@@ -10,7 +10,7 @@ import tables
 
 from analysis.errors import M3LError
 from analysis.output import IDENTITY
-from ml.dataset import Dataset, Events, Feature, fold_of, joined
+from ml.dataset import Dataset, Events, Feature, concatenate, fold_of
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_blocks_are_the_table_in_pieces(output):
     assert max(map(len, blocks)) == 700
     whole = dataset.load(samples)
     for name in ("features", "weight", "counts", "identity", "source"):
-        np.testing.assert_array_equal(getattr(joined(blocks), name), getattr(whole, name))
+        np.testing.assert_array_equal(getattr(concatenate(blocks), name), getattr(whole, name))
     assert dataset.rows(dataset.named(["empty"])[0]) == 0
 
 

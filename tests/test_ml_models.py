@@ -73,7 +73,7 @@ def test_config_survives_json():
 
 def test_unknown_names():
     with pytest.raises(M3LError, match="did you mean 'vae_big'"):
-        models.named("vae_bigg")
+        models.find_network("vae_bigg")
     with pytest.raises(M3LError, match="unknown activation 'swoosh'"):
         models.build(replace(MODELS["small"], output="swoosh"), 5)
 

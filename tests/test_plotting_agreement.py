@@ -11,13 +11,13 @@ from plotting.results import Histogram
 
 def test_merged_bins_hold_enough_and_cover_all():
     sumw = np.array([100.0, 50, 20, 4, 2, 1, 0.5, 0, 0])
-    starts = agreement.merged_bins(sumw, sumw / 10)
+    starts = agreement.merge_bins(sumw, sumw / 10)
     assert starts[0] == 0
     merged = np.add.reduceat(sumw, starts)
     assert merged.sum() == sumw.sum() and (merged >= agreement.MIN_EXPECTED).all()
-    assert len(agreement.merged_bins(sumw / 1000, sumw / 1e4)) == 0
+    assert len(agreement.merge_bins(sumw / 1000, sumw / 1e4)) == 0
     # One event with a large weight is not enough.
-    assert len(agreement.merged_bins(np.array([50.0]), np.array([2500.0]))) == 0
+    assert len(agreement.merge_bins(np.array([50.0]), np.array([2500.0]))) == 0
 
 
 def test_chi2_is_the_formula():
@@ -68,10 +68,10 @@ def made(data, background):
 def test_worst_comes_first_and_has_its_verdict():
     good, bad = made((5, 2), (5, 2)), made((5, 2), (6, 2))
     nothing = agreement.compare("SR", "y", None, Histogram.empty(np.arange(3.0)), blind=True)
-    judged = agreement.judged([nothing, good, bad])
-    assert [one.verdict for one in judged] == ["disagrees", "agrees", "blind"]
-    assert agreement.summary(judged) == "disagrees: 1, agrees: 1, blind: 1"
-    assert agreement.table_lines(judged)[1].endswith("disagrees")
+    found = agreement.judge([nothing, good, bad])
+    assert [one.verdict for one in found] == ["disagrees", "agrees", "blind"]
+    assert agreement.summary(found) == "disagrees: 1, agrees: 1, blind: 1"
+    assert agreement.table_lines(found)[1].endswith("disagrees")
 
 
 def test_what_cannot_be_tested():
@@ -82,7 +82,7 @@ def test_what_cannot_be_tested():
     assert agreement.compare("SR", "x", few, few).verdict == "too few events"
     assert agreement.compare("SR", "x", None, few).verdict == "no data"
     assert agreement.compare("SR", "x", few, None).verdict == "too few events"
-    assert agreement.judged([]) == []
+    assert agreement.judge([]) == []
 
 
 def test_ranking_is_drawn():

@@ -12,7 +12,7 @@ import pytest
 from conftest import REPOSITORY
 
 from plotting.__main__ import main
-from plotting.results import opened
+from plotting.results import open_results
 
 PRODUCTS = ("run.json", "cutflow.json", "histograms.root", "hdf5/WZ_SR3L.hdf5")
 
@@ -26,7 +26,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def folder(made, tmp_path):
     """A copy that a test may spoil."""
-    opened.cache_clear()
+    open_results.cache_clear()
     return shutil.copytree(made, tmp_path / "out")
 
 
@@ -151,10 +151,10 @@ def test_no_run_and_no_scores(tmp_path, folder, call):
     one_line(call("score", folder), "no scores", "python -m ml score")
     record = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(record | {"format": 7}))
-    opened.cache_clear()
+    open_results.cache_clear()
     one_line(call("hist", folder), "format 7")
     (folder / "run.json").write_text(json.dumps({"format": 1}))
-    opened.cache_clear()
+    open_results.cache_clear()
     one_line(call("hist", folder), "not complete")
 
 

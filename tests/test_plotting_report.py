@@ -7,7 +7,7 @@ import plot_inputs
 import pytest
 
 from plotting import commands, report
-from plotting.results import opened
+from plotting.results import open_results
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 WORDS = (
@@ -26,7 +26,7 @@ def page_file(tmp_path_factory):
     plot_inputs.write_scores(folder, errors=False)
     options = commands.Options(str(folder), folder / "plots", processes=1)
     # Fewer pictures are enough here.
-    results = opened(str(folder))
+    results = open_results(str(folder))
     kept = [n for n, f in results.features.items() if f.cell is None or 0 in f.cell]
     full = report.features_of
     report.features_of = lambda _: kept[:12]

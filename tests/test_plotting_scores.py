@@ -8,7 +8,7 @@ import plot_inputs
 import pytest
 
 from analysis.errors import InputError
-from plotting import curves, cutflow, event, graph, matrix, scores
+from plotting import curves, event, graph, matrix, scores, yields
 from plotting.draw_event import draw_event
 from plotting.draw_graph import draw_graph
 from plotting.draw_matrix import draw_matrix
@@ -176,7 +176,7 @@ def test_mean_in_gev_is_over_the_events_with_the_object(results):
     scaled = matrix.mean_of(results, "SR3L", ["WZ"], scaling).mean
     everything = np.average(table["e_T_jet_0"], weights=table["wgt_SG"])
     assert scaled[1, 1] == pytest.approx((everything - 1.0) * 0.5)
-    assert scaling.about == "scaled for model 'small'"
+    assert scaling.source == "scaled for model 'small'"
 
 
 def test_scaling_without_a_model_is_that_of_the_background(results, tmp_path):
@@ -219,23 +219,23 @@ def test_directions_are_found_again_from_masses():
 
 
 def test_cutflow_table_and_bars(results):
-    made = cutflow.make_cutflow(results, "SR3L")
+    made = yields.make_cutflow(results, "SR3L")
     (total,) = made.rows_of("total")
     assert total.sumw == pytest.approx(sum(row.sumw for row in made.rows_of("background")))
     assert total.sumw2 == pytest.approx(sum(row.sumw2 for row in made.rows_of("background")))
-    assert cutflow.with_error(802.79, 11.48) == "803 +- 11"
-    assert cutflow.with_error(0.3172, 0.00958) == "0.3172 +- 0.0096"
-    assert cutflow.with_error(5.0, 0.0) == "5 +- 0"
-    assert cutflow.with_error(1302.4, 996.0) == "1302 +- 996"
-    text = "\n".join(cutflow.as_text(made))
+    assert yields.with_error(802.79, 11.48) == "803 +- 11"
+    assert yields.with_error(0.3172, 0.00958) == "0.3172 +- 0.0096"
+    assert yields.with_error(5.0, 0.0) == "5 +- 0"
+    assert yields.with_error(1302.4, 996.0) == "1302 +- 996"
+    text = "\n".join(yields.as_text(made))
     assert "total background" in text and "3 signal" in text
-    latex = cutflow.as_latex(made)
+    latex = yields.as_latex(made)
     assert latex.count(r"\\") == 7 and latex.startswith(r"\begin{tabular}{lrr}")
-    assert "<sub>" not in cutflow.as_html(made) and "t̄" in cutflow.as_html(made)
-    axes = rendered(draw_stack(cutflow.as_stack(made, results))).axes
+    assert "<sub>" not in yields.as_html(made) and "t̄" in yields.as_html(made)
+    axes = rendered(draw_stack(yields.as_stack(made, results))).axes
     assert axes[0].get_xlim() == (-0.5, 1.5)
-    assert cutflow.plain(r"$E_T^{\mathrm{miss}}$") == "E<sub>T</sub><sup>miss</sup>"
-    assert cutflow.plain(r"$m(j_{1}, \mu_{2})$") == "m(j<sub>1</sub>, μ<sub>2</sub>)"
+    assert yields.plain(r"$E_T^{\mathrm{miss}}$") == "E<sub>T</sub><sup>miss</sup>"
+    assert yields.plain(r"$m(j_{1}, \mu_{2})$") == "m(j<sub>1</sub>, μ<sub>2</sub>)"
 
 
 def test_graph_has_what_is_needed_in_order(results):

@@ -7,10 +7,12 @@ import numpy as np
 import plot_inputs
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.mathtext import MathTextParser
 from matplotlib.patches import StepPatch
 from scipy.stats import poisson
 
 from analysis.errors import InputError
+from plotting import style
 from plotting.draw_stack import StackCanvas, draw_stack
 from plotting.intervals import ONE_SIGMA, poisson_interval
 from plotting.results import Histogram, Results
@@ -204,3 +206,16 @@ def test_what_is_missing_is_named(tmp_path):
     (folder / "histograms.root").write_bytes((folder / "histograms.root").read_bytes()[:3000])
     with pytest.raises(InputError, match="histograms.root"):
         Results(folder).histograms("SR3L", "m_3l")
+
+
+def test_what_others_draw_is_parsed_as_ever(results):
+    """Labels are parsed once for all our pictures, but matplotlib is its own outside of them."""
+    before = {name: MathTextParser.__dict__.get(name) for name in ("_parse_cached", "__eq__")}
+    known = []
+    for _ in range(2):
+        figure = draw_stack(stacked(results, "m_3l"))
+        with style.drawing():
+            figure.canvas.draw()
+        known.append(style.parse_label.cache_info().misses)
+    assert known[0] == known[1] > 0
+    assert {name: MathTextParser.__dict__.get(name) for name in before} == before

@@ -14,7 +14,7 @@ GRID_BUILD_SH = """\
 #!/bin/bash
 jobs="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 . "$jobs/environment.sh"
-python3 -m helpers
+M3L_CACHE="$(mktemp -d)" python3 -m helpers "$jobs/cache"
 """
 
 # Runs files of a sample: grid.sh SAMPLE FILE,FILE. The piece is named after the files.

@@ -37,7 +37,7 @@ def merge(submission, states):
     Raises InputError if pieces are missing, damaged or do not belong together, and OutputError;
     nothing is written then.
     """
-    helpers.load()
+    helpers.load_engine()
     refuse_gaps(submission, states)
     with merge_lock(submission.jobs / "merging"):
         begin = time.monotonic()
@@ -54,7 +54,7 @@ def merge(submission, states):
                 parts = [m for m in manifests.values() if m["piece"]["sample"] == sample.name]
                 written[sample.name] = {}
                 for region in visible(job, sample):
-                    cutflows[region.name][sample.name] = summed_cutflow(parts, region)
+                    cutflows[region.name][sample.name] = sum_cutflow(parts, region)
                     rows = sorted_rows(submission, parts, region, job, row, output.staging)
                     written[sample.name][region.name] = output.write_rows(
                         sample.name, region, rows, row
@@ -235,7 +235,7 @@ def check_versions(manifests):
             yield f"the pieces were made with different versions of {program}: {found}"
 
 
-def summed_cutflow(manifests, region):
+def sum_cutflow(manifests, region):
     """The cutflow of a region, summed over pieces and rounded once."""
     rows = []
     for number, cut in enumerate(["all", *(cut.name for cut in region.cuts)]):

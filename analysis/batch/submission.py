@@ -73,6 +73,7 @@ class Submission:
 
     @property
     def id(self):
+        """What tells this submission from others."""
         return self.record["id"]
 
     @property
@@ -153,6 +154,7 @@ class Submission:
         return [self.state(piece, found, queue) for piece in self.pieces]
 
     def state(self, piece, found, queue):
+        """The State of a piece; `found`: names in the folder of pieces, `queue` as in `states`."""
         if piece.name in found:
             return State(piece, DONE)
         if queue is not None and piece.name in queue:

@@ -25,6 +25,7 @@ from analysis.options import show_warning
 
 
 def main(words):
+    """Compute and deliver a piece; ends the process."""
     folder, name, *files = words  # on the grid also the files, with commas
     warnings.showwarning = show_warning
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -70,10 +71,10 @@ def compute(submission, piece, folder):
     job = of_piece(job, piece, None if submission.on_grid else run["features"])
     threads = set_threads(job.threads)
     if submission.on_grid:
-        (item,), row = prepare(job, inspect_new)
+        (item,), row = prepare(job, inspect_first)
         piece = replace(piece, entries=item.entries)
     else:
-        (item,), row = prepare(job, lambda *words: inspect_promised(promised, *words))
+        (item,), row = prepare(job, lambda *words: inspect_again(promised, *words))
         item = replace(item, begin=piece.begin, entries=piece.entries)
         if json.loads(json.dumps([asdict(feature) for feature in row])) != run["features"]:
             raise InputError(f"piece {piece.name} would have other columns than were submitted")
@@ -147,7 +148,7 @@ def of_piece(job, piece, features):
     )
 
 
-def inspect_promised(promised, sample, schema, problems):
+def inspect_again(promised, sample, schema, problems):
     """As inputs.inspect, but for files that were looked at when they were submitted.
 
     promised: the sample in the record of the submission
@@ -167,7 +168,7 @@ def inspect_promised(promised, sample, schema, problems):
     return replace(inputs, sum_of_weights=total(sums))
 
 
-def inspect_new(sample, schema, problems):
+def inspect_first(sample, schema, problems):
     """As inputs.inspect, for files that nobody has looked at before.
 
     The sum of weights of the whole sample is declared; those of these files are read for the merge.

@@ -140,6 +140,7 @@ class Dask:
                 self.fail(f"worker {address} has Python {theirs}, here it is {ours}")
 
     def fail(self, reason):
+        """Raise ClusterError, which names the cluster."""
         raise ClusterError(f"--dask {self.name}: {reason}")
 
     def cores(self):
@@ -147,6 +148,7 @@ class Dask:
         return self.workers or sum(self.executor.nthreads().values())
 
     def close(self):
+        """Stop what was started."""
         with suppress(Exception):  # whatever is left of it
             self.opened.close()
 
@@ -276,6 +278,7 @@ def security(keys):
 
 
 def at_cern():
+    """Whether this machine is one of CERN's."""
     return socket.getfqdn().endswith(".cern.ch")
 
 
@@ -352,6 +355,7 @@ class Spark:
         return self.executor.defaultParallelism
 
     def close(self):
+        """Stop what was started."""
         if self.executor is not None:
             with suppress(Exception):
                 self.executor.stop()

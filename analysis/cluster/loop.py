@@ -152,6 +152,7 @@ class ClusterLoop:
         self.cutflows, self.rows = {}, {}
 
     def rows_folder(self, region):
+        """Where the workers write the rows of a region."""
         folder = self.folder / region
         folder.mkdir(exist_ok=True)
         return folder
@@ -225,6 +226,7 @@ class ClusterLoop:
         shutil.rmtree(self.folder)
 
     def where(self):
+        """The sample, for messages."""
         return f"sample '{self.prepared.sample.name}'"
 
 
@@ -244,6 +246,7 @@ class Counter:
 
 
 def lazily():
+    """Options of a Snapshot that is booked, not run."""
     options = ROOT.RDF.RSnapshotOptions()
     options.fLazy = True
     options.fOutputFormat = ROOT.RDF.ESnapshotOutputFormat.kTTree

@@ -4,7 +4,7 @@ namespace m3l
 {
 
 ROOT::RDF::RResultPtr<std::vector<EventValues>> takeValues(ROOT::RDF::RNode node,
-                                                            const std::string &column)
+                                                           const std::string &column)
 {
    return node.Take<EventValues>(column);
 }

@@ -46,7 +46,7 @@ Value valueOf(const ROOT::RVec<T> &values)
 
 /// The values of a column of type EventValues in all events that reach a node of a graph.
 ROOT::RDF::RResultPtr<std::vector<EventValues>> takeValues(ROOT::RDF::RNode node,
-                                                            const std::string &column);
+                                                           const std::string &column);
 
 } // namespace m3l
 

@@ -63,7 +63,7 @@ def main(folder, epochs):
     from ml.autoencoder import RunAE
     from ml.backend import accelerated, tf
     from ml.ensemble import Ensemble
-    from ml.scores import write_scores
+    from ml.score_files import write_scores
 
     network, config = named(NETWORK), TrainingConfig(patience=1000)
     dataset = Dataset.open(folder)

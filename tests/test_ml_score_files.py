@@ -12,7 +12,7 @@ import tables
 
 from analysis.errors import M3LError
 from analysis.output import IDENTITY
-from ml import scores
+from ml import score_files
 from ml.autoencoder import RunAE
 from ml.dataset import Dataset
 from ml.ensemble import Ensemble
@@ -37,7 +37,9 @@ def written(model, monkeypatch):
 
     def write(name, **options):
         sample = model.data.named([name])[0]
-        return scores.write_scores(model.data, Ensemble(model.path, (model,)), sample, **options)
+        return score_files.write_scores(
+            model.data, Ensemble(model.path, (model,)), sample, **options
+        )
 
     return write
 
@@ -79,7 +81,7 @@ def test_sample_without_events(written):
 
 
 def test_latent_vectors(model, written):
-    path = scores.write_latent(
+    path = score_files.write_latent(
         model.data, Ensemble(model.path, (model,)), model.data.named(["data"])[0]
     )
     frame = pd.read_hdf(path)

@@ -1,9 +1,8 @@
-"""What is known about a trained model: the content of ``model.json``."""
+"""What is known about a trained model: the content of `model.json`."""
 
 import platform
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from analysis.files import read_json
 from ml.dataset import Feature
 from ml.models import ModelConfig
 from ml.scaling import Scaling
-from ml.training_set import Part, Split, TrainingConfig, TrainingSet
+from ml.training_set import Part, Split, TrainingConfig
 
 FORMAT = 1
 RECORD = "model.json"
@@ -43,15 +42,8 @@ class ModelRecord:
     search: dict | None = None  # of a hyperparameter search: method, space, trials
 
     @classmethod
-    def of(
-        cls,
-        network: ModelConfig,
-        prepared: TrainingSet,
-        signature: str,
-        history: dict[str, list[float]],
-        search: dict | None,
-    ) -> "ModelRecord":
-        """The record of a network trained on ``prepared``."""
+    def of(cls, network, prepared, signature, history, search):
+        """The record of a network trained on `prepared`."""
         return cls(
             network=network,
             training=prepared.config,
@@ -73,11 +65,11 @@ class ModelRecord:
         )
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def names(self):
         """Names of the features, in the order of the network."""
         return tuple(feature.name for feature in self.features)
 
-    def to_dict(self) -> dict:
+    def to_dict(self):
         """As plain values for `model.json`; the scaler becomes part of its features."""
         content = {"format": FORMAT} | asdict(self)
         scaling = content.pop("scaling")
@@ -87,8 +79,8 @@ class ModelRecord:
         return content
 
     @classmethod
-    def read(cls, folder: Path) -> tuple["ModelRecord", dict[str, str]]:
-        """The record in ``folder`` and the checksums of the files beside it."""
+    def read(cls, folder):
+        """The record in `folder` and the checksums of the files beside it."""
         path = folder / RECORD
         content = read_json(path, f"not a model; {RETRAIN}")
         if content.get("format") != FORMAT:
@@ -123,8 +115,8 @@ class ModelRecord:
             raise InputError(f"{path} is not complete ({error!r}): {RETRAIN}") from None
 
 
-def folders(path: Path) -> list[Path]:
-    """The folders of the single models of the model or ensemble in ``path``."""
+def folders(path):
+    """The folders of the single models of the model or ensemble in `path`."""
     if (path / RECORD).exists() or not (path / FOLDS).exists():
         return [path]
     names = read_json(path / FOLDS, RETRAIN).get("models")

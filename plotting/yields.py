@@ -25,6 +25,7 @@ class Row:
 
     @property
     def error(self):
+        """(cuts,) statistical error of `sumw`."""
         return np.sqrt(self.sumw2)
 
 
@@ -38,6 +39,7 @@ class Cutflow:
     blind: bool
 
     def rows_of(self, kind):
+        """The rows of a kind."""
         return [row for row in self.rows if row.kind == kind]
 
 

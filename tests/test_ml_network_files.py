@@ -9,7 +9,7 @@ import pytest
 from analysis.files import checksum
 from ml import autoencoder, models
 from ml.dataset import Dataset
-from ml.export import write_onnx
+from ml.network_files import write_onnx
 from ml.training_set import TrainingConfig
 
 # Keras 3.15 with numpy 2.
@@ -38,7 +38,7 @@ ACTIVATIONS = {
 
 
 def evaluate(folder, x, counts):
-    """(score, latent) by the formula in `ml.export`, from the two files alone."""
+    """(score, latent) by the formula in `ml.network_files`, from the two files alone."""
     network = json.loads((folder / "network.json").read_text())
     numbers = np.fromfile(folder / "network.bin", "<f4")
     assert network["format"] == 1 and network["sha256"] == checksum(folder / "network.bin")

@@ -1,18 +1,17 @@
 """Scores and latent vectors on disk, one file per sample, keyed by the identity of the event.
 
-``pandas.read_hdf(path)`` gives a table with DatasetNumber, RunNumber, EventNumber and
+`pandas.read_hdf(path)` gives a table with DatasetNumber, RunNumber, EventNumber and
 
-- in ``OUT/scores/<sample>.hdf5``: ``wgt_SG``; ``score``, log10 of the mean squared error;
-  ``fold`` of the event; ``trained_on``, whether a model that scored it was trained on it; on
-  request ``error_<feature>``, and every column of the table that was scored.
-- in ``OUT/latent/<sample>.hdf5``: ``wgt_SG``, ``fold`` and ``latent_0``, ``latent_1``...
+- in `OUT/scores/<sample>.hdf5`: `wgt_SG`; `score`, log10 of the mean squared error;
+  `fold` of the event; `trained_on`, whether a model that scored it was trained on it; on
+  request `error_<feature>`, and every column of the table that was scored.
+- in `OUT/latent/<sample>.hdf5`: `wgt_SG`, `fold` and `latent_0`, `latent_1`...
 
-Rows are in the order of the table. The attribute ``m3l`` of the node tells model and sample, as
-JSON: ``store.get_storer("scores").attrs.m3l``.
+Rows are in the order of the table. The attribute `m3l` of the node tells model and sample, as
+JSON: `store.get_storer("scores").attrs.m3l`.
 """
 
 import json
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +22,7 @@ import tables
 from analysis.errors import OutputError
 from analysis.files import atomic_file
 from analysis.output import IDENTITY, LATENT, SCORES, WEIGHT
-from ml.dataset import Dataset, Events, Sample
-from ml.ensemble import Ensemble
+from ml.dataset import Sample
 
 EDGES = np.linspace(-30.0, 10.0, 40_001)  # of score, to find quantiles without keeping scores
 
@@ -42,23 +40,16 @@ class Summary:
     path: Path
 
 
-def write_scores(
-    dataset: Dataset,
-    ensemble: Ensemble,
-    sample: Sample,
-    *,
-    errors: bool = False,
-    join: bool = False,
-) -> Summary:
-    """Score ``sample`` and write ``OUT/scores/<sample>.hdf5``, in bounded memory.
+def write_scores(dataset, ensemble, sample, *, errors=False, join=False):
+    """Score `sample` and write `OUT/scores/<sample>.hdf5`, in bounded memory.
 
-    ``errors`` adds a column per feature, ``join`` the columns of the scored table.
+    `errors` adds a column per feature, `join` the columns of the scored table.
     """
     histogram = np.zeros(len(EDGES) - 1)
     weighted, weight = 0.0, 0.0
     total = np.zeros(len(ensemble.features))
 
-    def table(events: Events) -> pd.DataFrame:
+    def table(events):
         scored = ensemble.score(events, errors)
         columns = {
             "score": scored.score,
@@ -95,7 +86,7 @@ def write_scores(
     )
 
 
-def _quantile(histogram: np.ndarray, fraction: float) -> float:
+def _quantile(histogram, fraction):
     """Upper edge of the bin of scores that holds this quantile; NaN without events."""
     if not histogram.sum():
         return np.nan
@@ -103,11 +94,11 @@ def _quantile(histogram: np.ndarray, fraction: float) -> float:
     return float(EDGES[1:][np.searchsorted(below, fraction * below[-1])])
 
 
-def write_latent(dataset: Dataset, ensemble: Ensemble, sample: Sample) -> Path:
-    """Write the latent vectors of ``sample`` to ``OUT/latent/<sample>.hdf5``."""
+def write_latent(dataset, ensemble, sample):
+    """Write the latent vectors of `sample` to `OUT/latent/<sample>.hdf5`."""
     folds = ensemble.models[0].record_.split.folds
 
-    def table(events: Events) -> pd.DataFrame:
+    def table(events):
         values = ensemble.encode(events)
         columns = {"fold": events.fold(folds)}
         return pd.DataFrame(columns | {f"latent_{n}": column for n, column in enumerate(values.T)})
@@ -117,15 +108,8 @@ def write_latent(dataset: Dataset, ensemble: Ensemble, sample: Sample) -> Path:
     return path
 
 
-def _write(
-    path: Path,
-    key: str,
-    dataset: Dataset,
-    ensemble: Ensemble,
-    sample: Sample,
-    table: Callable[[Events], pd.DataFrame],
-) -> int:
-    """Write ``table`` of each block, behind the identities and weights; return the rows."""
+def _write(path, key, dataset, ensemble, sample, table):
+    """Write `table` of each block, behind the identities and weights; return the rows."""
     about = {
         "sample": sample.name,
         "process": sample.process,
@@ -161,7 +145,7 @@ def _write(
     return rows
 
 
-def _arrived(path: Path, key: str, rows: int) -> bool:
+def _arrived(path, key, rows):
     """Whether the table can be read back to its last row."""
     try:
         with pd.HDFStore(path, "r") as store:
@@ -170,8 +154,8 @@ def _arrived(path: Path, key: str, rows: int) -> bool:
         return False
 
 
-def _at_least_one(dataset: Dataset, sample: Sample) -> Iterator[Events]:
-    """The blocks of ``sample``; one without rows if it has none."""
+def _at_least_one(dataset, sample):
+    """The blocks of `sample`; one without rows if it has none."""
     empty = True
     for events in dataset.blocks([sample]):
         empty = False

@@ -1,20 +1,20 @@
 """A trained model for programs without Keras: as plain numbers, and as ONNX.
 
-``network.json`` and ``network.bin`` hold all that is needed to score an event. ``network.json``:
+`network.json` and `network.bin` hold all that is needed to score an event. `network.json`:
 
-- ``format``: 1
-- ``features``: names of the n inputs, in order, values as in the tables (GeV)
-- ``log``: n times 0 or 1
-- ``types``: names of the object types; the count of type t is the column ``n_<type>``
-- ``mask_absent``: whether cells of missing objects are left out of the score
-- ``least``: for each feature the number of objects of each type that it needs, n x types
-- ``layers``: in order, each with ``inputs``, ``units``, ``activation`` (linear, relu, tanh,
-  sigmoid or leaky_relu) and ``slope`` (of leaky_relu below 0)
-- ``latent_layer``: number, from 0, of the layer whose output is the latent vector
-- ``smallest_error``: the mean squared error is raised to at least this
-- ``sha256``: checksum of ``network.bin``
+- `format`: 1
+- `features`: names of the n inputs, in order, values as in the tables (GeV)
+- `log`: n times 0 or 1
+- `types`: names of the object types; the count of type t is the column `n_<type>`
+- `mask_absent`: whether cells of missing objects are left out of the score
+- `least`: for each feature the number of objects of each type that it needs, n x types
+- `layers`: in order, each with `inputs`, `units`, `activation` (linear, relu, tanh,
+  sigmoid or leaky_relu) and `slope` (of leaky_relu below 0)
+- `latent_layer`: number, from 0, of the layer whose output is the latent vector
+- `smallest_error`: the mean squared error is raised to at least this
+- `sha256`: checksum of `network.bin`
 
-``network.bin`` holds little-endian 32-bit floats without anything between them: shift (n),
+`network.bin` holds little-endian 32-bit floats without anything between them: shift (n),
 factor (n), then for each layer the weights (inputs x units, row by row: the weight from input i to
 unit j is at i * units + j) and the biases (units).
 
@@ -30,20 +30,18 @@ With a variational model the layers lead through the latent mean; nothing is dra
 """
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 
 from analysis.errors import M3LError, OutputError
 from analysis.files import atomic_file, checksum, write_json
 from ml.layers import SMALLEST_ERROR
-from ml.record import ModelRecord
 
 TOLERANCE = 1e-5  # between ONNX and Keras, in the score
 
 
-def write_network(folder: Path, record: ModelRecord, parts) -> None:
-    """Write ``network.json`` and ``network.bin`` of the `ml.models.Parts` of a trained model."""
+def write_network(folder, record, parts):
+    """Write `network.json` and `network.bin` of the `ml.models.Parts` of a trained model."""
     config = record.network
     encoder = [f"encoder_{i}" for i in range(1, len(config.encoder) + 1)] + ["latent"]
     decoder = [f"decoder_{i}" for i in range(1, len(config.decoder) + 1)] + ["reconstruction"]
@@ -86,7 +84,7 @@ def write_network(folder: Path, record: ModelRecord, parts) -> None:
     )
 
 
-def write_onnx(model, path: Path) -> float:
+def write_onnx(model, path):
     """Write the inference model as ONNX and compare it with Keras; return the largest difference.
 
     Inputs and outputs have the names and shapes of `ml.models.inference_model`.
