@@ -102,8 +102,8 @@ def act(options):
             return {}
 
     from analysis import summary
+    from analysis.dataframes import Dataframes, SampleFrames
     from analysis.job import Job, command_line, rerun
-    from analysis.prompt import Dataframes, SampleFrames
     from analysis.run import prepare, run
 
     folder = options.output or "output"
@@ -152,8 +152,8 @@ def print_chain(job, sample, cpp):
 
 def print_event(job, name):
     """Print what happened to an event; returns the dataframes of its sample."""
+    from analysis.dataframes import Dataframes, SampleFrames
     from analysis.explain import explain
-    from analysis.prompt import Dataframes, SampleFrames
     from analysis.run import prepare
 
     # One event is no reason to compile.

@@ -96,7 +96,7 @@ def compiled(source):
 
 FILE = Template("""\
 // The chain of analysis/chain.py for one kind of sample; changes here are lost.
-#include "engine/compiled.h"
+#include "engine/compiledchain.h"
 #include "m3l.h"
 $includes
 
@@ -183,6 +183,7 @@ def counted(region, cuts, columns):
 
 
 def cpp_flag(value):
+    """A C++ bool."""
     return "true" if value else "false"
 
 

@@ -19,10 +19,10 @@ import pandas as pd
 import ROOT
 
 from analysis.chain import with_cuts
+from analysis.dataframes import SampleFrames
 from analysis.errors import InputError
 from analysis.features import Layout, cells
 from analysis.plan import IDENTITY, MATRIX, NORMALISATION, WEIGHT, identifiers
-from analysis.prompt import SampleFrames
 from analysis.schemas import SCHEMAS
 
 # Of each kind of object: what it is called, and columns that are shown beside its momentum, with a
@@ -126,7 +126,7 @@ class Matches:
 def explain(frames, event=None, position=None, run=None):
     """Say what happened to one event.
 
-    frames: prompt.SampleFrames of a sample, as `dataframes["WZ"]`
+    frames: dataframes.SampleFrames of a sample, as `dataframes["WZ"]`
     event: its EventNumber; `run` tells which where several runs have that number
     position: instead, its position among the entries of the sample, from 0
     Returns an Explanation, or Matches where there are several; both print themselves. Raises

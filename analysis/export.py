@@ -67,6 +67,7 @@ class Output:
             raise self.problem(lines[-1] if lines else kind.__name__) from None
 
     def problem(self, reason):
+        """The OutputError for a reason."""
         return OutputError(f"output folder {self.folder} cannot be written: {reason}")
 
     def write_rows(self, sample, region, rows, features):
@@ -108,6 +109,7 @@ class Histograms:
         self.file = ROOT.TFile.Open(f"{path}?reproducible=histograms", "RECREATE", "", LZ4)
 
     def write(self, region, histograms):
+        """Write the histograms of a region."""
         with captured_stderr() as output:
             folder = self.file.mkdir(region, region, True)
             written = [folder.WriteTObject(histogram) for histogram in histograms]
@@ -115,6 +117,7 @@ class Histograms:
             raise OSError(f"histograms of {region} cannot be written")
 
     def close(self):
+        """Write what is left. Raises OSError."""
         with captured_stderr() as output:
             self.file.Write()
             failed = self.file.TestBit(ROOT.TFile.kWriteError)
@@ -182,6 +185,7 @@ class TableWriter:
             self.blocks[kind] = self.values(group, f"block{number}_values", kind, shape, chunk)
 
     def names(self, group, name, names):
+        """Write the names of some columns."""
         node = self.file.create_array(
             group, name, np.array([name.encode() for name in names]), track_times=False
         )
@@ -191,6 +195,7 @@ class TableWriter:
         node._v_attrs.transposed = True
 
     def values(self, group, name, kind, shape, chunk):
+        """Make an array that rows are added to."""
         node = self.file.create_earray(
             group,
             name,
@@ -227,6 +232,7 @@ class TableWriter:
             node.write_chunk((begin + first, 0), np.frombuffer(packed.data(), "u1", packed.size()))
 
     def close(self):
+        """End the table."""
         self.file.close()
 
 

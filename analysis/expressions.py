@@ -63,15 +63,19 @@ class Checked:
         self.where = {each.expression: each.where for each in definitions}
 
     def Define(self, name, expression):  # noqa: N802
+        """As that of the RDataFrame."""
         return self.call(self.df.Define, expression, name, expression)
 
     def Redefine(self, name, expression):  # noqa: N802
+        """As that of the RDataFrame."""
         return self.call(self.df.Redefine, expression, name, expression)
 
     def Filter(self, expression, name):  # noqa: N802
+        """As that of the RDataFrame."""
         return self.call(self.df.Filter, expression, expression, name)
 
     def call(self, make, expression, *words):
+        """Make the next Checked; `expression` is blamed if that is not possible."""
         problem = None
         with captured_stderr() as output:
             try:

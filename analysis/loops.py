@@ -6,17 +6,16 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import ROOT
 from tqdm import tqdm
 
 from analysis.chain import chain
+from analysis.dataframes import SampleFrames, dataframe
 from analysis.errors import InputError
 from analysis.output import IDENTITY, WEIGHT
 from analysis.plan import MATRIX
-from analysis.prompt import SampleFrames, dataframe
 from helpers.terminal import captured_stderr
 
 # Rows of a sample in memory, all threads together; more go to temporary files.
@@ -119,8 +118,9 @@ class EventLoop:
 
     def run_graph(self, handle, progress):
         """Run the event loop that a RResultHandle belongs to; returns what went wrong."""
-        tick = partial(tell, progress, self.cutflow.all)
-        return in_thread(ROOT.m3l.runEventLoop, handle, tick)
+        return in_thread(
+            ROOT.m3l.runEventLoop, handle, lambda: progress(self.cutflow.all.entries())
+        )
 
     def release(self):
         """Give back the memory of the rows."""
@@ -136,10 +136,6 @@ class EventLoop:
                 if file.entries and type(self)(prepared, self.layout, self.folder).read():
                     return file.path
         return ", ".join(file.path for file in inputs.files)
-
-
-def tell(progress, counter):
-    progress(counter.entries())
 
 
 class CompiledLoop(EventLoop):

@@ -111,11 +111,13 @@ class Planner:
                 self.absent.add(variable.name)
 
     def add(self, name, expression, where, each=False):
+        """Define a column; the arguments are those of a Definition."""
         self.definitions[name] = Definition(
             name, expression, where, identifiers(expression), name in self.branches, each
         )
 
     def add_schema(self):
+        """Define our columns from the branches."""
         where = f"schema '{self.schema.name}' in analysis/schemas.py"
         for column in self.schema.columns:
             lacking = [name for name in identifiers(column.expression) if name not in self.branches]
@@ -143,6 +145,7 @@ class Planner:
                 )
 
     def add_objects(self, objects):
+        """Define the flags of the objects, without cuts that the format does not carry."""
         for declared in objects:
             where = f"object '{declared.name}' in analysis/selection.py"
             kept = [c for c in declared.cuts if not set(identifiers(c)) & self.absent]
@@ -184,6 +187,7 @@ class Planner:
         return replace(definition, inputs=tuple(n for n in definition.inputs if n in known))
 
     def check_names(self, definition, known):
+        """A problem for each name in a definition that is no column."""
         for name in definition.inputs:
             if name in known:
                 continue

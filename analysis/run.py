@@ -11,6 +11,7 @@ import helpers
 from analysis import samples
 from analysis.anomaly import SCORE, read_model
 from analysis.compiled import compile_chains
+from analysis.dataframes import Dataframes
 from analysis.declarations import Declarations
 from analysis.errors import DeclarationError, InputError
 from analysis.export import Output, cutflow_json
@@ -20,7 +21,6 @@ from analysis.job import bytes_read, complete, record_of
 from analysis.loops import CompiledLoop, PlainLoop, dataframe, set_threads
 from analysis.output import CUTFLOW, RUN
 from analysis.plan import NORMALISATION, Plan, Planner
-from analysis.prompt import Dataframes
 from analysis.schemas import SCHEMAS
 from helpers.build import CompilerError, cache_folder
 

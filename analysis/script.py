@@ -41,12 +41,15 @@ class Step:
         self.source, self.call, self.words = source, call, words
 
     def Define(self, *words):  # noqa: N802
+        """The dataframe with one more column."""
         return Step(self, "Define", words)
 
     def Redefine(self, *words):  # noqa: N802
+        """The dataframe with another column in place of a branch."""
         return Step(self, "Redefine", words)
 
     def Filter(self, *words):  # noqa: N802
+        """The dataframe of the events that pass."""
         return Step(self, "Filter", words)
 
 
@@ -71,6 +74,7 @@ def identifier(region):
 
 
 def files_of(item):
+    """Paths of the files of a sample that have entries."""
     return [file.path for file in item.inputs.files if file.entries]
 
 

@@ -19,7 +19,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from analysis.batch import BACKENDS
-from analysis.batch.backend import ask, write_scripts
 from analysis.batch.grid import files_of
 from analysis.batch.pieces import cut
 from analysis.batch.submission import (
@@ -32,6 +31,7 @@ from analysis.batch.submission import (
     WAITING,
     Submission,
 )
+from analysis.batch.system import ask, write_scripts
 from analysis.errors import BatchError, DeclarationError, OutputError, positive_integer
 from analysis.files import write_json
 from analysis.options import add_job, check_job, declared_job, obey

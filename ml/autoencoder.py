@@ -15,7 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from analysis.errors import InputError, M3LError, listed
-from analysis.files import atomic_file, atomic_folder, checksum, digest, restore_folder, write_json
+from analysis.files import (
+    atomic_file,
+    atomic_folder,
+    checksum,
+    digest,
+    restore_folder,
+    write_file,
+    write_json,
+)
 from ml import backend, models
 from ml.backend import keras, tf
 from ml.checkpoint import Checkpoint, curve
@@ -240,8 +248,7 @@ class RunAE:
         with atomic_folder(self.path) as folder:
             _save_keras(self.model_, folder / KERAS_FILE)
             write_network(folder, self.record_, self._parts)
-            with atomic_file(folder / "log.csv") as temporary:
-                temporary.write_text(curve(self.record_.history))
+            write_file(folder / "log.csv", curve(self.record_.history))
             files = {file.name: checksum(file) for file in sorted(folder.iterdir())}
             if (self._workshop / "tensorboard").is_dir():
                 shutil.copytree(self._workshop / "tensorboard", folder / "tensorboard")

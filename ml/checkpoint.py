@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from analysis.errors import DeclarationError
-from analysis.files import atomic_file
+from analysis.files import atomic_file, write_file
 from ml.backend import keras
 
 STATE = {  # what Keras's callbacks remember from epoch to epoch, beside the best weights
@@ -98,8 +98,7 @@ class Checkpoint(keras.callbacks.Callback):
         arrays |= {f"best_{n}": value for n, value in enumerate(best)}
         with atomic_file(self.path) as temporary:
             np.savez(temporary, state=np.array(json.dumps(state)), **arrays)
-        with atomic_file(self.folder / "log.csv") as temporary:
-            temporary.write_text(curve(self.history))
+        write_file(self.folder / "log.csv", curve(self.history))
 
     @staticmethod
     def _variables(model):

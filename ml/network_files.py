@@ -34,7 +34,7 @@ import warnings
 import numpy as np
 
 from analysis.errors import M3LError, OutputError
-from analysis.files import atomic_file, checksum, write_json
+from analysis.files import atomic_file, checksum, write_file, write_json
 from ml.layers import SMALLEST_ERROR
 
 TOLERANCE = 1e-5  # between ONNX and Keras, in the score
@@ -61,8 +61,8 @@ def write_network(folder, record, parts):
                 "slope": config.slope if activation == "leaky_relu" else 0.0,
             }
         )
-    with atomic_file(folder / "network.bin") as temporary:
-        temporary.write_bytes(b"".join(np.ascontiguousarray(a, "<f4").tobytes() for a in numbers))
+    plain = b"".join(np.ascontiguousarray(array, "<f4").tobytes() for array in numbers)
+    write_file(folder / "network.bin", plain)
     least = np.zeros((len(record.features), len(record.types)), int)
     for number, feature in enumerate(record.features):
         for kind, rank in feature.objects:

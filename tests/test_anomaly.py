@@ -153,3 +153,25 @@ def test_bad_models_give_one_line(ROOT, tmp_path):
     line = problem(tmp_path / "other")
     assert "m_T_jet_00" in line and "did you mean 'm_T_jet_0'" in line
     assert not (tmp_path / "out" / "run.json").exists()
+
+
+def test_functor_takes_its_cells_and_refuses_other_columns(ROOT, tmp_path):
+    from analysis.anomaly import functor_arguments, read_model
+
+    write_network(tmp_path, 7)
+    (network,) = read_model(tmp_path).networks
+    cells = {"e_T_miss": 0, "m_T_jet_0": 2, "h_ele_1_ele_0": 1, "delta_e_t_jet_1": 3}
+    assert ROOT.gInterpreter.Declare(
+        f"namespace test_cells {{ const Network all({functor_arguments(network, {})}); "
+        f"const Network some({functor_arguments(network, cells)}); "
+        "const ROOT::RVecF m{40.f, 1.f, 2.f, 0.5f}; "
+        "double plain() { return all({40.f, 2.f, 1.f, 9.f, 3.f, 0.5f}, {3, 2, 1}); } "
+        "double columns() { return some(m, {9.f, 3.f}, {3, 2, 1}); } "
+        "double narrow() { return some(ROOT::RVecF{40.f}, {9.f, 3.f}, {3, 2, 1}); } "
+        "double few() { return some(m, {9.f}, {3, 2, 1}); } "
+        "double many() { return some(m, {9.f, 3.f, 4.f}, {3, 2, 1}); } }"
+    )
+    assert ROOT.test_cells.columns() == ROOT.test_cells.plain()
+    for wrong in ("narrow", "few", "many"):
+        with pytest.raises(ROOT.std.invalid_argument, match="Network: .*scalars"):
+            getattr(ROOT.test_cells, wrong)()

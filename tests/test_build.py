@@ -406,6 +406,21 @@ def test_carried_library_is_found_without_a_compiler_from_another_place(
     assert path.parent.parent == carried and path.exists()
 
 
+def test_jobs_carry_helpers_that_do_not_name_their_place(build, tmp_path, monkeypatch):
+    import helpers
+
+    monkeypatch.setattr(build, "used", {})
+    made = []
+    monkeypatch.setattr(
+        build, "run_compiler", lambda s, name, folder, header: made.append((name, header))
+    )
+    monkeypatch.setattr(helpers, "load", lambda: "aclic")
+    monkeypatch.setattr(helpers, "load_engine", lambda: None)
+    with pytest.raises(build.CompilerError, match="lost libm3l.so"):
+        helpers.carry(tmp_path)
+    assert made == [("m3l", "m3l.h")]
+
+
 def test_library_for_another_root_is_not_taken_and_said_once(build, carried, tiny, tmp_path):
     toolchain = carried / build.PREPARED
     made_for, _, rest = toolchain.read_text().partition("\n")

@@ -4,8 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
-from analysis.batch.backend import Backend, add_limits, attempt_folder, call, pack
 from analysis.batch.submission import RUNNING, WAITING
+from analysis.batch.system import Backend, add_limits, attempt_folder, call, pack
 from analysis.errors import BatchError
 
 CONDOR = """\

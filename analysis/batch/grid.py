@@ -4,7 +4,7 @@ import os
 import re
 import shlex
 
-from analysis.batch.backend import Backend, call, pack
+from analysis.batch.system import Backend, call, pack
 from analysis.errors import BatchError, positive_integer
 
 VIEWS = "/cvmfs/sft.cern.ch/lcg/views"

@@ -6,8 +6,8 @@ import socket
 import subprocess
 import time
 
-from analysis.batch.backend import Backend
 from analysis.batch.submission import RUNNING, WAITING, is_alive, read_line
+from analysis.batch.system import Backend
 from analysis.errors import positive_integer
 from analysis.files import write_file
 

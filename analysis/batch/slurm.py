@@ -3,8 +3,8 @@
 import shlex
 import shutil
 
-from analysis.batch.backend import Backend, add_limits, call
 from analysis.batch.submission import RUNNING, WAITING
+from analysis.batch.system import Backend, add_limits, call
 
 SLURM = """\
 #!/bin/bash

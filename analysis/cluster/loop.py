@@ -23,12 +23,12 @@ import ROOT
 
 import helpers
 from analysis.chain import chain
+from analysis.dataframes import dataframe
 from analysis.errors import ClusterError, DeclarationError, InputError, OutputError
 from analysis.inputs import inspect
 from analysis.loops import TICK, CutflowRow, PlainLoop, Progress, first_bad
 from analysis.output import WEIGHT
 from analysis.plan import Plan
-from analysis.prompt import dataframe
 from analysis.schemas import SCHEMAS
 from helpers.terminal import captured_stderr
 

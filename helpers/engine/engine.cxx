@@ -1,7 +1,7 @@
 // The event-loop engine as one unit, a library of its own.
 #include "engine/blosc.cxx"
 #include "engine/eventloop.cxx"
-#include "engine/inputs.cxx"
+#include "engine/inspection.cxx"
 #include "engine/rowstore.cxx"
 #include "engine/treesource.cxx"
 #include "engine/values.cxx"

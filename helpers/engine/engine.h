@@ -6,7 +6,7 @@
 #include "engine/blosc.h"
 #include "engine/cutflow.h"
 #include "engine/eventloop.h"
-#include "engine/inputs.h"
+#include "engine/inspection.h"
 #include "engine/lazy.h"
 #include "engine/rowstore.h"
 #include "engine/values.h"

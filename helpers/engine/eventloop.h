@@ -3,7 +3,7 @@
 #ifndef M3L_EVENTLOOP_H
 #define M3L_EVENTLOOP_H
 
-#include "engine/compiled.h"
+#include "engine/compiledchain.h"
 #include "engine/treesource.h"
 
 #include <ROOT/RDF/RInterface.hxx>

@@ -1,7 +1,7 @@
-/// \file inputs.h
+/// \file inspection.h
 /// Looking at ROOT files before the event loop, and running it.
-#ifndef M3L_INPUTS_H
-#define M3L_INPUTS_H
+#ifndef M3L_INSPECTION_H
+#define M3L_INSPECTION_H
 
 #include <ROOT/RResultHandle.hxx>
 

@@ -1,11 +1,11 @@
-/// \file compiled.h
+/// \file compiledchain.h
 /// The chain of a sample made ahead of time: what the compiled expressions get and give.
 ///
 /// analysis/compiled.py writes a C++ file with a CompiledChain for each kind of sample. That file
 /// knows nothing of RDataFrame, whose headers take longer to compile than all expressions; what is
 /// here books it on the graph of an RDataFrame.
-#ifndef M3L_COMPILED_H
-#define M3L_COMPILED_H
+#ifndef M3L_COMPILEDCHAIN_H
+#define M3L_COMPILEDCHAIN_H
 
 #include "engine/cutflow.h"
 #include "engine/lazy.h"

@@ -1,4 +1,4 @@
-#include "engine/inputs.h"
+#include "engine/inspection.h"
 
 #include <ROOT/RDFHelpers.hxx>
 #include <ROOT/RDataFrame.hxx>
