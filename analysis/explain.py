@@ -136,7 +136,9 @@ def explain(frames, event=None, position=None, run=None):
         raise TypeError("explain needs either an event or a position")
     item = getattr(frames, "item", None)
     if item is None:
-        raise TypeError('explain needs the dataframes of one sample, as dataframes["WZ"]')
+        raise TypeError(
+            'explain needs the dataframes of one sample, as dataframes["WZ"], not on a cluster'
+        )
     where = f"sample '{item.sample.name}'"
     if position is not None:
         end = item.begin + item.entries

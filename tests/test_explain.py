@@ -277,6 +277,13 @@ def test_large_event_number(explained):
     assert told.identity["EventNumber"] == number and told.position == 1
 
 
+def test_negative_event_number(explained):
+    told = explained(
+        three_leptons(number=5), three_leptons(number=-5), event=-5, schema="opendata2020"
+    )
+    assert told.identity["EventNumber"] == -5 and told.position == 1
+
+
 def test_first_events_only_and_threads(ROOT, tmp_path):
     from analysis.explain import explain
 
@@ -312,6 +319,7 @@ def test_entries_of_an_rntuple(ROOT, tmp_path):
     [
         ("WZ:12345", EventName("WZ", None, 12345)),
         ("t-t.1+x:300000:7", EventName("t-t.1+x", 300000, 7)),
+        ("WZ:-3", EventName("WZ", None, -3)),
         ("WZ@0", EventName("WZ", position=0)),
     ],
 )
@@ -320,7 +328,7 @@ def test_name_of_an_event(text, name):
 
 
 @pytest.mark.parametrize(
-    "text", ["WZ", "WZ:", ":1", "WZ:x", "WZ:-1", "WZ@", "WZ@-1", "WZ:1:2:3", "WZ:1@2"]
+    "text", ["WZ", "WZ:", ":1", "WZ:x", "WZ:--1", "WZ@", "WZ@-1", "WZ:1:2:3", "WZ:1@2"]
 )
 def test_malformed_name_is_wrong_usage(run_here, text):
     outcome = run_here("--event", text)
