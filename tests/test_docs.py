@@ -297,12 +297,12 @@ def test_root_prompt(command, tmp_path):
 
 # --- examples ---------------------------------------------------------------------------------
 
-PROMPT, HELPERS, ML = "dataframes[", "import helpers", "from ml."
+PROMPT, HELPERS, ML, NOTEBOOK = "dataframes[", "import helpers", "from ml.", "import run_rdf"
 
 
 def test_every_python_example_is_run():
     kinds = [
-        sum(word in block.text for word in (PROMPT, HELPERS, ML, "import pandas"))
+        sum(word in block.text for word in (PROMPT, HELPERS, ML, NOTEBOOK, "import pandas"))
         for block in BLOCKS
         if block.language == "python"
     ]
@@ -317,6 +317,13 @@ def test_prompt(block, checkout):
             pytest.skip("there is no distributed")
         command = "python -i run_rdf.py -s WZ -o output_prompt --dask local:1"
     run(command, checkout, block.text)
+
+
+@pytest.mark.parametrize("block", python_blocks(NOTEBOOK))
+def test_notebook(block, checkout):
+    code = f'{block.text}print(dataframes["WZ"]["SR3L"].Count().GetValue())'
+    printed = run(shlex.join(("python", "-W", "ignore", "-c", code)), checkout)
+    assert int(printed.split()[-1]) > 1000
 
 
 @pytest.mark.parametrize("block", python_blocks("import pandas"))
