@@ -190,5 +190,5 @@ def print_declarations(listed):
 
 if __name__ == "__main__":
     dataframes = main()
-    if dataframes:  # for the prompt
+    if dataframes and sys.flags.interactive:
         from analysis.explain import explain  # noqa: F401

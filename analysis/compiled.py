@@ -106,7 +106,9 @@ using namespace ROOT::VecOps;
 using namespace m3l;
 template <typename R, typename... A> decay_t<R> resultOf(R (*)(A...));
 
+namespace {
 $functions
+}
 
 class Chain final : public CompiledChain {
 public:

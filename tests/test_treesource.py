@@ -77,6 +77,7 @@ def written(ROOT, tmp_path_factory):
 
 
 SOURCE = """
+#include "engine/treesource.h"
 ROOT::RDataFrame openTreeSource(const std::string &tree, const std::vector<std::string> &files,
                                 long long entries, long long begin, long long end)
 {

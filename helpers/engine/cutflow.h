@@ -8,7 +8,6 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -46,59 +45,16 @@ public:
    }
 
    /// The sum, rounded once.
-   double value() const
-   {
-      const auto [negative, digits] = absolute();
-      int top = int(digits.size()) - 1;
-      while (top > 2 && digits[top] == 0)
-         --top;
-      __int128 leading = (digits[top] << 64) + (digits[top - 1] << 32) + digits[top - 2];
-      // What is below decides between two doubles only if it is not zero.
-      if (std::any_of(digits.begin(), digits.begin() + top - 2, [](auto d) { return d != 0; }))
-         leading |= 1;
-      const double sum = std::ldexp(static_cast<double>(leading), 32 * (top - 2) - kBias);
-      return negative ? -sum : sum;
-   }
+   double value() const;
 
    /// The sum without rounding: a hexadecimal number, in units of 2^-1074.
-   std::string hex() const
-   {
-      const auto [negative, digits] = absolute();
-      std::string text;
-      for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit) {
-         char part[40];
-         std::snprintf(part, sizeof part, "%08llx", static_cast<unsigned long long>(*digit));
-         text += part;
-      }
-      text.erase(0, std::min(text.find_first_not_of('0'), text.size() - 1));
-      return negative ? "-" + text : text;
-   }
+   std::string hex() const;
 
 private:
    using Digits = std::array<__int128, 66>;
 
    /// Whether the sum is negative, and its absolute value with digits from 0 to 2^32 - 1.
-   std::pair<bool, Digits> absolute() const
-   {
-      Digits digits = carried(fDigits);
-      const bool negative = digits.back() < 0;
-      if (negative) {
-         for (std::size_t i = 0; i < digits.size(); ++i)
-            digits[i] = -fDigits[i];
-         digits = carried(digits);
-      }
-      return {negative, digits};
-   }
-
-   /// The same number with digits from 0 to 2^32 - 1; the last one carries the sign.
-   static Digits carried(Digits digits)
-   {
-      for (std::size_t i = 0; i + 1 < digits.size(); ++i) {
-         digits[i + 1] += digits[i] >> 32;
-         digits[i] &= 0xffffffff;
-      }
-      return digits;
-   }
+   std::pair<bool, Digits> absolute() const;
 
    static constexpr int kBias = 1074; ///< the smallest double is 2^-1074
    Digits fDigits{};
@@ -117,10 +73,7 @@ struct CutflowCount {
 class CutflowCounter
 {
 public:
-   explicit CutflowCounter(unsigned slots)
-      : fSlots(slots)
-   {
-   }
+   explicit CutflowCounter(unsigned slots);
 
    void add(unsigned slot, double weight)
    {
@@ -137,31 +90,10 @@ public:
    }
 
    /// Events counted so far; may be called during the event loop.
-   std::uint64_t entries() const
-   {
-      std::uint64_t sum = 0;
-      for (const auto &count : fSlots)
-         sum += count.entries.load(std::memory_order_relaxed);
-      return sum;
-   }
+   std::uint64_t entries() const;
 
    /// The counts of all slots; to be called after the event loop.
-   CutflowCount count() const
-   {
-      CutflowCount total;
-      ExactSum sumw, sumw2;
-      for (const auto &count : fSlots) {
-         total.nonFinite += count.nonFinite;
-         sumw.add(count.sumw);
-         sumw2.add(count.sumw2);
-      }
-      total.entries = entries();
-      total.sumw = sumw.value();
-      total.sumw2 = sumw2.value();
-      total.exactSumw = sumw.hex();
-      total.exactSumw2 = sumw2.hex();
-      return total;
-   }
+   CutflowCount count() const;
 
 private:
    struct alignas(64) Slot {
@@ -175,15 +107,7 @@ private:
 /// Counts the events of a sample that reach each cut of each region.
 struct Cutflow {
    /// \param cuts  numbers of cuts of the regions
-   Cutflow(unsigned slots, const std::vector<unsigned> &cuts)
-      : all(slots)
-   {
-      for (const unsigned n : cuts) {
-         auto &counters = regions.emplace_back();
-         for (unsigned i = 0; i < n; ++i)
-            counters.emplace_back(slots);
-      }
-   }
+   Cutflow(unsigned slots, const std::vector<unsigned> &cuts);
 
    CutflowCounter all;
    std::vector<std::vector<CutflowCounter>> regions; ///< one counter for each cut, in order

@@ -1,5 +1,7 @@
 #include "engine/eventloop.h"
 
+#include "engine/treesource.h"
+
 #include <ROOT/RDF/RActionImpl.hxx>
 #include <ROOT/RDF/RDatasetSpec.hxx>
 #include <ROOT/RDataFrame.hxx>

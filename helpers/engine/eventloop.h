@@ -4,7 +4,6 @@
 #define M3L_EVENTLOOP_H
 
 #include "engine/compiledchain.h"
-#include "engine/treesource.h"
 
 #include <ROOT/RDF/RInterface.hxx>
 #include <ROOT/RResultHandle.hxx>
@@ -15,6 +14,12 @@
 
 namespace m3l
 {
+
+/// A file of a sample.
+struct TreeFile {
+   std::string path;
+   long long entries;
+};
 
 /// The files of a sample, and which of their entries are read.
 struct Dataset {

@@ -3,7 +3,7 @@
 #ifndef M3L_TREESOURCE_H
 #define M3L_TREESOURCE_H
 
-#include "engine/compiledchain.h"
+#include "engine/eventloop.h"
 
 #include <ROOT/RDF/RColumnReaderBase.hxx>
 #include <ROOT/RDataSource.hxx>
@@ -21,12 +21,6 @@ class TTree;
 
 namespace m3l
 {
-
-/// A file of a sample.
-struct TreeFile {
-   std::string path;
-   long long entries;
-};
 
 /// Reads a branch.
 class BranchReader : public ROOT::Detail::RDF::RColumnReaderBase
