@@ -28,7 +28,7 @@ class Part(NamedTuple):
     header: str  # what the interpreter shall know
 
 
-PHYSICS = Part("m3l", "*", "helpers.cxx", "m3l.h", "prompt.h")
+PHYSICS = Part("m3l", "*", "m3l.cxx", "m3l.h", "prompt.h")
 ENGINE = Part("m3lengine", "engine/*", "engine/engine.cxx", "engine/engine.h", "engine/engine.h")
 
 

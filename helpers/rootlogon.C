@@ -25,7 +25,7 @@ void rootlogon()
       "cd '" + sources + "/..' && python3 -W ignore -m helpers 2>/dev/null || true");
    if (library.IsNull() || gSystem->Load(library) < 0) {
       Warning("rootlogon", "no compiled helpers, interpreting them");
-      gInterpreter->Declare("#define M3L_INTERPRETED\n#include \"helpers.cxx\"");
+      gInterpreter->Declare("#define M3L_INTERPRETED\n#include \"m3l.cxx\"");
    }
    gInterpreter->Declare("#include \"prompt.h\"");
 }

@@ -146,7 +146,7 @@ def test_stamp_changes_with_every_source(tmp_path, monkeypatch):
     (copy / "helpers_cxx_ACLiC_dict.cxx").write_text("what ACLiC makes and removes")
     assert stamp.fingerprint() == before
     seen = {before}
-    for name in ("rmm.cxx", "rmm.h", "helpers.cxx", "engine/rows.cxx", "engine/engine.h"):
+    for name in ("rmm.cxx", "rmm.h", "helpers.cxx", "engine/rowstore.cxx", "engine/engine.h"):
         (copy / name).write_text("changed")
         seen.add(stamp.fingerprint())
     assert len(seen) == 6
@@ -227,6 +227,30 @@ ROOT.gSystem.Load("helpers_cxx.so")
     done = python_in(by_hand, steps + IN_A_DATAFRAME)
     assert (done.stdout, done.stderr) == ("4.0 2.0 6.0\n", "")
     assert untracked(by_hand) == ""
+
+
+@pytest.mark.parametrize(
+    "first, then",
+    [("rootlogon.C", ".L helpers/helpers.cxx+"), ("helpers.cxx+", ".x helpers/rootlogon.C")],
+)
+def test_both_ways_in_one_session(by_hand, first, then):
+    at_prompt("helpers/helpers.cxx+", folder=by_hand)
+    done = at_prompt(f"helpers/{first}", then, *TYPED, folder=by_hand)
+    assert (done.stdout.splitlines()[-2:], done.stderr) == (ANSWERS, "")
+
+
+@pytest.mark.parametrize("first", ["import helpers; helpers.load()", ""])
+def test_by_hand_beside_the_program(by_hand, first):
+    at_prompt("helpers/helpers.cxx+", folder=by_hand)
+    code = f"""
+import ROOT
+{first}
+ROOT.gROOT.ProcessLine(".L helpers/helpers.cxx+")
+import helpers
+helpers.load_engine()
+"""
+    done = python_in(by_hand, code + IN_A_DATAFRAME)
+    assert (done.stdout, done.stderr) == ("4.0 2.0 6.0\n", "")
 
 
 @pytest.mark.parametrize("folder", ["/", REPOSITORY])
