@@ -4,4 +4,3 @@
 #include "engine/inspection.cxx"
 #include "engine/rowstore.cxx"
 #include "engine/treesource.cxx"
-#include "engine/values.cxx"
