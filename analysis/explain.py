@@ -10,7 +10,6 @@ numbers are columns of the chain, read in one event loop.
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -38,7 +37,7 @@ class CutVerdict:
     values: dict[str, float]  # of both sides of a comparison, else of the columns in it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """What happened to one event; it prints itself as a page for a terminal."""
 
@@ -185,12 +184,16 @@ class Reader:
         # Without a region that may be looked at there is nothing to be seen of its columns.
         self.row = self.plan.columns[len(IDENTITY) + 1 :] if regions else ()
         wanted = [WEIGHT, *IDENTITY, *self.factors, *self.cuts, *self.ranked.values()]
-        wanted += chain(*self.shown.values(), filter(self.has_value, self.row))
-        cuts = [*chain(*self.cuts.values()), *filter(self.has_value, chain(*regions.values()))]
-        cuts += [cuts[0] for cuts in regions.values() if cuts]  # all events reach these
-        self.everywhere = Columns(df, chain(wanted, *map(self.parts, cuts)))
+        wanted += [name for names in self.shown.values() for name in names]
+        wanted += filter(self.has_value, self.row)
+        cuts = [cut for cuts in self.cuts.values() for cut in cuts]
+        for first, *others in filter(None, regions.values()):  # all events reach the first
+            cuts += [first, *filter(self.has_value, others)]
+        wanted += [part for cut in cuts for part in self.parts(cut)]
+        self.everywhere = Columns(df, wanted)
         self.nodes = {}
         for region, nodes in with_cuts(self.plan, df).items():
+            # What only those events have that reach a cut, and in the end the selected ones.
             later = [*map(self.parts, regions[region][1:]), self.row]
             self.nodes[region] = [self.everywhere, *map(Columns, nodes[1:], later)]
 
@@ -229,6 +232,7 @@ class Reader:
         row = {n: s[n] for n in self.row for s in (read, *selected) if n in s.places}
         matrix = self.matrix(row.pop(MATRIX)) if row else None
         file, entry = file_of(item, position)
+        left_out = (text for text in self.plan.left_out if text.split(":")[0] in self.plan.names)
         return Explanation(
             sample=item.sample.name,
             identity=dict(zip(IDENTITY, self.identities()[position], strict=True)),
@@ -244,17 +248,18 @@ class Reader:
             features={name: value.item() for name, value in row.items()},
             layout=self.layout,
             matrix=matrix,
-            left_out=tuple(t for t in self.plan.left_out if t.split(":")[0] in self.plan.names),
+            left_out=tuple(left_out),
         )
 
     def matrix(self, values):
         """The matrix of the objects that are there, from all its values."""
-        found = {t: len(self.everywhere[ranked]) for t, ranked in self.ranked.items()}
-        there = {"met": True}
+        names, there = ["met"], [True]
         for t in self.layout.types:
-            there |= {f"{t.name}_{n}": n < found.get(t, 0) for n in range(t.multiplicity)}
-        matrix = pd.DataFrame(values.reshape(self.layout.size, -1), list(there), list(there))
-        return matrix.loc[list(there.values()), list(there.values())]
+            found = len(self.everywhere[self.ranked[t]]) if t in self.ranked else 0
+            names += [f"{t.name}_{rank}" for rank in range(t.multiplicity)]
+            there += [rank < found for rank in range(t.multiplicity)]
+        matrix = pd.DataFrame(values.reshape(self.layout.size, -1), index=names, columns=names)
+        return matrix.loc[there, there]
 
     def verdicts(self, region):
         """Yield the CutVerdicts of a region."""
@@ -293,18 +298,19 @@ class Reader:
         # Where the matrix has no objects of the kind, it is the declared ones that it may be.
         declared = [name for name, of in self.kind_of.items() if of == kind]
         words = [name for name in declared if read[name][index]][:1]
-        # The one that it came closest to: how many cuts it passes, and the first that it fails.
-        _, name, cut = max(
-            next(
-                ((n, *s) for n, s in enumerate(self.steps(name)) if not read[s[1]][index]),
-                (0, "", ""),
-            )
-            for name in [t.mask for t in types] or declared
-        )
+        masks = [t.mask for t in types] or declared
+        _, name, cut = max(self.failure(mask, index) for mask in masks)  # it came closest to that
         if cut:
             failure = shown_failure(cut, self.values(cut, read, index))
             words.append(f"not {name}: {cut} ({failure})")
         return ", ".join(words)
+
+    def failure(self, name, index):
+        """How many cuts of a declared object are passed, then (object, cut) that an entry fails."""
+        for passed, (owner, cut) in enumerate(self.steps(name)):
+            if not self.everywhere[cut][index]:
+                return passed, owner, cut
+        return 0, "", ""
 
     def steps(self, name):
         """Yield (object, cut) of a declared object; a cut that is an object stands for its cuts."""
