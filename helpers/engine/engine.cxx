@@ -5,4 +5,3 @@
 #include "engine/inspection.cxx"
 #include "engine/rowstore.cxx"
 #include "engine/treesource.cxx"
-#include "engine/values.cxx"

@@ -9,6 +9,5 @@
 #include "engine/inspection.h"
 #include "engine/lazy.h"
 #include "engine/rowstore.h"
-#include "engine/values.h"
 
 #endif

@@ -226,6 +226,12 @@ std::shared_ptr<RowStore> makeRows(unsigned floats, unsigned ints, unsigned slot
    return std::make_shared<RowStore>(floats, ints, slots, memory, folder);
 }
 
+ROOT::RDF::RResultPtr<std::vector<EventValues>> takeValues(ROOT::RDF::RNode node,
+                                                           const std::string &column)
+{
+   return node.Take<EventValues>(column);
+}
+
 std::vector<float> flattened(const std::vector<ROOT::RVecF> &matrices)
 {
    std::vector<float> values;

@@ -7,9 +7,12 @@
 
 #include <ROOT/RDF/RInterface.hxx>
 #include <ROOT/RResultHandle.hxx>
+#include <ROOT/RResultPtr.hxx>
+#include <ROOT/RVec.hxx>
 
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace m3l
@@ -58,6 +61,36 @@ ROOT::RDF::RResultHandle bookCounter(ROOT::RDF::RNode node, std::shared_ptr<Cutf
 std::shared_ptr<Cutflow> makeCutflow(unsigned slots, const std::vector<unsigned> &cuts);
 std::shared_ptr<RowStore> makeRows(unsigned floats, unsigned ints, unsigned slots,
                                    std::size_t memory, const std::string &folder);
+
+/// A column of any type in an event, so that many are read without compiling much.
+struct Value {
+   bool isList = true;   ///< an array, or not made of numbers; else one number
+   long long whole = 0;  ///< one whole number, exactly
+   ROOT::RVecD values{}; ///< the number or those of the array
+};
+using EventValues = std::vector<Value>;
+
+template <typename T>
+Value valueOf(const T &value)
+{
+   if constexpr (std::is_arithmetic_v<T>)
+      return {false, static_cast<long long>(std::is_integral_v<T> ? value : T{}), {double(value)}};
+   else
+      return {};
+}
+
+template <typename T>
+Value valueOf(const ROOT::RVec<T> &values)
+{
+   if constexpr (std::is_arithmetic_v<T>)
+      return {true, 0, ROOT::RVecD(values.begin(), values.end())};
+   else
+      return {};
+}
+
+/// The values of a column of EventValues in all events that reach a node of a graph.
+ROOT::RDF::RResultPtr<std::vector<EventValues>> takeValues(ROOT::RDF::RNode node,
+                                                           const std::string &column);
 
 /// The values of all matrices, one after the other.
 std::vector<float> flattened(const std::vector<ROOT::RVecF> &matrices);
