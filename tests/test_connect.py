@@ -64,7 +64,7 @@ def test_other_spark_masters_are_wrong(text):
         (["--dask", "local:x"], 2, "not 'local:x'"),
         (["--dask", "local:2", "--spark", "yarn"], 2, "not allowed with"),
         (["--dask", "local:2", "-j", "2"], 2, "-j is for this machine"),
-        (["--spark", "yarn", "--check"], 2, "--list and --check need no --dask"),
+        (["--spark", "yarn", "--check"], 2, "--list, --check, --chain and --event need no --dask"),
         (["--dask", "local:2", "-n", "9"], 1, "-n does not work with --dask and --spark"),
     ],
 )
