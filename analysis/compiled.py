@@ -3,7 +3,7 @@
 RDataFrame compiles the strings of a chain with its interpreter, which optimises little and costs
 seconds at each start. Here they become functions of one C++ file, which is compiled once, kept in
 the cache and loaded by later runs. It includes nothing of RDataFrame, so that an edit is cheap; the
-engine books it on the graph (helpers/engine/eventloop.h).
+engine books it on the graph (helpers/engine/bookchain.h).
 """
 
 import hashlib

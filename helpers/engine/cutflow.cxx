@@ -31,8 +31,8 @@ double ExactSum::value() const
       --top;
    __int128 leading = (digits[top] << 64) + (digits[top - 1] << 32) + digits[top - 2];
    // What is below decides between two doubles only if it is not zero.
-   if (std::any_of(digits.begin(), digits.begin() + top - 2, [](auto d) { return d != 0; }))
-      leading |= 1;
+   for (int i = 0; i < top - 2; ++i)
+      leading |= digits[i] != 0;
    const double sum = std::ldexp(static_cast<double>(leading), 32 * (top - 2) - kBias);
    return negative ? -sum : sum;
 }
@@ -50,7 +50,7 @@ std::string ExactSum::hex() const
    return negative ? "-" + text : text;
 }
 
-std::pair<bool, ExactSum::Digits> ExactSum::absolute() const
+auto ExactSum::absolute() const -> std::pair<bool, Digits>
 {
    Digits digits = carried(fDigits);
    const bool negative = digits.back() < 0;

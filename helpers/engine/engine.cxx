@@ -4,4 +4,8 @@
 #include "engine/eventloop.cxx"
 #include "engine/inspection.cxx"
 #include "engine/rowstore.cxx"
+// Where there is no compiler, there are no compiled chains.
+#ifndef M3L_INTERPRETED
+#include "engine/bookchain.cxx"
 #include "engine/treesource.cxx"
+#endif

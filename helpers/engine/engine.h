@@ -4,6 +4,7 @@
 #define M3L_ENGINE_H
 
 #include "engine/blosc.h"
+#include "engine/bookchain.h"
 #include "engine/cutflow.h"
 #include "engine/eventloop.h"
 #include "engine/inspection.h"

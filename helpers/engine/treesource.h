@@ -3,7 +3,7 @@
 #ifndef M3L_TREESOURCE_H
 #define M3L_TREESOURCE_H
 
-#include "engine/eventloop.h"
+#include "engine/bookchain.h"
 
 #include <ROOT/RDF/RColumnReaderBase.hxx>
 #include <ROOT/RDataSource.hxx>

@@ -1,0 +1,180 @@
+#include "engine/bookchain.h"
+
+#include "engine/action.h"
+#include "engine/treesource.h"
+
+#include <ROOT/RDF/RDatasetSpec.hxx>
+#include <ROOT/RDataFrame.hxx>
+#include <TFile.h>
+#include <TSystem.h>
+#include <TTree.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <stdexcept>
+#include <utility>
+
+namespace m3l
+{
+
+namespace
+{
+
+/// Types of branches that can be handed to compiled code, and arrays of them.
+template <typename... T>
+struct Types {
+};
+using BranchTypes =
+   Types<bool, char, signed char, unsigned char, short, unsigned short, int, unsigned int, long,
+         unsigned long, long long, unsigned long long, float, double>;
+
+/// Calls `visit` with a pointer to the type of a branch; returns false for one not among them.
+template <typename Visit, typename... T>
+bool withType(const std::type_info &type, const Visit &visit, Types<T...>)
+{
+   const auto tryType = [&](auto *none) {
+      using Value = std::remove_pointer_t<decltype(none)>;
+      if (type != typeid(Value))
+         return false;
+      visit(none);
+      return true;
+   };
+   return (... ||
+           (tryType(static_cast<T *>(nullptr)) || tryType(static_cast<ROOT::RVec<T> *>(nullptr))));
+}
+
+/// An event whose branches ROOT has read.
+class GatheredEvent final : public Event
+{
+public:
+   std::vector<const void *> addresses;
+
+private:
+   const void *address(unsigned branch) const override { return addresses[branch]; }
+};
+
+struct Booking {
+   ROOT::RDF::RNode rdf;
+   std::string event; ///< name of the column with the event
+};
+
+/// Makes one column of those branches for which `wanted` is set. A node for each branch, since the
+/// types of all are known here only.
+Booking gather(ROOT::RDF::RNode rdf, const CompiledChain &chain, bool CompiledChain::Input::*wanted,
+               const std::string &name)
+{
+   const auto &branches = chain.branches();
+   GatheredEvent empty;
+   empty.addresses.resize(branches.size());
+   auto events = std::make_shared<std::vector<GatheredEvent>>(rdf.GetNSlots(), empty);
+   std::string column = name;
+   rdf = rdf.DefineSlot(column, [events](unsigned slot) { return &(*events)[slot]; });
+   for (unsigned n = 0; n < branches.size(); ++n) {
+      if (!(branches[n].*wanted))
+         continue;
+      const auto add = [&, n](auto *none) {
+         using Value = std::remove_pointer_t<decltype(none)>;
+         const std::string next = name + "_" + std::to_string(n);
+         rdf = rdf.Define(next,
+                          [n](GatheredEvent *event, const Value &value) {
+                             event->addresses[n] = &value;
+                             return event;
+                          },
+                          {column, branches[n].name});
+         column = next;
+      };
+      withType(*branches[n].type, add, BranchTypes());
+   }
+   rdf =
+      rdf.Define(name + "_event", [](GatheredEvent *event) { return EventRef{event}; }, {column});
+   return {rdf, name + "_event"};
+}
+
+/// Whether a TreeSource can read all branches of a chain from the first file.
+bool isDecoded(TTree &tree, const CompiledChain &chain)
+{
+   const auto &branches = chain.branches();
+   return std::all_of(branches.begin(), branches.end(), [&](const CompiledChain::Input &input) {
+      TBranch *branch = tree.GetBranch(input.name.c_str());
+      return branch && !TreeSource::typeOf(*branch).empty();
+   });
+}
+
+} // namespace
+
+std::shared_ptr<const CompiledChain> loadChain(const std::string &library,
+                                               const std::string &function)
+{
+   // Load returns -1 for a library that does not load.
+   auto *make = gSystem->Load(library.c_str()) < 0
+                   ? nullptr
+                   : reinterpret_cast<CompiledChain *(*)()>(
+                        gSystem->DynFindSymbol(library.c_str(), function.c_str()));
+   if (!make)
+      throw std::runtime_error(library + " cannot be loaded");
+   return std::shared_ptr<const CompiledChain>(make());
+}
+
+std::string foreignBranch(const CompiledChain &chain)
+{
+   for (const auto &branch : chain.branches())
+      if (!withType(*branch.type, [](auto *) {}, BranchTypes()))
+         return branch.name;
+   return "";
+}
+
+std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
+                                                std::shared_ptr<const CompiledChain> chain,
+                                                const std::vector<double> &constants,
+                                                std::shared_ptr<Cutflow> cutflow,
+                                                const std::vector<std::shared_ptr<RowStore>> &rows)
+{
+   std::unique_ptr<TFile> file(TFile::Open(dataset.files.at(0).path.c_str()));
+   auto *tree = file ? file->Get<TTree>(dataset.tree.c_str()) : nullptr; // null for an RNTuple
+   const bool decoded = tree && isDecoded(*tree, *chain);
+   const auto open = [&] {
+      if (decoded)
+         return ROOT::RDataFrame(
+            std::make_unique<TreeSource>(*tree, dataset.files, dataset.begin, dataset.end, chain));
+      std::vector<std::string> paths;
+      for (const TreeFile &part : dataset.files)
+         paths.push_back(part.path);
+      ROOT::RDF::Experimental::RDatasetSpec spec;
+      spec.AddSample({"sample", dataset.tree, paths});
+      if (dataset.end >= 0)
+         spec.WithGlobalRange({dataset.begin, dataset.end});
+      return ROOT::RDataFrame(spec);
+   };
+   const auto events = [&](ROOT::RDF::RNode rdf, bool CompiledChain::Input::*wanted,
+                           const std::string &name) {
+      return decoded ? Booking{rdf, TreeSource::kEvent} : gather(rdf, *chain, wanted, name);
+   };
+
+   ROOT::RDF::RNode rdf = open();
+   Booking all = events(rdf, &CompiledChain::Input::select, "m3l_select");
+   using Flags = std::vector<char>; // for each region, whether the event is in it
+   auto flags = std::make_shared<std::vector<Flags>>(rdf.GetNSlots(), Flags(rows.size()));
+   const auto select = [=](unsigned slot, const EventRef &event) {
+      Flags &in = (*flags)[slot];
+      chain->select(slot, *event.event, constants, *cutflow, in);
+      return const_cast<const Flags *>(&in);
+   };
+   rdf = all.rdf.DefineSlot("m3l_regions", select, {all.event});
+   // All events are selected from, also where no region wants their rows.
+   const auto any = [](const Flags *) { return true; };
+   std::vector<ROOT::RDF::RResultHandle> handles{rdf.Filter(any, {"m3l_regions"}).Count()};
+   for (std::size_t region = 0; region < rows.size(); ++region) {
+      const auto isIn = [region](const Flags *in) { return (*in)[region] != 0; };
+      const auto [node, event] =
+         events(rdf.Filter(isIn, {"m3l_regions"}), &CompiledChain::Input::row, "m3l_row");
+      const auto add = [=](RowStore &store, unsigned slot, const EventRef &entry) {
+         chain->addRow(slot, *entry.event, constants, store);
+      };
+      auto in = node;
+      handles.push_back(
+         in.Book<EventRef>(Action<RowStore, decltype(add)>(rows[region], add), {event}));
+   }
+   return handles;
+}
+
+} // namespace m3l

@@ -1,0 +1,54 @@
+/// \file bookchain.h
+/// A compiled chain on the graph of an RDataFrame.
+#ifndef M3L_BOOKCHAIN_H
+#define M3L_BOOKCHAIN_H
+
+#include "engine/compiledchain.h"
+
+#include <ROOT/RResultHandle.hxx>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace m3l
+{
+
+/// A file of a sample.
+struct TreeFile {
+   std::string path;
+   long long entries;
+};
+
+/// The files of a sample, and which of their entries are read.
+struct Dataset {
+   std::string tree;
+   std::vector<TreeFile> files;
+   long long begin, end; ///< counted over all files; end < 0 reads all
+
+   void addFile(const std::string &path, long long entries) { files.push_back({path, entries}); }
+};
+
+/// The chain in a library that analysis/compiled.py has made.
+/// \param function  name of the C function that makes it
+/// \throws std::runtime_error if the library cannot be loaded
+std::shared_ptr<const CompiledChain> loadChain(const std::string &library,
+                                               const std::string &function);
+
+/// The first branch of a chain whose type cannot be handed to compiled code, empty if all can.
+std::string foreignBranch(const CompiledChain &chain);
+
+/// Books a chain on a new RDataFrame: all events are counted at each cut, those of each region
+/// become rows. Where a TreeSource can read all branches, it does.
+/// \param rows  a store for each region
+/// \return handles that must live until `runEventLoop` has run one of them
+/// \throws std::runtime_error if a branch is of another type than in the chain
+std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
+                                                std::shared_ptr<const CompiledChain> chain,
+                                                const std::vector<double> &constants,
+                                                std::shared_ptr<Cutflow> cutflow,
+                                                const std::vector<std::shared_ptr<RowStore>> &rows);
+
+} // namespace m3l
+
+#endif
