@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import ROOT
 
 from analysis.chain import chain
+from analysis.errors import near_miss
 
 
 class Dataframes(Mapping):
@@ -22,6 +23,8 @@ class Dataframes(Mapping):
         self.makers, self.made = makers, {}
 
     def __getitem__(self, sample):
+        if sample not in self.makers:
+            raise KeyError(f"no sample is called '{sample}'{near_miss(sample, self.makers)}")
         if sample not in self.made:
             self.made[sample] = self.makers[sample]()
         return self.made[sample]
@@ -45,16 +48,18 @@ class SampleFrames(dict):
 
     def __init__(self, item):
         self.item = item
-        df, regions = chain(item.plan, dataframe(item, item.begin, item.begin + item.entries))
+        df, regions = chain(item.plan, dataframe(item))
         super().__init__({"all": df, **{region: nodes[-1] for region, nodes in regions.items()}})
 
 
-def dataframe(item, begin=0, end=None):
-    """An RDataFrame over the files of a sample (run.Prepared), or over a range of their entries."""
-    paths = [file.path for file in item.inputs.files if file.entries]
-    if (begin, end) in ((0, None), (0, item.inputs.entries)):
-        return ROOT.RDataFrame(item.sample.tree, paths)
+def dataframe(item, begin=None, end=None):
+    """An RDataFrame over the entries of a sample (run.Prepared), or a range of its files' entries."""
+    begin = item.begin if begin is None else begin
+    end = item.begin + item.entries if end is None else end
+    if (begin, end) == (0, item.inputs.entries):
+        return ROOT.RDataFrame(item.sample.tree, item.inputs.paths)
+    sample = ROOT.RDF.Experimental.RSample(item.sample.name, item.sample.tree, item.inputs.paths)
     spec = ROOT.RDF.Experimental.RDatasetSpec()
-    spec.AddSample(ROOT.RDF.Experimental.RSample(item.sample.name, item.sample.tree, paths))
+    spec.AddSample(sample)
     spec.WithGlobalRange((begin, end))
     return ROOT.RDataFrame(spec)

@@ -28,6 +28,11 @@ class Inputs:
     sum_of_weights: float | None  # from the metadata, None where a file has none
 
     @property
+    def paths(self):
+        """Those with entries: ROOT cannot open a lone RNTuple without."""
+        return [file.path for file in self.files if file.entries]
+
+    @property
     def entries(self):
         """In all files."""
         return sum(file.entries for file in self.files)

@@ -21,8 +21,9 @@ from helpers.terminal import captured_stderr
 # Rows of a sample in memory, all threads together; more go to temporary files.
 ROW_MEMORY = 48 * 1024**2
 
-# Entries that the chain as it is processes at once, all of whose rows may be in memory.
-RANGE = 250_000
+# That a chain as it is may take for the rows of a range of entries, if all of them are selected.
+RANGE_MEMORY = 512 * 1024**2
+COPIES = 4  # of a row at once: ROOT's, numpy's, together with the scalars, in the row store
 
 MATRIX_TYPE = "ROOT::VecOps::RVec<float>"
 
@@ -160,20 +161,28 @@ class PlainLoop(EventLoop):
     """The chain of a sample as it is, over ROOT's own reading, in pieces of bounded memory."""
 
     def fill(self, progress):
-        item = self.prepared
-        end = item.begin + item.entries
-        for begin in range(item.begin, end, RANGE):
-            df, regions = chain(item.plan, dataframe(item, begin, min(end, begin + RANGE)))
-            handles = [self.count(df, self.cutflow.all)]
-            for (_, *nodes), counters in zip(regions.values(), self.cutflow.regions, strict=True):
-                handles += map(self.count, nodes, counters)
-            rows = [BookedRows(nodes[-1], item.plan.columns) for nodes in regions.values()]
-            problem = self.run_graph(handles[0], progress)
+        begin, end = self.prepared.begin, self.prepared.begin + self.prepared.entries
+        bytes_per_entry = COPIES * 4 * sum(self.layout) * max(1, len(self.rows))
+        size = max(1, RANGE_MEMORY // bytes_per_entry)
+        for first in range(begin, end, size):
+            problem = self.fill_from(first, min(end, first + size), progress)
             if problem:
                 return problem
-            for booked, store in zip(rows, self.rows.values(), strict=True):
-                booked.add_to(store)
         return ""
+
+    def fill_from(self, begin, end, progress):
+        """Run the event loop over a range of entries; returns what went wrong."""
+        plan = self.prepared.plan
+        df, regions = chain(plan, dataframe(self.prepared, begin, end))
+        handles = [self.count(df, self.cutflow.all)]
+        for (_, *nodes), counters in zip(regions.values(), self.cutflow.regions, strict=True):
+            handles += map(self.count, nodes, counters)
+        booked = [BookedRows(nodes[-1], plan.columns) for nodes in regions.values()]
+        problem = self.run_graph(handles[0], progress)
+        if not problem:
+            for rows, store in zip(booked, self.rows.values(), strict=True):
+                rows.add_to(store)
+        return problem
 
     def count(self, node, counter):
         """Count the events of a node."""
@@ -186,12 +195,18 @@ class BookedRows:
     def __init__(self, df, columns):
         """columns: those of a row, see plan.Plan"""
         self.columns = columns
-        self.scalars = df.AsNumpy([name for name in columns if name != MATRIX], lazy=True)
         self.matrices = df.Take[MATRIX_TYPE](MATRIX)
+        self.names = {name: name for name in columns if name != MATRIX}
+        for name in self.names:
+            if df.GetColumnType(name) in ("char", "Char_t"):  # a text to AsNumpy
+                self.names[name] = f"m3l_{name}"
+                df = df.Define(self.names[name], f"int({name})")
+        self.scalars = df.AsNumpy([*self.names.values()], lazy=True)
 
     def add_to(self, store):
         """Add the rows, after the event loop, to a m3l::RowStore."""
-        scalars = self.scalars.GetValue()
+        found = self.scalars.GetValue()
+        scalars = {name: found[taken] for name, taken in self.names.items()}
         *identity, weight, _ = self.columns[: len(IDENTITY) + 2]
         features = self.columns[len(IDENTITY) + 2 :]
         rows = len(scalars[weight])
@@ -203,15 +218,15 @@ class BookedRows:
         ROOT.m3l.addRows(
             store,
             rows,
-            stacked(scalars, identity, "int64"),
+            stack(scalars, identity, "int64"),
             scalars[weight],
-            np.concatenate((cells, stacked(scalars, floats, "float32")), axis=1).ravel(),
+            np.concatenate((cells, stack(scalars, floats, "float32")), axis=1).ravel(),
             # One more than needed, since an empty array has no address.
-            np.append(stacked(scalars, integers, "int32"), np.int32(0)),
+            np.append(stack(scalars, integers, "int32"), np.int32(0)),
         )
 
 
-def stacked(arrays, names, kind):
+def stack(arrays, names, kind):
     """(rows, names) numbers of one type from an array per column."""
     rows = len(next(iter(arrays.values())))
     columns = [arrays[name].astype(kind) for name in names]

@@ -11,7 +11,7 @@ ROOTLOGON = Path(__file__).resolve().parents[1] / "helpers" / "rootlogon.C"
 
 def python_script(item):
     """The chain of a sample (run.Prepared) as Python."""
-    tree, files = item.sample.tree, files_of(item)
+    tree, files = item.sample.tree, item.inputs.paths
     yield from ("import ROOT", "import helpers", "", "helpers.load()")
     yield f"df = ROOT.RDataFrame({tree!r}, {files!r})"
     for variable, source, call, words in steps(item.plan):
@@ -22,7 +22,7 @@ def python_script(item):
 
 def cpp_script(item):
     """The chain of a sample (run.Prepared) as C++ for the prompt of root."""
-    tree, files = quoted(item.sample.tree), ", ".join(map(quoted, files_of(item)))
+    tree, files = quoted(item.sample.tree), ", ".join(map(quoted, item.inputs.paths))
     yield f"gROOT->Macro({quoted(str(ROOTLOGON))});"
     yield f"ROOT::RDF::RNode df = ROOT::RDataFrame({tree}, std::vector<std::string>{{{files}}});"
     declared = {"df"}
@@ -71,11 +71,6 @@ def steps(plan):
 def identifier(region):
     """The name of a region as that of a variable."""
     return re.sub(r"\W|^(?=\d)", "_", region)
-
-
-def files_of(item):
-    """Paths of the files of a sample that have entries."""
-    return [file.path for file in item.inputs.files if file.entries]
 
 
 def quoted(text):

@@ -1,5 +1,6 @@
 """The chain runs as it is, compiled, printed and pasted, and at the prompt: the same numbers."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -110,7 +111,7 @@ def test_every_layout(inputs, run_here, tmp_path, layout):
 def test_pieces_of_the_chain_are_the_whole(inputs, compiled, run_here, tmp_path, monkeypatch):
     import analysis.loops
 
-    monkeypatch.setattr(analysis.loops, "RANGE", 137)
+    monkeypatch.setattr(analysis.loops, "RANGE_MEMORY", 10**6)  # some 100 entries
     assert run_here("--samples", inputs, *REGIONS, "--plain", "-o", tmp_path).status == 0
     assert_same_results(compiled, tmp_path)
 
@@ -127,7 +128,7 @@ def test_kinds_of_files_give_the_same_rows(compiled):
 def test_first_entries_in_pieces(inputs, run_here, tmp_path, monkeypatch):
     import analysis.loops
 
-    monkeypatch.setattr(analysis.loops, "RANGE", 100)
+    monkeypatch.setattr(analysis.loops, "RANGE_MEMORY", 10**6)
     words = ("--samples", inputs, "-s", "susy", "rntuple", "-n", "533")
     for name, more in (("one", ()), ("two", ("--plain",))):
         assert run_here(*words, *more, "-o", tmp_path / name).status == 0
@@ -149,6 +150,22 @@ def test_branch_that_compiled_code_cannot_take(ROOT, run_here, tmp_path, monkeyp
     (line,) = outcome.lines
     assert line.startswith("m3l: warning: sample 'b': branch 'generator' is of type ")
     assert set(read_table(tmp_path / "out", "b", "2lep").letters) == {6}
+
+
+def test_features_of_every_type(inputs, run_here, tmp_path, monkeypatch):
+    from analysis import features
+
+    types = "char", "signed char", "unsigned char", "short", "bool", "long", "unsigned", "double"
+    made = [
+        features.Feature(f"x{k}", f"{kind}(n_lep_SG + 60)", "", "", features.COUNT, k % 2 == 0)
+        for k, kind in enumerate(f"static_cast<{kind}>" for kind in types)
+    ]
+    monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, *made))
+    for name, more in (("one", ()), ("two", ("--plain",))):
+        outcome = run_here("--samples", inputs, "-s", "susy", *more, "-o", tmp_path / name)
+        assert outcome.status == 0, outcome.err
+    assert_same_results(tmp_path / "one", tmp_path / "two")
+    assert set(read_table(tmp_path / "two", "susy").x0) == {63}
 
 
 # --- printed and pasted -----------------------------------------------------------------------
@@ -179,7 +196,7 @@ def test_printed_chain_pasted_into_an_empty_file(inputs, compiled, tmp_path, sam
     done = subprocess.run(
         [sys.executable, "-W", "ignore", str(script)],
         cwd=tmp_path,
-        env={**__import__("os").environ, "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         timeout=120,
@@ -233,9 +250,9 @@ def test_strings_in_the_printed_chain_are_quoted():
 
     cut = Definition('it\'s "odd"', 'name == "a\\n"', "")
     plan = Plan({"name": "std::string"}, {}, (), {"1 R-2": (cut,), "all": ()}, (), ())
-    file = SimpleNamespace(path="/a folder/it's.root", entries=1)
+    paths = ["/a folder/it's.root"]
     sample = SimpleNamespace(tree="t")
-    item = SimpleNamespace(plan=plan, sample=sample, inputs=SimpleNamespace(files=[file]))
+    item = SimpleNamespace(plan=plan, sample=sample, inputs=SimpleNamespace(paths=paths))
     python, cpp = "\n".join(python_script(item)), "\n".join(cpp_script(item))
     assert f"_1_R_2 = df.Filter({cut.expression!r}, {cut.name!r})" in python
     assert "ROOT::RDF::RNode _1_R_2 = df.Filter(" in cpp

@@ -132,7 +132,7 @@ class ClusterLoop:
         self.prepared, self.layout = prepared, layout
         self.staging = folder
         self.folder = Path(tempfile.mkdtemp(prefix="rows-", dir=folder))
-        files = [file.path for file in prepared.inputs.files if file.entries]
+        files = prepared.inputs.paths
         tasks = min(math.ceil(prepared.entries / TASK), TASKS_PER_CORE * cluster.cores())
         df = ROOT.RDataFrame(
             prepared.sample.tree, files, executor=cluster.executor, npartitions=tasks
