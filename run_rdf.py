@@ -70,6 +70,8 @@ def main(arguments=None):
     cluster = options.dask or options.spark
     if cluster and (options.list or options.check or options.chain or options.event):
         make.error("--list, --check, --chain and --event need no --dask and --spark")
+    if options.chain and options.entries:
+        make.error("-n is not for --chain, which has all entries: add .Range() to what it prints")
     if options.cpp and not options.chain:
         make.error("--cpp says how --chain prints")
     if cluster and options.threads:

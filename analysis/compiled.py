@@ -16,8 +16,8 @@ from string import Template
 import ROOT
 
 import helpers
+from analysis.complaints import NO_NUMBER, blame_declaration
 from analysis.errors import OutputError
-from analysis.expressions import NO_NUMBER, blame_declaration
 from analysis.files import write_file
 from analysis.output import IDENTITY, WEIGHT
 from analysis.plan import MATRIX
@@ -38,7 +38,7 @@ def compile_chains(plans, cells):
     unique = {source.name: source for source in sources}
     toolchain()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        libraries = dict(zip(unique, pool.map(compiled, unique.values()), strict=True))
+        libraries = dict(zip(unique, pool.map(compile_library, unique.values()), strict=True))
     made = {name: ROOT.m3l.loadChain(str(path), f"make_{name}") for name, path in libraries.items()}
     return [made[source.name] for source in sources]
 
@@ -58,7 +58,7 @@ class Source:
         selecting = Columns(plan, [WEIGHT, *(name for cut in cuts for name in cut.inputs)])
         row = Columns(plan, plan.columns)
         holes = {
-            "includes": "\n".join(includes(plan)),
+            "includes": "\n".join(f"#include <{header}>" for header in headers(plan)),
             "functions": "\n".join(functions(plan)),
             "inputs": "\n".join(
                 f'         {{"{name}", &typeid(branch_{name}), '
@@ -68,7 +68,7 @@ class Source:
             "select_columns": selecting.text,
             "weight": selecting.value(WEIGHT),
             "regions": "\n".join(
-                REGION.substitute(region=number, cuts=counted(number, region, selecting))
+                REGION.substitute(region=number, cuts=count_cuts(number, region, selecting))
                 for number, region in enumerate(plan.cuts.values())
             ),
             "row_columns": row.text,
@@ -80,7 +80,7 @@ class Source:
         return cls(name, FILE.substitute(holes, name=name), plan.names)
 
 
-def compiled(source):
+def compile_library(source):
     """Path of the compiled library. Raises DeclarationError or CompilerError."""
     path = cache_folder() / f"{source.name}.cxx"
     try:
@@ -164,15 +164,10 @@ $body
       flags[i] = passes($entries);
    return flags;""")
 
-# Headers that an expression needs for these names, which take long to compile.
-HEADERS = {
-    "TMath": ["TMath.h"],
-    "ROOT::Math": ["Math/Vector4D.h", "Math/VectorUtil.h"],
-    "TLorentzVector": ["TLorentzVector.h"],
-}
+MATH = ("Math/Vector3D.h", "Math/Vector4D.h", "Math/VectorUtil.h", "Math/DistFunc.h")
 
 
-def counted(region, cuts, columns):
+def count_cuts(region, cuts, columns):
     """C++ that checks the cuts of a region and counts those that an event passes."""
     return "\n".join(
         CUT.substitute(
@@ -189,16 +184,21 @@ def cpp_flag(value):
     return "true" if value else "false"
 
 
-def includes(plan):
-    """#include lines for the names in the expressions of a plan."""
-    text = "\n".join(definition.expression for definition in plan.definitions)
-    text += "\n".join(cut.expression for cuts in plan.cuts.values() for cut in cuts)
-    return [
-        f"#include <{header}>"
-        for word, names in HEADERS.items()
-        if word in text
-        for header in names
-    ]
+def headers(plan):
+    """The headers of ROOT's classes in the expressions of a plan; loads their libraries.
+
+    Not included where they are not needed, since they take long to compile.
+    """
+    definitions = (*plan.definitions, *(cut for cuts in plan.cuts.values() for cut in cuts))
+    text = " ".join(definition.expression for definition in definitions)
+    found = list(MATH) if "ROOT::Math" in text else []
+    found += ["TMath.h"] if "TMath" in text else []
+    for name in sorted(set(re.findall(r"\bT[A-Z]\w+", text))):
+        known = ROOT.TClass.GetClass(name, True, True)
+        if known:
+            found.append(str(known.GetDeclFileName()))
+            ROOT.gInterpreter.AutoLoad(name)
+    return found
 
 
 def functions(plan):

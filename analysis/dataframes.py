@@ -53,7 +53,7 @@ class SampleFrames(dict):
 
 
 def dataframe(item, begin=None, end=None):
-    """An RDataFrame over the entries of a sample (run.Prepared), or a range of its files' entries."""
+    """An RDataFrame over the entries of a sample (run.Prepared), or over a range of them."""
     begin = item.begin if begin is None else begin
     end = item.begin + item.entries if end is None else end
     if (begin, end) == (0, item.inputs.entries):

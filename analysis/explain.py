@@ -206,6 +206,7 @@ class Reader:
         masks = "|".join(self.kind_of) or "(?!)"
         always = rf"\[[^][()]*\b(?:{masks})\b[^][()]*\]|\b{MATRIX}\[\d+\]"
         element = r"\[|->|\.\s*(?:at|front|back)\s*\(|\bTake\s*\(.*,\s*-?\d"
+        element += r"|\b(?:Max|Min|Mean|ArgMax|ArgMin)\s*\("  # of an array that may be empty
         if re.search(element, re.sub(always, "", expression)):
             return False
         return not self.unsure & set(identifiers(expression))

@@ -15,8 +15,8 @@ NORMALISATION = "normalisation"
 # Words of C++, and types of the helpers, that are not columns.
 WORDS = frozenset(
     """and auto bool break case char const constexpr continue default do double else false float for
-    if int long not or return short signed static static_cast std switch true unsigned void while
-    M_PI ROOT TMath m3l""".split()
+    if int long not nullptr or return short signed static static_cast std switch true unsigned void
+    while M_PI ROOT TMath m3l""".split()
 ) | {name for name in helpers.names() if name[0].isupper()}
 
 

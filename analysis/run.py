@@ -11,11 +11,11 @@ import helpers
 from analysis import samples
 from analysis.anomaly import SCORE, read_model
 from analysis.compiled import compile_chains
+from analysis.complaints import check_chain
 from analysis.dataframes import Dataframes
 from analysis.declarations import Declarations
 from analysis.errors import DeclarationError, InputError
 from analysis.export import Output, cutflow_json
-from analysis.expressions import check_chain
 from analysis.inputs import Inputs, inspect
 from analysis.job import bytes_read, complete, record_of
 from analysis.loops import CompiledLoop, PlainLoop, dataframe, set_threads

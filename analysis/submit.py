@@ -148,7 +148,7 @@ def write_submission(options, listed, declared, jobs):
     """Look at all inputs and write everything that the jobs need."""
     from analysis.job import Job, command_line, record_of
     from analysis.run import prepare
-    from helpers import BUILT_BY_CMAKE, SOURCES, carry, load
+    from helpers import BUILT_BY_CMAKE, SOURCES, copy_libraries, load
 
     model = options.model
     if model:
@@ -174,7 +174,7 @@ def write_submission(options, listed, declared, jobs):
         events = options.events_per_job or EVENTS_PER_JOB
         pieces = cut(sizes, options.files_per_job, events, options.entries)
         run = record_of(job, prepared, row, options.cores, command_line())
-        carry(jobs / "cache")
+        copy_libraries(jobs / "cache")
     record = {
         "format": FORMAT,
         "id": secrets.token_hex(4),

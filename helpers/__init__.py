@@ -145,7 +145,7 @@ def portable_library(part):
     return library(part.name, SOURCES / part.source, files, dictionary=part.dictionary)
 
 
-def carry(folder):
+def copy_libraries(folder):
     """Make a cache folder, for other machines, of the libraries that this process has loaded.
 
     Raises build.CompilerError.
@@ -155,7 +155,7 @@ def carry(folder):
     if load() == "aclic":
         portable_library(PHYSICS)  # in place of ACLiC's
     load_engine()
-    build.carry(folder)
+    build.copy_libraries(folder)
 
 
 def names():

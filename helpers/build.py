@@ -82,10 +82,10 @@ def cached(name, what, inputs, make):
 
 
 used = {}  # libraries of this process by name
-PREPARED = "toolchain"  # file of a cache folder that `carry` made
+PREPARED = "toolchain"  # file of a cache folder that `copy_libraries` made
 
 
-def carry(folder):
+def copy_libraries(folder):
     """Copy the libraries of this process into a cache folder for other machines.
 
     A process whose $M3L_CACHE is that folder takes them from it, also without a compiler and where
@@ -107,7 +107,7 @@ def machine():
 
 @cache
 def prepared():
-    """The toolchain that made the libraries of $M3L_CACHE, None where they are not by `carry`.
+    """The toolchain that made the libraries of $M3L_CACHE, None unless `copy_libraries` did.
 
     Warns if they were made for another ROOT or processor.
     """

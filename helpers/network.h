@@ -13,7 +13,7 @@
 namespace m3l
 {
 
-/// Scores events with the numbers that `ml/export.py` writes beside a model; the formula and the
+/// Scores events with the numbers that `ml/network_files.py` writes beside a model; the formula and the
 /// layout of the file are described there.
 class Network
 {

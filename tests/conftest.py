@@ -87,11 +87,16 @@ def run_program(*words, folder=REPOSITORY, python=(sys.executable,), timeout=300
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-def at_prompt(file, *lines, folder=REPOSITORY, **environment):
-    """Start ROOT with a file, without Python, and type lines."""
+def root_program():
+    """Path of the program `root`, which need not be in PATH."""
     import ROOT
 
-    words = [str(ROOT.TROOT.GetBinDir()) + "/root.exe", "-l", "-b", "-q", str(file)]
+    return str(ROOT.TROOT.GetBinDir()) + "/root.exe"
+
+
+def at_prompt(file, *lines, folder=REPOSITORY, **environment):
+    """Start ROOT with a file, without Python, and type lines."""
+    words = [root_program(), "-l", "-b", "-q", str(file)]
     for line in lines:
         words += ["-e", line]
     return subprocess.run(

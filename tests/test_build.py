@@ -409,7 +409,7 @@ def carried(build, tiny, tmp_path, monkeypatch):
     build.library("tiny", tiny, [tiny])
     folder = tmp_path / "carried"
     folder.mkdir()
-    build.carry(folder)
+    build.copy_libraries(folder)
     monkeypatch.undo()
     monkeypatch.setenv("M3L_CACHE", str(folder))
     for function in (build.prepared, build.cache_folder, build.toolchain):
@@ -441,7 +441,7 @@ def test_jobs_carry_helpers_that_do_not_name_their_place(build, tmp_path, monkey
     monkeypatch.setattr(helpers, "load", lambda: "aclic")
     monkeypatch.setattr(helpers, "load_engine", lambda: None)
     with pytest.raises(build.CompilerError, match="lost libm3l.so"):
-        helpers.carry(tmp_path)
+        helpers.copy_libraries(tmp_path)
     assert made == [("m3l", "m3l.h")]
 
 

@@ -9,7 +9,7 @@ import sys
 import ntuples
 import numpy as np
 import pytest
-from conftest import REPOSITORY, read_json, read_table, run_program
+from conftest import REPOSITORY, read_json, read_table, root_program, run_program
 from ntuples import Event, Jet, Lepton
 from test_run import assert_same_results
 
@@ -152,13 +152,24 @@ def test_branch_that_compiled_code_cannot_take(ROOT, run_here, tmp_path, monkeyp
     assert set(read_table(tmp_path / "out", "b", "2lep").letters) == {6}
 
 
-def test_features_of_every_type(inputs, run_here, tmp_path, monkeypatch):
+def test_features_of_every_type_and_of_classes_of_root(inputs, run_here, tmp_path, monkeypatch):
     from analysis import features
 
     types = "char", "signed char", "unsigned char", "short", "bool", "long", "unsigned", "double"
     made = [
         features.Feature(f"x{k}", f"{kind}(n_lep_SG + 60)", "", "", features.COUNT, k % 2 == 0)
         for k, kind in enumerate(f"static_cast<{kind}>" for kind in types)
+    ]
+    made += [
+        features.Feature(f"y{k}", expression, "", "", features.COUNT)
+        for k, expression in enumerate(
+            (
+                "TVector2::Phi_mpi_pi(met_Phi)",
+                "TVector3(1, 2, 2).Mag()",
+                "ROOT::Math::normal_cdf(met_Et)",
+                "TMath::Pi()",
+            )
+        )
     ]
     monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, *made))
     for name, more in (("one", ()), ("two", ("--plain",))):
@@ -213,9 +224,6 @@ def test_printed_chain_pasted_into_an_empty_file(inputs, compiled, tmp_path, sam
 
 @pytest.mark.parametrize("sample", ["open2020"])
 def test_printed_chain_pasted_at_the_prompt_of_root(inputs, compiled, tmp_path, sample):
-    root = shutil.which("root")
-    if root is None:
-        pytest.skip("no root command in PATH")
     printed = run_program("--samples", inputs, *REGIONS, "--chain", sample, "--cpp")
     assert (printed.status, printed.err) == (0, "")
     numbers = " << ' ' << ".join(f'*SR3L.Sum("{name}")' for name in NUMBERS)
@@ -225,7 +233,12 @@ def test_printed_chain_pasted_at_the_prompt_of_root(inputs, compiled, tmp_path, 
         "<< std::endl;\n.q\n"
     )
     done = subprocess.run(
-        [root, "-l", "-b"], input=pasted, cwd=tmp_path, capture_output=True, text=True, timeout=300
+        [root_program(), "-l", "-b"],
+        input=pasted,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     found = re.search(r"^numbers (.*)$", done.stdout, re.M)
     assert found, done.stdout + done.stderr

@@ -66,7 +66,7 @@ def test_samples_that_differ_in_their_normalisation_share_one_library(source):
 
 
 GCC = """In file included from input_line_9:1:
-feature 'ht' in analysis/features.py: In function 'auto m3lgraph_1::f_ht(const branch_x&)':
+feature 'ht' in analysis/features.py: In function 'auto m3lchain_1::f_ht(const branch_x&)':
 feature 'ht' in analysis/features.py:1:8: error: 'lepPtt' was not declared in this scope; did you \
 mean 'lepPt'?
     1 | return Sum(lepPtt);
@@ -92,21 +92,21 @@ OTHER = "feature 'm' in analysis/features.py:1:30: error: no matching function f
     ],
 )
 def test_complaint_of_a_compiler_becomes_one_line(ROOT, output, message):
-    from analysis.expressions import blame_declaration
+    from analysis.complaints import blame_declaration
 
     with pytest.raises(DeclarationError, match=re.escape(message) + "$"):
         blame_declaration(output, ["lepPt", "lepEta"])
 
 
 def test_complaint_about_something_else_is_no_declaration_error(ROOT):
-    from analysis.expressions import blame_declaration
+    from analysis.complaints import blame_declaration
 
     blame_declaration("/usr/include/x.h:3:1: error: 'y' was not declared", [])
 
 
 def test_every_function_of_the_helpers_is_offered_as_a_near_miss(ROOT):
     import helpers
-    from analysis.expressions import FUNCTIONS
+    from analysis.complaints import FUNCTIONS
 
     assert {"flavourComp3L", "getM", "Network", "RMM", "Objects"} <= set(helpers.names())
     assert {*helpers.names(), "Sum"} <= set(FUNCTIONS)

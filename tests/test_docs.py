@@ -15,7 +15,7 @@ import ntuples
 import pandas as pd
 import pytest
 import uproot
-from conftest import DEMO, REPOSITORY, read_json, read_table
+from conftest import DEMO, REPOSITORY, read_json, read_table, root_program
 
 README = REPOSITORY / "README.md"
 PAGES = (README, *sorted((REPOSITORY / "docs").glob("*.md")))
@@ -280,13 +280,10 @@ def test_extras_exist():
 
 @pytest.mark.parametrize("command", with_rule("root"))
 def test_root_prompt(command, tmp_path):
-    root = shutil.which("root")
-    if root is None:
-        pytest.skip("no root command in PATH")
     ignore = shutil.ignore_patterns("__pycache__")  # a copy, since ACLiC writes beside the sources
     shutil.copytree(REPOSITORY / "helpers", tmp_path / "helpers", ignore=ignore)
     done = subprocess.run(
-        [root, *shlex.split(command)[1:], "-b", "-q", "-e", "flavourComp3L({1, 2, 2})"],
+        [root_program(), *shlex.split(command)[1:], "-b", "-q", "-e", "flavourComp3L({1, 2, 2})"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -1,7 +1,6 @@
 """One event explained: the numbers are those of the chain, on a page that fits a terminal."""
 
 import math
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import ntuples
 import pytest
-from conftest import REPOSITORY, read_table, run_program
+from conftest import REPOSITORY, read_table, root_program, run_program
 from ntuples import Event, Jet, Lepton, three_leptons
 from test_anomaly import write_network
 
@@ -394,12 +393,9 @@ def test_command_and_prompt(tmp_path):
 
 
 def test_root_prompt_explains():
-    root = shutil.which("root")
-    if root is None:
-        pytest.skip("no root command in PATH")
     call = 'explain("WZ:18", "-r SR2L")'
     done = subprocess.run(
-        [root, "-l", "-b", "-q", "helpers/rootlogon.C", "-e", call],
+        [root_program(), "-l", "-b", "-q", "helpers/rootlogon.C", "-e", call],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,

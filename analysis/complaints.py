@@ -60,22 +60,22 @@ class Checked:
     def __init__(self, df, plan):
         self.df, self.plan = df, plan
         definitions = (*plan.definitions, *(cut for cuts in plan.cuts.values() for cut in cuts))
-        self.where = {each.expression: each.where for each in definitions}
+        self.where = {(each.name, each.expression): each.where for each in reversed(definitions)}
 
     def Define(self, name, expression):  # noqa: N802
         """As that of the RDataFrame."""
-        return self.call(self.df.Define, expression, name, expression)
+        return self.call(self.df.Define, (name, expression), name, expression)
 
     def Redefine(self, name, expression):  # noqa: N802
         """As that of the RDataFrame."""
-        return self.call(self.df.Redefine, expression, name, expression)
+        return self.call(self.df.Redefine, (name, expression), name, expression)
 
     def Filter(self, expression, name):  # noqa: N802
         """As that of the RDataFrame."""
-        return self.call(self.df.Filter, expression, expression, name)
+        return self.call(self.df.Filter, (name, expression), expression, name)
 
-    def call(self, make, expression, *words):
-        """Make the next Checked; `expression` is blamed if that is not possible."""
+    def call(self, make, declared, *words):
+        """Make the next Checked, or blame what is declared: a name and an expression."""
         problem = None
         with captured_stderr() as output:
             try:
@@ -85,6 +85,8 @@ class Checked:
         if problem is None:
             return Checked(made, self.plan)
         message = re.search(r"error: ([^\n]*)", output.text)
-        message = message[1] if message else problem.strip().splitlines()[-1]
-        where = self.where.get(expression, "a constant of the sample")
+        if not message:
+            message = re.search(r"\w+: (?:Filter: the following )?([^\n:]+)", problem)
+        message = message[1] if message else problem
+        where = self.where.get(declared, "a constant of the sample")
         raise DeclarationError(complaint(where, message, self.plan.names))
