@@ -247,7 +247,7 @@ def write_rows(rows, path, features, histograms):
     integers = [feature.name for feature in features if feature.integer]
     table = TableWriter(path, floats, integers)
     try:
-        rows.startReading(BATCH, ROOT.std.vector["TH1D*"](histograms))
+        ROOT.m3l.startFilling(rows, BATCH, ROOT.std.vector["TH1D*"](histograms))
         while taken := rows.next():
             shaped = {}
             for kind, pointer, width in (

@@ -149,7 +149,7 @@ def test_histograms_fill_like_root(ROOT, tmp_path):
         add_row(store, 0, (1, 1, number), weight, [value], [], [])
         # The store has single precision.
         plain.Fill(float(np.float32(value)), weight)
-    store.startReading(3, ROOT.std.vector["TH1D*"]([filled]))
+    ROOT.m3l.startFilling(store, 3, ROOT.std.vector["TH1D*"]([filled]))
     while store.next():
         pass
     for b in range(12):

@@ -688,7 +688,7 @@ def store_rows(ROOT, rows, memory, folder, slots=1, batch=10):
     for histogram in histograms:
         histogram.SetDirectory(ROOT.nullptr)
         histogram.Sumw2()
-    store.startReading(batch, ROOT.std.vector["TH1D*"](histograms))
+    ROOT.m3l.startFilling(store, batch, ROOT.std.vector["TH1D*"](histograms))
     while taken := store.next():
         identities = np.frombuffer(store.identities(), "i8", 3 * taken).reshape(taken, 3).copy()
         weights = np.frombuffer(store.weights(), "f8", taken).copy()
@@ -738,7 +738,7 @@ def test_rows_keep_every_bit_of_their_floats(ROOT, tmp_path, floats, cells, memo
     for number in rng.permutation(100):
         row = values[number]
         add_row(store, 0, (1, 1, number), 0.5, row[:cells], row[cells:], integers[number])
-    store.startReading(100, ROOT.std.vector["TH1D*"]())
+    store.startReading(100)
     assert store.next() == 100
     found = np.frombuffer(store.features(), "f4", 100 * floats)
     assert found.tobytes() == values.tobytes()
@@ -753,7 +753,7 @@ def test_store_that_is_left_before_its_end_goes_quietly(ROOT, tmp_path):
     store = ROOT.m3l.RowStore(0, 0, 1, 10**6, str(tmp_path))
     for number in range(100):
         add_row(store, 0, (1, 1, number), 1.0, [], [], [])
-    store.startReading(10, ROOT.std.vector["TH1D*"]())
+    store.startReading(10)
     assert store.next() == 10
     del store
 

@@ -2,6 +2,7 @@
 #include "engine/blosc.cxx"
 #include "engine/cutflow.cxx"
 #include "engine/eventloop.cxx"
+#include "engine/histograms.cxx"
 #include "engine/inspection.cxx"
 #include "engine/rowstore.cxx"
 // Where there is no compiler, there are no compiled chains.

@@ -7,6 +7,7 @@
 #include "engine/bookchain.h"
 #include "engine/cutflow.h"
 #include "engine/eventloop.h"
+#include "engine/histograms.h"
 #include "engine/inspection.h"
 #include "engine/lazy.h"
 #include "engine/rowstore.h"

@@ -1,12 +1,11 @@
 #include "engine/rowstore.h"
 
-#include <TH1.h>
-
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <stdexcept>
 
 namespace m3l
@@ -71,69 +70,6 @@ private:
 };
 
 } // namespace
-
-/// A histogram's content, reached without a call per value.
-class RowStore::Filler
-{
-public:
-   explicit Filler(TH1D &histogram)
-      : fHistogram(&histogram),
-        fBins(histogram.GetXaxis()->GetNbins()),
-        fLow(histogram.GetXaxis()->GetXmin()),
-        fHigh(histogram.GetXaxis()->GetXmax()),
-        fZeroBin(bin(0.)),
-        fSumw(histogram.GetArray()),
-        fSumw2(histogram.GetSumw2()->GetArray())
-   {
-      histogram.GetStats(fStats); // sums of w, w^2, w x, w x^2 of the values inside the range
-   }
-
-   /// Values that are zero are added up by the caller, since most cells of most events are.
-   void fill(double x, double weight)
-   {
-      if (x != 0.)
-         add(bin(x), x, weight, weight * weight);
-   }
-
-   void fillZeros(double sumw, double sumw2)
-   {
-      if (sumw2 > 0.)
-         add(fZeroBin, 0., sumw, sumw2);
-   }
-
-   void finish(std::size_t n)
-   {
-      const double entries = fHistogram->GetEntries() + double(n);
-      fHistogram->PutStats(fStats);
-      fHistogram->SetEntries(entries);
-   }
-
-private:
-   /// The formula of TAxis::FindFixBin; NaN counts as overflow, as there.
-   int bin(double x) const
-   {
-      return x < fLow ? 0 : !(x < fHigh) ? fBins + 1 : 1 + int(fBins * (x - fLow) / (fHigh - fLow));
-   }
-
-   void add(int bin, double x, double w, double w2)
-   {
-      fSumw[bin] += w;
-      fSumw2[bin] += w2;
-      if (bin >= 1 && bin <= fBins) {
-         fStats[0] += w;
-         fStats[1] += w2;
-         fStats[2] += w * x;
-         fStats[3] += w * x * x;
-      }
-   }
-
-   TH1D *fHistogram;
-   int fBins;
-   double fLow, fHigh;
-   int fZeroBin;
-   double *fSumw, *fSumw2;
-   double fStats[TH1::kNstat] = {};
-};
 
 /// The rows that one thread holds in memory.
 struct RowStore::Slot {
@@ -354,12 +290,10 @@ void RowStore::spill(Slot &slot)
    fRuns.push_back(std::move(run));
 }
 
-void RowStore::startReading(std::size_t n, const std::vector<TH1D *> &histograms)
+void RowStore::startReading(std::size_t n, std::function<void(const Rows &)> use)
 {
    fBatchSize = n;
-   fFillers.reserve(histograms.size());
-   for (TH1D *histogram : histograms)
-      fFillers.emplace_back(*histogram);
+   fUse = std::move(use);
    for (auto &slot : fSlots) {
       sort(*slot);
       fRuns.push_back(std::make_unique<Run>(*slot));
@@ -406,9 +340,11 @@ void RowStore::stopReading()
       fWorker.join();
 }
 
-RowStore::Batch RowStore::merge()
+Rows RowStore::merge()
 {
-   Batch batch;
+   Rows batch;
+   batch.floats = fFloats;
+   batch.ints = fInts;
    const std::size_t n = std::min<std::uint64_t>(fBatchSize, size() - fGiven);
    batch.identities.resize(3 * n);
    batch.weights.resize(n);
@@ -430,35 +366,9 @@ RowStore::Batch RowStore::merge()
          fRuns.pop_back();
    }
    fGiven += n;
-   fill(batch);
+   if (fUse)
+      fUse(batch);
    return batch;
-}
-
-void RowStore::fill(const Batch &batch)
-{
-   if (fFillers.empty())
-      return;
-   std::vector<double> zeros(fFillers.size()), zeros2(fFillers.size());
-   for (std::size_t row = 0; row < batch.size; ++row) {
-      const double weight = batch.weights[row], weight2 = weight * weight;
-      const float *floats = &batch.features[row * fFloats];
-      const std::int32_t *ints = batch.integers.data() + row * fInts;
-      for (unsigned i = 0; i < fFloats; ++i) { // vector instructions
-         zeros[i] += floats[i] == 0.f ? weight : 0.;
-         zeros2[i] += floats[i] == 0.f ? weight2 : 0.;
-      }
-      for (unsigned i = 0; i < fFloats; ++i)
-         fFillers[i].fill(floats[i], weight);
-      for (unsigned i = 0; i < fInts; ++i) {
-         zeros[fFloats + i] += ints[i] == 0 ? weight : 0.;
-         zeros2[fFloats + i] += ints[i] == 0 ? weight2 : 0.;
-         fFillers[fFloats + i].fill(ints[i], weight);
-      }
-   }
-   for (std::size_t i = 0; i < fFillers.size(); ++i) {
-      fFillers[i].fillZeros(zeros[i], zeros2[i]);
-      fFillers[i].finish(batch.size);
-   }
 }
 
 } // namespace m3l

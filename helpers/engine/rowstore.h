@@ -8,16 +8,26 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
-class TH1D;
-
 namespace m3l
 {
+
+/// Rows one after the other: an array for each type of number.
+struct Rows {
+   std::size_t size = 0;                 ///< number of rows
+   unsigned floats = 0;                  ///< features of a row
+   unsigned ints = 0;                    ///< integers of a row
+   std::vector<std::int64_t> identities; ///< rows x 3
+   std::vector<double> weights;          ///< rows
+   std::vector<float> features;          ///< rows x floats
+   std::vector<std::int32_t> integers;   ///< rows x ints
+};
 
 /// Collects rows from several threads and gives them back sorted.
 ///
@@ -47,16 +57,18 @@ public:
    unsigned ints() const { return fInts; }
    std::uint64_t size() const;
 
-   /// Ends the adding of rows and begins to give them back, `n` at a time, in sorted order. The
-   /// rows also fill a histogram per feature and one per integer, in this order.
-   void startReading(std::size_t n, const std::vector<TH1D *> &histograms);
+   /// Ends the adding of rows and begins to give them back, `n` at a time, in sorted order.
+   /// \param use  gets these rows too, in the thread that makes them ready
+   void startReading(std::size_t n, std::function<void(const Rows &)> use);
+   /// (Not a default argument: PyROOT has no call of a function that takes such a `use`.)
+   void startReading(std::size_t n) { startReading(n, {}); }
 
    /// Takes the next rows into the arrays below; returns their number, 0 after the last. While the
    /// caller works on them, the rows after them are made ready in another thread, unless the store
    /// is for one thread only.
    std::size_t next();
 
-   /// Waits for the other thread, after which the histograms are not touched any more.
+   /// Waits for the other thread, after which `use` is not called any more.
    void stopReading();
 
    const std::int64_t *identities() const { return fBatch.identities.data(); } ///< rows x 3
@@ -65,24 +77,15 @@ public:
    const std::int32_t *integers() const { return fBatch.integers.data(); }     ///< rows x ints
 
 private:
-   class Filler;
    class Run;
    struct Slot;
    struct Less;
    struct Later;
-   struct Batch {
-      std::size_t size = 0;
-      std::vector<std::int64_t> identities;
-      std::vector<double> weights;
-      std::vector<float> features;
-      std::vector<std::int32_t> integers;
-   };
 
    void sort(Slot &slot) const;
    void spill(Slot &slot);
    void startMerging();
-   Batch merge();
-   void fill(const Batch &batch);
+   Rows merge();
 
    unsigned fFloats, fInts;
    std::size_t fMaxRowSize, fBytesPerSlot;
@@ -92,20 +95,20 @@ private:
    std::mutex fRunsMutex;
    std::size_t fBatchSize = 0;
    std::uint64_t fGiven = 0; ///< rows that were put into batches
-   std::vector<Filler> fFillers;
-   Batch fBatch;
+   std::function<void(const Rows &)> fUse;
+   Rows fBatch;
    // The batch after it is made by a thread. (Not std::async, which the interpreter cannot link.)
-   Batch fNextBatch;
+   Rows fNextBatch;
    std::thread fWorker;
    std::exception_ptr fProblem;
 };
 
 /// Adds an event to a store: the three numbers of its identity, the weight, the `cells` values of
 /// its matrix, then the other floats and the integers.
-template <typename Dataset, typename RunNumber, typename Event, typename... Scalars>
-void addRow(RowStore &rows, unsigned slot, unsigned cells, const Dataset &dataset,
-            const RunNumber &run, const Event &event, double weight, const ROOT::RVecF &matrix,
-            const Scalars &...scalars)
+template <typename DatasetNumber, typename RunNumber, typename EventNumber, typename... Scalars>
+void addRow(RowStore &rows, unsigned slot, unsigned cells, const DatasetNumber &dataset,
+            const RunNumber &run, const EventNumber &event, double weight,
+            const ROOT::RVecF &matrix, const Scalars &...scalars)
 {
    const std::int64_t identity[] = {static_cast<std::int64_t>(dataset),
                                     static_cast<std::int64_t>(run),
