@@ -13,8 +13,8 @@
 namespace m3l
 {
 
-/// Scores events with the numbers that `ml/network_files.py` writes beside a model; the formula and the
-/// layout of the file are described there.
+/// Scores events with the numbers that `ml/network_files.py` writes beside a model; the formula and
+/// the layout of the file are described there.
 class Network
 {
 public:
