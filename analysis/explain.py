@@ -20,7 +20,8 @@ from analysis.dataframes import dataframe
 from analysis.errors import InputError
 from analysis.event_page import KINDS, SHOWN, choice, comparison, page, shown_failure
 from analysis.features import Layout
-from analysis.plan import IDENTITY, MATRIX, NORMALISATION, WEIGHT, identifiers
+from analysis.output import IDENTITY, WEIGHT
+from analysis.plan import MATRIX, NORMALISATION, identifiers
 from analysis.schemas import SCHEMAS
 
 ENTRY = "rdfentry_"  # the position of an event in its sample, with one thread

@@ -12,13 +12,13 @@ from analysis import samples
 from analysis.anomaly import SCORE, read_model
 from analysis.compiled import compile_chains
 from analysis.complaints import check_chain
-from analysis.dataframes import Dataframes
+from analysis.dataframes import Dataframes, dataframe
 from analysis.declarations import Declarations
 from analysis.errors import DeclarationError, InputError
 from analysis.export import Output, cutflow_json
 from analysis.inputs import Inputs, inspect
 from analysis.job import bytes_read, complete, record_of
-from analysis.loops import CompiledLoop, PlainLoop, dataframe, set_threads
+from analysis.loops import CompiledLoop, PlainLoop, set_threads
 from analysis.output import CUTFLOW, RUN
 from analysis.plan import NORMALISATION, Plan, Planner
 from analysis.schemas import SCHEMAS

@@ -231,7 +231,10 @@ class ClusterLoop:
 
 
 class Counter:
-    """Counts the events that reach a node of a distributed dataframe, and their weights."""
+    """Counts the events that reach a node of a distributed dataframe, and their weights.
+
+    Sums are rounded as they are added: ROOT cannot send the exact ones of m3l::CutflowCounter.
+    """
 
     def __init__(self, cut, node):
         self.cut = cut
