@@ -7,11 +7,11 @@ import sys
 import warnings
 from pathlib import Path
 
-from helpers import carry, find_library
+from helpers import copy_libraries, find_library
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        carry(Path(sys.argv[1]))
+        copy_libraries(Path(sys.argv[1]))
     else:
         warnings.simplefilter("ignore")
         print(find_library()[0] or "")
