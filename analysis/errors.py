@@ -13,6 +13,7 @@ import difflib
 import os
 import signal
 import sys
+import threading
 from contextlib import contextmanager
 
 
@@ -72,6 +73,16 @@ def positive_integer(text):
     return int(text)
 
 
+# A KeyboardInterrupt gets lost where C++ calls Python: event loops look here as well.
+interruption = threading.Event()
+
+
+def interrupt(*_):
+    """Signal handler: raise KeyboardInterrupt, and remember it."""
+    interruption.set()
+    raise KeyboardInterrupt
+
+
 @contextmanager
 def exit_on_mistake(interrupted, memory="choose fewer regions or samples"):
     """Around a command: a user's mistake is a line on stderr and exit status 1, no traceback.
@@ -79,7 +90,10 @@ def exit_on_mistake(interrupted, memory="choose fewer regions or samples"):
     interrupted: what is said after Ctrl-C, which exits with 130; SIGTERM counts as Ctrl-C
     memory: advice where there is too little
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruption.clear()
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     status, problems = 1, ()
     try:
         yield

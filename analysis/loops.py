@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from analysis.chain import chain
 from analysis.dataframes import SampleFrames, dataframe
-from analysis.errors import InputError
+from analysis.errors import InputError, interruption
 from analysis.output import IDENTITY, WEIGHT
 from analysis.plan import MATRIX
 from helpers.terminal import captured_stderr
@@ -258,6 +258,8 @@ def in_thread(function, argument, tick):
     thread.start()
     while thread.is_alive():
         thread.join(TICK)
+        if interruption.is_set():
+            raise KeyboardInterrupt
         tick()
     return result[0]
 
