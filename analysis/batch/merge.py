@@ -26,7 +26,7 @@ from analysis.loops import ROW_MEMORY, CutflowRow
 from analysis.output import CUTFLOW, IDENTITY, RUN, WEIGHT, Table, latest_format
 from analysis.run import row_layout, visible
 
-UNIT = 1 << 1074  # of the exact sums, see ExactSum in helpers/cutflow.h
+UNIT = 1 << 1074  # of the exact sums, see ExactSum in helpers/engine/cutflow.h
 
 
 def merge(submission, states):

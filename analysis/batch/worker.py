@@ -19,7 +19,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from analysis.batch.submission import MANIFEST, Submission
-from analysis.errors import InputError, M3LError, OutputError
+from analysis.errors import InputError, M3LError, OutputError, interrupt
 from analysis.files import aside, checksum, digest, put_in_place, write_file
 from analysis.options import show_warning
 
@@ -28,7 +28,7 @@ def main(words):
     """Compute and deliver a piece; ends the process."""
     folder, name, *files = words  # on the grid also the files, with commas
     warnings.showwarning = show_warning
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, interrupt)
     submission = Submission(folder)
     scratch = Path(tempfile.mkdtemp(prefix=f"m3l-{name}-"))
     problem = ""
@@ -123,7 +123,7 @@ def write_manifest(folder, manifest):
 
 
 def count_json(cut, count):
-    """A row of the cutflow; sums are exact, see CutflowCount in helpers/cutflow.h."""
+    """A row of the cutflow; sums are exact, see CutflowCount in helpers/engine/cutflow.h."""
     return {
         "cut": cut,
         "entries": int(count.entries),
