@@ -21,9 +21,9 @@ from pathlib import Path
 
 from analysis import selection
 from analysis.cluster import connect
-from analysis.errors import DeclarationError, positive_integer
+from analysis.errors import DeclarationError, InputError, last_words, positive_integer
 from analysis.features import DEFAULT_LAYOUT, FEATURES, LAYOUTS
-from analysis.options import EventName, add_job, check_job, declared_job, obey
+from analysis.options import EventName, add_job, check_job, check_rerun, declared_job, obey
 
 
 def parser():
@@ -37,6 +37,14 @@ def parser():
     )
     source = add_job(make)
     source.add_argument("--rerun", metavar="RUN.JSON", help="do a run again from its record")
+    make.add_argument(
+        "--force", action="store_true", help="make again what is there and has not changed"
+    )
+    make.add_argument(
+        "--trust",
+        action="store_true",
+        help="run expressions of a record that are not declared here",
+    )
     make.add_argument("-j", "--threads", type=positive_integer, help="threads (default: all cores)")
     where = make.add_mutually_exclusive_group()
     where.add_argument(
@@ -67,6 +75,7 @@ def main(arguments=None):
     make = parser()
     options = make.parse_args(arguments)
     check_job(make, options)
+    check_rerun(make, options)
     cluster = options.dask or options.spark
     if cluster and (options.list or options.check or options.chain or options.event):
         make.error("--list, --check, --chain and --event need no --dask and --spark")
@@ -76,7 +85,7 @@ def main(arguments=None):
         make.error("--cpp says how --chain prints")
     if cluster and options.threads:
         make.error("-j is for this machine; --dask and --spark have their number of workers")
-    return obey(act, options, "nothing was written")
+    return obey(act, options, "complete samples are kept: the same command goes on")
 
 
 def dataframes(*words):
@@ -105,12 +114,23 @@ def act(options):
 
     from analysis import summary
     from analysis.dataframes import Dataframes, SampleFrames
-    from analysis.job import Job, command_line, rerun
-    from analysis.run import prepare, run
+    from analysis.job import Job, command_line
+    from analysis.prepare import prepare
+    from analysis.repeat import Comparison, read_record, rerun
+    from analysis.run import run
 
     folder = options.output or "output"
     if options.rerun:
-        job = rerun(options.rerun)
+        record = read_record(options.rerun)
+        job = rerun(
+            options.rerun,
+            record,
+            options.sample,
+            options.region,
+            options.threads,
+            options.entries,
+            options.trust,
+        )
         folder = options.output or str(Path(options.rerun).resolve().parent) + "_rerun"
     else:
         job = Job(
@@ -121,6 +141,8 @@ def act(options):
             options.unblind,
             options.plain,
             options.model,
+            options.skip_bad_files,
+            options.drop_bad_events,
         )
     if options.check:
         prepared, row = prepare(job)
@@ -131,21 +153,27 @@ def act(options):
         return {}
     if options.event:
         return print_event(job, options.event)
+    comparison = Comparison(options.rerun, record, job) if options.rerun else None
     # Dask would draw a bar for each sample, all on one line.
     bars = io.StringIO() if cluster else sys.stdout
     with contextlib.redirect_stdout(bars), contextlib.ExitStack() as stack:
         if cluster:
             stack.callback(cluster.close)
-        cutflows, frames, files = run(job, folder, command_line(), cluster)
+        again = options.force or bool(options.rerun)
+        results = run(job, folder, command_line(), cluster, again)
         if sys.flags.interactive:
             stack.pop_all()  # the dataframes at the prompt need the cluster
-    summary.print_summary(job, cutflows, folder, files, time.monotonic() - begin)
-    return frames
+    summary.print_summary(job, results, folder, time.monotonic() - begin)
+    if results.failed:
+        raise InputError(*(p for error in results.failed.values() for p in error.problems))
+    if comparison:
+        comparison.finish(folder)
+    return results.dataframes
 
 
 def print_chain(job, sample, cpp):
     """Print the chain of a sample as text that runs where it is pasted."""
-    from analysis.run import plan_samples
+    from analysis.prepare import plan_samples
     from analysis.script import cpp_script, python_script
 
     (item,), _ = plan_samples(job.only(sample))
@@ -156,7 +184,7 @@ def print_event(job, name):
     """Print what happened to an event; returns the dataframes of its sample."""
     from analysis.dataframes import Dataframes, SampleFrames
     from analysis.explain import explain
-    from analysis.run import prepare
+    from analysis.prepare import prepare
 
     # One event is no reason to compile.
     (item,), _ = prepare(replace(job.only(name.sample), plain=True))
@@ -191,6 +219,7 @@ def print_declarations(listed):
 
 
 if __name__ == "__main__":
-    dataframes = main()
+    with last_words():
+        dataframes = main()
     if dataframes and sys.flags.interactive:
         from analysis.explain import explain  # noqa: F401

@@ -1,19 +1,25 @@
 """The anomaly score of a trained model as a column of the event loop.
 
 `python -m ml train` leaves the network beside the Keras model as plain numbers (`network.json` and
-`network.bin`); here they become an expression around the C++ functor `m3l::Network`.
+`network.bin`); here they become an expression around the C++ functor `m3l::Network`. What a model
+says gets into the expression as numbers, and as names that this run has itself.
 """
 
-import json
+import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from analysis.content import require
 from analysis.errors import InputError, near_miss
 from analysis.features import Binning, Feature
 from analysis.features import cells as layout_cells
-from analysis.files import checksum
-from analysis.output import IDENTITY
+from analysis.files import read_json, read_regular
+from analysis.output import IDENTITY, RETRAIN, single_models
 from analysis.plan import MATRIX
+from analysis.records import NETWORK, network_contradictions, network_numbers
 
 SCORE = Feature(
     "anomaly_score", "anomaly_score", "Anomaly score", "", Binning(60, -5.0, 4.0), network=False
@@ -25,7 +31,7 @@ class Network:
     """One network as plain numbers."""
 
     path: Path  # of network.bin
-    content: dict  # of network.json
+    content: dict  # of network.json, which keeps the rule records.NETWORK
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Model:
         known: names of the scalar features and counts of the run
         Raises InputError if the model needs other features.
         """
+        known = dict.fromkeys(known)
         cells = {cell.name: number for number, cell in enumerate(layout_cells(layout))}
         lines, calls = [], []
         for k, network in enumerate(self.networks):
@@ -91,37 +98,49 @@ def functor_arguments(network, cells):
     if content["mask_absent"]:
         least = ", ".join("{" + ", ".join(map(str, row)) + "}" for row in content["least"])
     taken = ", ".join(str(cells.get(name, -1)) for name in content["features"])
-    path = json.dumps(str(network.path))
+    path = quoted(network.path)
     # The checksum makes the expression another one when the model is trained again.
     return (
-        f"{path}, {{{log}}}, {{{layers}}}, {{{least}}}, {content['smallest_error']!r}, "
+        f"{path}, {{{log}}}, {{{layers}}}, {{{least}}}, {float(content['smallest_error'])!r}, "
         f"{{{taken}}} /* {content['sha256']} */"
     )
 
 
+def quoted(path):
+    """A path as a C++ string, in which nothing but letters, digits and / . _ - stands as it is."""
+    letters = (
+        chr(byte)
+        if byte < 128 and (chr(byte).isalnum() or chr(byte) in "/._-")
+        else f"\\{byte:03o}"
+        for byte in os.fsencode(path)
+    )
+    return f'"{"".join(letters)}"'
+
+
 def read_model(folder):
     """Read the networks of a model folder. Raises InputError."""
-    folder = Path(folder).resolve()
-    try:
-        folds = folder / "folds.json"
-        single = (folder / "network.json").exists() or not folds.exists()
-        names = ["."] if single else json.loads(folds.read_text())["models"]
-        return Model(folder, tuple(read_network(folder / name) for name in names))
-    except OSError as error:
+    folder = Path(os.path.realpath(folder))
+    if not folder.is_dir():
         raise InputError(
-            f"model {folder}: {Path(error.filename).name}: {error.strerror}; "
-            "give a folder that python -m ml train has written"
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"model {folder} cannot be read ({error!r}); train it again") from None
+            f"model {folder}: no such folder; give one that python -m ml train has written"
+        )
+    return Model(folder, tuple(map(read_network, single_models(folder))))
 
 
 def read_network(folder):
-    """Read one Network. Raises InputError, OSError and what a wrong content raises."""
-    content = json.loads((folder / "network.json").read_text())
-    if content["format"] != 1:
-        raise InputError(f"model {folder} has format {content['format']}, not 1; train it again")
-    path = folder / "network.bin"
-    if checksum(path) != content["sha256"]:
-        raise InputError(f"model {folder}: network.bin is damaged; train it again")
+    """Read one Network from a folder, a Path. Raises InputError."""
+    path = folder / "network.json"
+    content = read_json(path, f"not a model; {RETRAIN}")
+    require(content, NETWORK, path, RETRAIN)
+    for problem in network_contradictions(content):
+        raise InputError(f"{path}: {problem}: {RETRAIN}")
+    path, size = folder / "network.bin", 4 * network_numbers(content)
+    try:
+        plain = read_regular(path, size)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}: {RETRAIN}") from None
+    if len(plain) != size or hashlib.sha256(plain).hexdigest() != content["sha256"]:
+        raise InputError(f"{path} is damaged: {RETRAIN}")
+    if not np.isfinite(np.frombuffer(plain, "<f4")).all():
+        raise InputError(f"{path} has numbers that are not finite: {RETRAIN}")
     return Network(path, content)

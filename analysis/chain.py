@@ -5,6 +5,8 @@ Whoever runs the analysis runs this: `run_rdf.py --plain`, the prompt, Dask and 
 prints it (script.py).
 """
 
+from analysis.output import WEIGHT
+
 
 def chain(plan, df):
     """Return the dataframe with all columns, and for each region the dataframe after each cut.
@@ -12,8 +14,40 @@ def chain(plan, df):
     plan: plan.Plan of a sample
     df: RDataFrame over the sample's files, or anything else with Define, Redefine and Filter
     """
+    if plan.drop_bad_events:
+        df = df.Filter(plan.is_sound(plan.checks), "no bad values")
     df = with_columns(plan, df)
     return df, with_cuts(plan, df)
+
+
+def guarded_chain(plan, df):
+    """The same for event loops, which end where an event uses a branch with bad values."""
+    if plan.drop_bad_events:
+        return chain(plan, df)
+    everywhere = plan.needed([WEIGHT])[1]
+    places = [(None, 0, everywhere, ())]
+    for region, cuts in plan.cuts.items():
+        known = everywhere
+        for number, columns in enumerate([*(cut.inputs for cut in cuts), plan.columns]):
+            branches = plan.needed(columns)[1]
+            places.append((region, number, branches, known))
+            known = [*known, *branches]
+    guards = {}
+    for region, number, branches, known in places:
+        if condition := plan.is_sound(branches, known):
+            name = guards[region, number] = f"m3l_sound_{len(guards)}"
+            # Before a column may hide a branch of its name.
+            df = df.Define(name, f"m3l::requireSound({condition})")
+
+    def guard(node, region, number=0):
+        name = guards.get((region, number))
+        return node.Filter(name) if name else node
+
+    df = guard(with_columns(plan, df), None)
+    regions = with_cuts(plan, df, guard)
+    for region, nodes in regions.items():
+        nodes[-1] = guard(nodes[-1], region, len(plan.cuts[region]))
+    return df, regions
 
 
 def with_columns(plan, df):
@@ -26,11 +60,15 @@ def with_columns(plan, df):
     return df
 
 
-def with_cuts(plan, df):
-    """Return, for each region of a plan, a dataframe with all columns after each of its cuts."""
+def with_cuts(plan, df, guard=lambda node, region, number: node):
+    """Return, for each region of a plan, a dataframe with all columns after each of its cuts.
+
+    guard: gives the dataframe that a cut is applied to, of a region and by its number
+    """
     regions = {}
     for region, cuts in plan.cuts.items():
         regions[region] = [df]  # before the first cut
-        for cut in cuts:
-            regions[region].append(regions[region][-1].Filter(cut.expression, cut.name))
+        for number, cut in enumerate(cuts):
+            before = guard(regions[region][-1], region, number)
+            regions[region].append(before.Filter(cut.expression, cut.name))
     return regions

@@ -7,9 +7,7 @@ engine books it on the graph (helpers/engine/bookchain.h).
 """
 
 import hashlib
-import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from string import Template
 
@@ -21,7 +19,14 @@ from analysis.errors import OutputError
 from analysis.files import write_file
 from analysis.output import IDENTITY, WEIGHT
 from analysis.plan import MATRIX
-from helpers.build import CompilerError, cache_folder, library, toolchain
+from helpers.build import (
+    CompilerError,
+    cache_folder,
+    library,
+    loading,
+    side_by_side,
+    toolchain,
+)
 
 
 def compile_chains(plans, cells):
@@ -37,9 +42,12 @@ def compile_chains(plans, cells):
     sources = [Source.of(plan, cells) for plan in plans]
     unique = {source.name: source for source in sources}
     toolchain()
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with side_by_side() as pool:
         libraries = dict(zip(unique, pool.map(compile_library, unique.values()), strict=True))
-    made = {name: ROOT.m3l.loadChain(str(path), f"make_{name}") for name, path in libraries.items()}
+    with loading(*libraries.values()):
+        made = {
+            name: ROOT.m3l.loadChain(str(path), f"make_{name}") for name, path in libraries.items()
+        }
     return [made[source.name] for source in sources]
 
 
@@ -57,6 +65,7 @@ class Source:
         cuts = [cut for region in plan.cuts.values() for cut in region]
         selecting = Columns(plan, [WEIGHT, *(name for cut in cuts for name in cut.inputs)])
         row = Columns(plan, plan.columns)
+        all_branches = [*plan.inputs]
         holes = {
             "includes": "\n".join(f"#include <{header}>" for header in headers(plan)),
             "functions": "\n".join(functions(plan)),
@@ -65,13 +74,18 @@ class Source:
                 f"{cpp_flag(name in selecting.branches)}, {cpp_flag(name in row.branches)}}},"
                 for name in plan.inputs
             ),
+            "all_branches": declared_branches(plan, all_branches),
+            "ask": "\n".join(f"      {branch_value(plan, name)};" for name in all_branches),
+            "all_names": listed_branches(all_branches),
             "select_columns": selecting.text,
+            "select_names": listed_branches(selecting.branches),
             "weight": selecting.value(WEIGHT),
             "regions": "\n".join(
                 REGION.substitute(region=number, cuts=count_cuts(number, region, selecting))
                 for number, region in enumerate(plan.cuts.values())
             ),
             "row_columns": row.text,
+            "row_names": listed_branches(row.branches),
             "cells": cells,
             "row": ", ".join(map(row.value, plan.columns)),
         }
@@ -84,7 +98,7 @@ def compile_library(source):
     """Path of the compiled library. Raises DeclarationError or CompilerError."""
     path = cache_folder() / f"{source.name}.cxx"
     try:
-        if not path.exists():
+        if not holds(path, source.text):
             write_file(path, source.text)
         return library(source.name, path, [path, *helpers.source_files()])
     except CompilerError as error:
@@ -92,6 +106,14 @@ def compile_library(source):
         raise
     except OutputError as error:
         raise CompilerError(str(error)) from None
+
+
+def holds(path, text):
+    """Whether a file has this content, complete."""
+    try:
+        return path.read_bytes() == text.encode()
+    except OSError:
+        return False
 
 
 FILE = Template("""\
@@ -120,6 +142,13 @@ $inputs
       return inputs;
    }
 
+   void check(const Event &event) const override
+   {
+$all_branches
+$ask
+      checkNumbers(event$all_names);
+   }
+
    void select(unsigned slot, const Event &event, const vector<double> &constants, Cutflow &cutflow,
                vector<char> &in) const override
    {
@@ -127,6 +156,7 @@ $select_columns
       const double weight = $weight;
       cutflow.all.add(slot, weight);
 $regions
+      checkNumbers(event$select_names);
    }
 
    void addRow(unsigned slot, const Event &event, const vector<double> &constants,
@@ -134,6 +164,7 @@ $regions
    {
 $row_columns
       m3l::addRow(rows, slot, $cells, $row);
+      checkNumbers(event$row_names);
    }
 };
 } // namespace $name
@@ -218,8 +249,8 @@ def functions(plan):
             yield function(f"cut_{region}_{number}", cut, types, "bool")
     for name in plan.columns[len(IDENTITY) :]:
         if name != MATRIX:
-            number = f"is_arithmetic_v<{types[name]}>"
-            yield f'#line 1 "{plan.where(name)}"\nstatic_assert({number}, "{NO_NUMBER}");'
+            where, number = file_name(plan.where(name)), f"is_arithmetic_v<{types[name]}>"
+            yield f'#line 1 "{where}"\nstatic_assert({number}, "{NO_NUMBER}");'
 
 
 def function(name, definition, types, returns="auto"):
@@ -228,8 +259,7 @@ def function(name, definition, types, returns="auto"):
     body = definition.expression
     if not re.search(r"\breturn\b", body):
         body = f"return {body};"
-    where = definition.where.replace('"', "'")
-    body = f'#line 1 "{where}"\n{body}\n#line 1 "chain"'
+    body = f'#line 1 "{file_name(definition.where)}"\n{body}\n#line 1 "chain"'
     if definition.each:
         first, *others = arrays = definition.inputs
         body = ONE_PASS.substitute(
@@ -243,32 +273,28 @@ def function(name, definition, types, returns="auto"):
     return f"{returns} {name}({arguments})\n{{\n{body}\n}}"
 
 
+def file_name(where):
+    """What declares a column or cut, as a name in a #line, which it cannot end."""
+    return "".join("'" if c in '"\\' or not c.isprintable() else c for c in where)
+
+
 class Columns:
     """The columns that a C++ function of one event asks for, each computed at most once."""
 
     def __init__(self, plan, wanted):
         """wanted: names of the columns"""
+        self.plan = plan
         self.branches = []  # of the plan's inputs, those that are needed
         self.values = {name: f"constants[{n}]" for n, name in enumerate(plan.constants)}
-        needed = set(wanted)
-        for definition in reversed(plan.definitions):
-            if definition.name in needed:
-                needed.update(definition.inputs)
         lazy = []
-        for definition in plan.definitions:
+        for definition in plan.needed(wanted)[0]:
             name = definition.name
-            if name in needed:
-                call = self.call(f"f_{name}", definition.inputs)
-                lazy.append(f"      const Lazy v_{name}{{[&] {{ return {call}; }}}};")
-                self.values[name] = f"v_{name}()"
+            call = self.call(f"f_{name}", definition.inputs)
+            lazy.append(f"      const Lazy v_{name}{{[&] {{ return {call}; }}}};")
+            self.values[name] = f"v_{name}()"
         for name in wanted:
             self.value(name)
-        numbers = {name: number for number, name in enumerate(plan.inputs)}
-        branches = (
-            f"      const Branch<branch_{name}> b_{name}(event, {numbers[name]});"
-            for name in self.branches
-        )
-        self.text = "\n".join((*branches, *lazy))
+        self.text = "\n".join((declared_branches(plan, self.branches), *lazy))
 
     def value(self, name):
         """C++ for the value of a column."""
@@ -276,11 +302,31 @@ class Columns:
             return self.values[name]
         if name not in self.branches:
             self.branches.append(name)
-        return f"b_{name}()"
+        return branch_value(self.plan, name)
 
     def call(self, function, names):
         """C++ that calls a function with columns."""
         return f"{function}({', '.join(map(self.value, names))})"
+
+
+def declared_branches(plan, names):
+    """C++ that declares branches of an event."""
+    numbers = {name: number for number, name in enumerate(plan.inputs)}
+    objects = dict.fromkeys(plan.checks[name] for name in names if plan.checks.get(name))
+    lengths = (f"      Length length_{of};" for of in objects)
+    branches = (f"      const Branch<branch_{n}, {numbers[n]}> b_{n}(event);" for n in names)
+    return "\n".join((*lengths, *branches))
+
+
+def listed_branches(names):
+    """C++ for branches as further arguments."""
+    return "".join(f", b_{name}" for name in names)
+
+
+def branch_value(plan, name):
+    """C++ for the value of a branch that is declared."""
+    of = plan.checks.get(name)
+    return f"b_{name}(length_{of})" if of else f"b_{name}()"
 
 
 def cpp_type(name):

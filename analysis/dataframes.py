@@ -1,11 +1,14 @@
 """The dataframes of a run at the Python prompt and in notebooks."""
 
 from collections.abc import Mapping
+from contextlib import contextmanager
 
 import ROOT
 
 from analysis.chain import chain
-from analysis.errors import near_miss
+from analysis.errors import InputError, near_miss
+
+ENTRY = "rdfentry_"  # the position of an event in its sample, with one thread
 
 
 class Dataframes(Mapping):
@@ -52,14 +55,53 @@ class SampleFrames(dict):
         super().__init__({"all": df, **{region: nodes[-1] for region, nodes in regions.items()}})
 
 
-def dataframe(item, begin=None, end=None):
-    """An RDataFrame over the entries of a sample (run.Prepared), or over a range of them."""
-    begin = item.begin if begin is None else begin
-    end = item.begin + item.entries if end is None else end
-    if (begin, end) == (0, item.inputs.entries):
-        return ROOT.RDataFrame(item.sample.tree, item.inputs.paths)
-    sample = ROOT.RDF.Experimental.RSample(item.sample.name, item.sample.tree, item.inputs.paths)
+def dataframe(item):
+    """An RDataFrame over the entries of a sample (run.Prepared).
+
+    Raises InputError for files that ROOT would read wrongly as one chain.
+    """
+    end = item.begin + item.entries
+    if not item.entries:
+        raise InputError(f"sample '{item.sample.name}' has no events")
+    parts = list(item.inputs.parts(item.begin, end))
+    if len(parts) > 1:
+        raise InputError(
+            f"sample '{item.sample.name}': ROOT reads its files wrongly as one chain, since "
+            f"branches of {parts[1][0][0].path} are of other kinds than in "
+            f"{parts[0][0][0].path}; run_rdf.py reads them, the prompt, clusters and --event do not"
+        )
+    files = [file for file in item.inputs.files if file.entries]
+    return dataframe_of(item.sample, files, item.begin, end)
+
+
+def dataframe_of(sample, files, begin, end):
+    """An RDataFrame over the entries from `begin` to `end` of some of a sample's files."""
+    paths = [file.path for file in files]
+    if (begin, end) == (0, sum(file.entries for file in files)):
+        return ROOT.RDataFrame(sample.tree, paths)
     spec = ROOT.RDF.Experimental.RDatasetSpec()
-    spec.AddSample(sample)
+    spec.AddSample(ROOT.RDF.Experimental.RSample(sample.name, sample.tree, paths))
     spec.WithGlobalRange((begin, end))
     return ROOT.RDataFrame(spec)
+
+
+@contextmanager
+def one_thread():
+    """Only with one thread are the entries of a sample numbered."""
+    threads = ROOT.GetThreadPoolSize()
+    if threads:
+        ROOT.DisableImplicitMT()
+    try:
+        yield
+    finally:
+        if threads:
+            ROOT.EnableImplicitMT(threads)
+
+
+def file_of(files, position):
+    """The path of the file that an entry is in, and its number there; files: InputFiles."""
+    for file in files:
+        if position < file.entries:
+            break
+        position -= file.entries
+    return file.path, position

@@ -1,8 +1,9 @@
 """What a run selects and computes: the chosen part of selection.py and features.py."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 
-from analysis import features, selection
+from analysis import features, records, selection
 from analysis.errors import DeclarationError
 from analysis.samples import choose
 
@@ -22,9 +23,34 @@ class Declarations:
 
         absent: columns that some sample of the run does not carry
         """
-        kept = [f for f in self.scalars if not set(f.needs) & absent]
+        kept = [f for f in self.scalars if f.otherwise or not set(f.needs) & absent]
         floats = [f for f in kept if not f.integer]
         return (*features.cells(self.layout), *floats, *(f for f in kept if f.integer))
+
+    def problems(self):
+        """Yield what is wrong: names that cannot be or are given twice, numbers that make no sense.
+
+        What is good here can be written into a record and read again.
+        """
+        for what, rule, several in (
+            ("object", records.OBJECT, self.objects),
+            ("variable", records.VARIABLE, self.variables),
+            ("region", records.REGION, self.regions),
+            ("layout", records.LAYOUT, (self.layout,)),
+            ("feature", records.FEATURE, self.scalars),
+        ):
+            for each in several:
+                plain = json.loads(json.dumps(asdict(each)))
+                yield from rule.problems(plain, f"{what} '{each.name}': ")
+        columns = (
+            *self.objects,
+            *self.variables,
+            *features.cells(self.layout),
+            *(feature for feature in self.scalars if feature.expression != feature.name),
+        )
+        yield from doubled(columns, "a column")
+        for region in self.regions:
+            yield from doubled(region.cuts, f"a cut of region '{region.name}'")
 
 
 def declarations(regions, layout_name):
@@ -37,31 +63,24 @@ def declarations(regions, layout_name):
     layout = layouts[layout_name]
     by_name = {region.name: region for region in selection.REGIONS}
     chosen = choose(regions, by_name, "region")
-    scalars = (*features.FEATURES, *features.counts(layout))
-    columns = (
-        *selection.OBJECTS,
-        *selection.VARIABLES,
-        *features.cells(layout),
-        *(feature for feature in scalars if feature.expression != feature.name),
-    )
-    problems = doubled(columns, "a column") + doubled(selection.REGIONS, "a region")
-    for region in by_name.values():
-        problems += doubled(region.cuts, f"a cut of region '{region.name}'")
-    if problems:
-        raise DeclarationError(*problems)
-    return Declarations(
+    declared = Declarations(
         selection.OBJECTS,
         selection.VARIABLES,
         tuple(by_name[name] for name in chosen),
         layout,
-        scalars,
+        (*features.FEATURES, *features.counts(layout)),
     )
+    problems = [*doubled(selection.REGIONS, "a region"), *declared.problems()]
+    where = "analysis/selection.py or analysis/features.py"
+    if problems:
+        raise DeclarationError(*(f"{problem}, in {where}" for problem in problems))
+    return declared
 
 
 def doubled(declared, what):
     """Problems for names that are given twice."""
     names = [each.name for each in declared]
     return [
-        f"'{name}' is declared twice as {what}, in analysis/selection.py or analysis/features.py"
+        f"'{name}' is declared twice as {what}"
         for name in sorted({name for name in names if names.count(name) > 1})
     ]

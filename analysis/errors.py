@@ -24,6 +24,9 @@ class M3LError(Exception):
         super().__init__("\n".join(problems))
         self.problems = problems
 
+    def __reduce__(self):
+        return type(self), self.problems
+
 
 class DeclarationError(M3LError):
     """A sample, a selection, a feature, a network or an option is wrong."""
@@ -115,3 +118,14 @@ def exit_on_mistake(interrupted, memory="choose fewer regions or samples"):
     for problem in problems:
         print("m3l:", " ".join(problem.split()), file=sys.stderr, flush=True)
     raise SystemExit(status)
+
+
+@contextmanager
+def last_words():
+    """Around a program: once it is done, a signal does not disturb the end of its process."""
+    try:
+        yield
+    finally:
+        if not sys.flags.interactive:
+            for ending in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(ending, signal.SIG_IGN)

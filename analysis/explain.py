@@ -8,7 +8,6 @@ numbers are columns of the chain, read in one event loop.
 """
 
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,15 +15,15 @@ import pandas as pd
 import ROOT
 
 from analysis.chain import with_columns, with_cuts
-from analysis.dataframes import dataframe
+from analysis.dataframes import ENTRY, dataframe, file_of, one_thread
 from analysis.errors import InputError
 from analysis.event_page import KINDS, SHOWN, choice, comparison, page, shown_failure
 from analysis.features import Layout
 from analysis.output import IDENTITY, WEIGHT
 from analysis.plan import MATRIX, NORMALISATION, identifiers
 from analysis.schemas import SCHEMAS
-
-ENTRY = "rdfentry_"  # the position of an event in its sample, with one thread
+from analysis.soundness import bad_events
+from helpers.terminal import captured_stderr
 
 
 @dataclass(frozen=True)
@@ -100,16 +99,17 @@ def explain(frames, event=None, position=None, run=None):
             raise InputError(f"{where} has no entry {position}, only {item.begin} to {end - 1}")
         item, end = replace(item, begin=position, entries=1), position + 1
     with one_thread():
-        df = with_columns(item.plan, dataframe(item, item.begin, end))
+        df = with_columns(item.plan, dataframe(item))
         # First of all, so that of other events nothing else is read.
         for column, wanted in (("EventNumber", event), ("RunNumber", run)):
             if wanted is not None:
                 df = df.Filter(f"{column} == {int(wanted)}")
         reader = Reader(item, df)
         try:
-            found = reader.identities()
+            with captured_stderr():
+                found = reader.identities()
         except Exception as error:  # C++ exceptions, of whatever type
-            reason = str(error).strip().splitlines()[-1]
+            reason = bad_events(item) or str(error).strip().splitlines()[-1]
             raise InputError(f"{where} cannot be read: {reason}") from None
         if not found:
             name = f"event {event}" + ("" if run is None else f" of run {run}")
@@ -118,19 +118,6 @@ def explain(frames, event=None, position=None, run=None):
             regions = {each: reader.selected_by(each) for each in found}
             return Matches(item.sample.name, found, regions)
         return reader.explanation(*found)
-
-
-@contextmanager
-def one_thread():
-    """Only with one thread are the entries of a sample numbered."""
-    threads = ROOT.GetThreadPoolSize()
-    if threads:
-        ROOT.DisableImplicitMT()
-    try:
-        yield
-    finally:
-        if threads:
-            ROOT.EnableImplicitMT(threads)
 
 
 class Columns:
@@ -233,7 +220,7 @@ class Reader:
         selected = [self.nodes[region][-1] for region in self.selected_by(position)]
         row = {n: s[n] for n in self.row for s in (read, *selected) if n in s.places}
         matrix = self.matrix(row.pop(MATRIX)) if row else None
-        file, entry = file_of(item, position)
+        file, entry = file_of(item.inputs.files, position)
         left_out = (text for text in self.plan.left_out if text.split(":")[0] in self.plan.names)
         return Explanation(
             sample=item.sample.name,
@@ -328,12 +315,3 @@ def weight_factors(item):
     factors = [NORMALISATION, *(name for name in schema.weights if name in item.plan.names)]
     factors += [schema.normalisation] * norm.from_ntuple
     return factors + ["campaignLuminosity(RandomRunNumber)"] * norm.by_campaign
-
-
-def file_of(item, position):
-    """The file of a sample that an entry is in, and its number there."""
-    for file in item.inputs.files:
-        if position < file.entries:
-            break
-        position -= file.entries
-    return file.path, position

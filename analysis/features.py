@@ -28,6 +28,7 @@ class Feature:
     network: bool = True  # an input of the network
     cell: tuple[int, int] | None = None  # row and column in the matrix
     needs: tuple[str, ...] = ()  # left out for formats without these columns
+    otherwise: str = ""  # its expression for these formats, with which it is not left out
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,8 @@ def cells(layout):
 def counts(layout):
     """Return the numbers of objects of a layout's types that FEATURES does not declare already.
 
-    They tell an object that is missing from one whose cells are zero.
+    They tell an object that is missing from one whose cells are zero. Formats without objects of a
+    type have none of them.
     """
     declared = {feature.name for feature in FEATURES}
     return tuple(
@@ -204,6 +206,7 @@ def counts(layout):
             COUNT,
             integer=True,
             needs=(kind.mask,),
+            otherwise="0",
         )
         for kind in layout.types
         if f"n_{kind.name}" not in declared

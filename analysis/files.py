@@ -7,14 +7,22 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import socket
-from contextlib import contextmanager
+import stat
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from analysis.errors import InputError, OutputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of file systems without them
+PATIENCE = 1.0  # s; what a process that was killed has locked is free then
+
+BEFORE, JOURNAL = "before", "publishing.json"  # of put_all_in_place
 
 
 def aside(path):
@@ -48,6 +56,31 @@ def put_in_place(new, path):
     sync_one(path.parent)
 
 
+def make_folder(path):
+    """Make a folder, and those that it is in, on disk; it may exist already."""
+    if not path.is_dir():
+        if not path.parent.exists():
+            make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync_one(path.parent)
+
+
+@contextmanager
+def reported(path):
+    """Turn any OSError into an OutputError: that `path` cannot be written, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {reason(error)}") from error
+
+
+def reason(error):
+    """What an OSError says, in one line without names of files, and what to do."""
+    advice = "; free disk space and run again" if error.errno in FULL else ""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return (error.strerror or lines[-1]) + advice
+
+
 @contextmanager
 def atomic_file(path):
     """Yield a name to write to; on success the file gets the name `path`, else it is removed.
@@ -55,48 +88,52 @@ def atomic_file(path):
     Raises OutputError for any OSError.
     """
     new = aside(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield new
-        put_in_place(new, path)
-    except OSError as error:
-        advice = "; free disk space and run again" if error.errno in FULL else ""
-        reason = error.strerror or error
-        raise OutputError(f"{path} cannot be written: {reason}{advice}") from error
-    finally:
-        if new.exists():
-            new.unlink()
+    with reported(path):
+        try:
+            make_folder(path.parent)
+            yield new
+            put_in_place(new, path)
+        finally:
+            with suppress(OSError):
+                new.unlink()
 
 
 @contextmanager
 def atomic_folder(path):
     """Yield an empty folder to fill; on success it takes the place of `path`, else it is removed.
 
-    Only one process at a time may do so, see `lock`.
+    Only one process at a time may do so, see `lock`. Raises OutputError for any OSError.
     """
-    restore_folder(path)
     new = path.with_name(f".{path.name}.new")
-    shutil.rmtree(new, ignore_errors=True)  # of a process that was killed
-    new.mkdir(parents=True)
-    try:
-        yield new
-        replace_folder(new, path)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+    with reported(path):
+        restore_folder(path)
+        shutil.rmtree(new, ignore_errors=True)  # of a process that was killed
+        make_folder(path.parent)
+        new.mkdir()
+        try:
+            yield new
+            replace_folder(new, path)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
 
 
 def replace_folder(new, path):
     """Put the complete folder `new` in the place of `path`, which may or may not exist.
 
     Two renames, because a folder that is not empty cannot be replaced in one: a kill between them
-    leaves the old folder as `.NAME.old`, from where `restore_folder` brings it back.
+    leaves the old folder as `.NAME.old`, from where `restore_folder` brings it back, as here if the
+    second fails.
     """
     old = before(path)
     sync(new)  # before the old folder goes, so that the time between the renames is short
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
         os.replace(path, old)
-    os.replace(new, path)
+    try:
+        os.replace(new, path)
+    except OSError:
+        restore_folder(path)
+        raise
     sync_one(path.parent)
     shutil.rmtree(old, ignore_errors=True)
 
@@ -114,19 +151,123 @@ def before(path):
 
 
 @contextmanager
-def lock(path):
-    """Keep other processes from writing `path`; raises OutputError if one is doing so."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def lock(path, shared=False, shown=None):
+    """Keep other processes from writing `path`; raises OutputError if one is doing so.
+
+    shared: allow others that ask for the same
+    shown: what the message calls it
+    """
     name = path.with_name(f".{path.name}.lock")
-    with name.open("w") as file:
+    shown, file = shown or path, None
+    try:
+        if not shared:
+            make_folder(path.parent)
+        file = locked(name, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    except BlockingIOError:
+        raise OutputError(f"{shown} is in use by another process: wait for it") from None
+    except OSError as error:
+        if not shared:
+            raise OutputError(f"{shown} cannot be written: {reason(error)}") from None
+        # Nobody can write there.
+    try:
+        yield
+    finally:
+        if file:
+            with suppress(OSError), file:  # others may share it
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                name.unlink()
+
+
+def locked(name, how):
+    """Open and lock a file; raises BlockingIOError if it is locked for longer than a moment."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        file = open(name, "a")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, how | fcntl.LOCK_NB)
+            if os.path.exists(name) and os.path.samestat(os.fstat(file.fileno()), os.stat(name)):
+                return file
+        except FileNotFoundError:
+            pass  # its last user has removed it just now
         except BlockingIOError:
-            raise OutputError(f"{path} is being written by another process: wait for it") from None
-        try:
-            yield
-        finally:
-            name.unlink(missing_ok=True)
+            if time.monotonic() > until:
+                file.close()
+                raise
+            time.sleep(0.05)
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                return file
+            file.close()
+            raise
+        file.close()
+
+
+def put_all_in_place(new, folder, partial):
+    """Give files their names, all of them or none.
+
+    new: {name below `folder`: complete file below `partial`}; while the last one has no name, none
+        counts
+    partial: folder in the same file system, where `take_back` finds what was done
+    Raises OSError, after which everything is as before.
+    """
+    try:
+        for path in new.values():
+            sync_one(path)
+        before = partial / BEFORE
+        before.mkdir()
+        last = list(new)[-1]
+        journal = {name: str(path.relative_to(partial)) for name, path in new.items()}
+        write_json(partial / JOURNAL, {"new": journal, "last": checksum(new[last])})
+        folders = {folder}
+        for name in (last, *list(new)[:-1]):  # what the last one describes is not whole any more
+            final = folder / name
+            final.parent.mkdir(exist_ok=True)
+            folders.add(final.parent)
+            if final.exists():
+                old = before / name
+                old.parent.mkdir(parents=True, exist_ok=True)
+                folders.add(old.parent)
+                os.replace(final, old)
+            if name != last:
+                os.replace(new[name], final)
+        for path in (*folders, before):
+            sync_one(path)
+        os.replace(new[last], folder / last)
+        sync_one(folder)
+    except BaseException:
+        take_back(partial, folder)
+        raise
+    shutil.rmtree(before)
+    (partial / JOURNAL).unlink()
+
+
+def take_back(partial, folder):
+    """Undo a `put_all_in_place` that did not come to its end. Raises OSError."""
+    try:
+        content = json.loads((partial / JOURNAL).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except ValueError:
+        raise OutputError(f"{partial / JOURNAL} is damaged: remove {partial}") from None
+    for name in (*content["new"], *content["new"].values()):
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise OutputError(f"{partial / JOURNAL} names {name}: remove {partial}")
+    last = list(content["new"])[-1]
+    if (folder / last).exists() and checksum(folder / last) == content["last"]:
+        shutil.rmtree(partial)  # all was done
+        return
+    folders = set()
+    for name, path in content["new"].items():
+        old, final = partial / BEFORE / name, folder / name
+        if not (partial / path).exists() and final.exists():
+            os.replace(final, partial / path)
+        if old.exists():
+            os.replace(old, final)
+        folders |= {(partial / path).parent, old.parent, final.parent}
+    for path in folders:  # before the journal goes, without which the rest would stay as it is
+        if path.exists():
+            sync_one(path)
+    (partial / JOURNAL).unlink()
 
 
 def write_file(path, content):
@@ -140,10 +281,56 @@ def write_json(path, content):
     write_file(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
+def irregular(path):
+    """Why a file (a name or a Path) cannot be read as one, "" where it is a regular file."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return error.strerror.lower()
+    except ValueError:
+        return "no name of a file"
+    if stat.S_ISREG(mode):
+        return ""
+    return "is a directory" if stat.S_ISDIR(mode) else "is no regular file"
+
+
+RECORD_SIZE = 1 << 30  # bytes of a JSON or TOML file at most
+
+
+def read_regular(path, most=RECORD_SIZE):
+    """The bytes of a regular file; raises OSError for others, such as a pipe, and larger ones."""
+    # A pipe would block until somebody writes into it.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        if status.st_size > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        return file.read(most)
+
+
+def parse_json(text):
+    """A JSON value. Raises ValueError also for NaN and infinity, which JSON does not have."""
+
+    def refuse(word):
+        raise ValueError(f"{word} is no number")
+
+    def finite(word):
+        value = float(word)
+        return value if math.isfinite(value) else refuse(word)
+
+    try:
+        return json.loads(text, parse_constant=refuse, parse_float=finite)
+    except RecursionError:
+        raise ValueError("too deeply nested") from None
+
+
 def read_json(path, advice):
     """Read a JSON object. Raises InputError, which says `advice`: what to do."""
     try:
-        content = json.loads(path.read_text())
+        content = parse_json(read_regular(path))
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"no {path.name} in {path.parent}: {advice}") from None
     except OSError as error:

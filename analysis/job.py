@@ -1,7 +1,6 @@
 """A run as a record: what run.json and a submission hold, and the job that it describes."""
 
-import json
-import os
+import hashlib
 import platform
 import subprocess
 import sys
@@ -11,12 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import ROOT
-import tables
 
 from analysis import features, processes, samples, selection
 from analysis.declarations import Declarations
-from analysis.errors import InputError
-from analysis.output import FORMAT, latest_format, record_errors
+from analysis.records import FORMAT, latest_format, record_errors
 from helpers.stamp import fingerprint
 
 
@@ -31,6 +28,8 @@ class Job:
     unblind: bool = False
     plain: bool = False  # the chain as it is, not compiled
     model: str | None = None  # folder of a trained model, whose score becomes a column
+    skip_bad_files: bool = False  # leave them out instead of failing
+    drop_bad_events: bool = False  # those with bad values: leave them out instead of failing
 
     def only(self, name):
         """The job for one of its samples. Raises DeclarationError."""
@@ -61,6 +60,8 @@ def record_of(job, prepared, row, threads, command, cluster=None):
         "model": job.model and str(Path(job.model).resolve()),
         "unblind": job.unblind,
         "plain": job.plain,
+        "skip_bad_files": job.skip_bad_files,
+        "drop_bad_events": job.drop_bad_events,
         "samples": [sample_json(item) for item in prepared],
         "processes": [
             asdict(processes.process(name, kind, order))
@@ -77,21 +78,32 @@ def record_of(job, prepared, row, threads, command, cluster=None):
     }
 
 
-def complete(record, written, timings, read):
+def complete(record, made, failed, timings):
     """The content of run.json, from the record of the job and what the run found out.
 
-    written: {sample: {region: (name of the table, number of rows)}}
-    read: bytes from ROOT files
+    made: {sample: products.Products}
+    failed: {sample: exception} of those that have no products
     """
     found = [
         {
             **sample,
-            "tables": {r: table for r, (table, _) in written[sample["name"]].items()},
-            "rows": {r: rows for r, (_, rows) in written[sample["name"]].items()},
+            "dropped_events": made[sample["name"]].dropped_events,
+            "key": made[sample["name"]].key,
+            "inputs": list(made[sample["name"]].inputs),
+            "tables": {r: table.name for r, table in made[sample["name"]].tables.items()},
+            "rows": {r: table.rows for r, table in made[sample["name"]].tables.items()},
+            "checksums": {r: table.sha256 for r, table in made[sample["name"]].tables.items()},
+            "bytes_read": made[sample["name"]].bytes_read,
         }
         for sample in record["samples"]
     ]
-    return {**record, "samples": found, "timings_s": timings, "bytes_read": read}
+    return {
+        **record,
+        "samples": found,
+        "failed": {name: str(error) for name, error in failed.items()},
+        "timings_s": timings,
+        "bytes_read": sum(products.bytes_read for products in made.values()),
+    }
 
 
 def bytes_read():
@@ -106,8 +118,17 @@ def versions():
         "ROOT": ROOT.gROOT.GetVersion(),
         "numpy": np.__version__,
         "pandas": version("pandas"),
-        "tables": tables.__version__,
+        "tables": version("tables"),
+        "h5py": version("h5py"),
     }
+
+
+def made_with():
+    """What else than declarations and inputs decides on the results."""
+    program = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        program.update(path.read_bytes())
+    return {"versions": versions(), "helpers": fingerprint(), "program": program.hexdigest()}
 
 
 def sample_json(item):
@@ -118,6 +139,7 @@ def sample_json(item):
         "entries_read": item.entries,
         "normalisation": item.normalisation and asdict(item.normalisation),
         "left_out": item.plan.left_out,
+        "skipped": [asdict(file) for file in item.inputs.skipped],
     }
 
 
@@ -139,37 +161,16 @@ def git_commit():
     return done.stdout.strip() or None
 
 
-def rerun(path):
-    """Return the Job that a run.json describes. Raises InputError or DeclarationError."""
-    try:
-        record = json.loads(Path(path).read_text())
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not a run.json of this program: {error!r}") from None
-    job = job_of(record, path)
-    sizes = {f["path"]: f["size"] for s in record["samples"] for f in s.get("inputs", ())}
-    changed = [
-        f"{name} has changed since the run (it had {size} bytes)"
-        for name, size in sizes.items()
-        if size is not None and os.path.exists(name) and os.path.getsize(name) != size
-    ]
-    if changed:
-        raise InputError(*changed)
-    return job
-
-
 def job_of(record, path):
-    """Return the Job of a record that was read from `path`.
-
-    Raises InputError or DeclarationError.
-    """
+    """Return the Job of a record that was read from `path`. Raises InputError."""
     record = latest_format(record, path)
     with record_errors(path):
-        listed = tuple(
-            from_json(samples.Sample, {k: s[k] for k in samples.Sample.__dataclass_fields__})
-            for s in record["samples"]
-        )
+        listed = []
+        for number, sample in enumerate(record["samples"]):
+            known = {k: sample[k] for k in samples.Sample.__dataclass_fields__}
+            for problem in samples.SAMPLE.problems(known, f"samples[{number}]"):
+                raise ValueError(problem)
+            listed.append(from_json(samples.Sample, known))
         declared = Declarations(
             tuple(from_json(selection.Object, d) for d in record["objects"]),
             tuple(from_json(selection.Variable, d) for d in record["variables"]),
@@ -186,14 +187,18 @@ def job_of(record, path):
             ),
             tuple(feature_of(d) for d in record["scalars"]),
         )
+        for problem in declared.problems():
+            raise ValueError(problem)
         return Job(
-            samples.SampleList(listed, record["luminosity_ifb"], record["source"]),
+            samples.SampleList(tuple(listed), record["luminosity_ifb"], record["source"]),
             declared,
             record["threads"],
             record["entries"],
             record["unblind"],
             record.get("plain", record.get("interpret", False)),
             record["model"],
+            record.get("skip_bad_files", False),
+            record.get("drop_bad_events", False),
         )
 
 

@@ -1,24 +1,28 @@
 """One event loop per sample: everything is booked, then the events are read once."""
 
 import os
+import re
 import sys
 import threading
 import time
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import ROOT
 from tqdm import tqdm
 
-from analysis.chain import chain
-from analysis.dataframes import SampleFrames, dataframe
-from analysis.errors import InputError, interruption
+from analysis.chain import chain, guarded_chain
+from analysis.dataframes import SampleFrames, dataframe_of
+from analysis.errors import DeclarationError, InputError, OutputError, interruption
+from analysis.memory import affordable
 from analysis.output import IDENTITY, WEIGHT
 from analysis.plan import MATRIX
+from analysis.soundness import BAD_EVENT, bad_events, bad_rows, bad_weights
 from helpers.terminal import captured_stderr
 
-# Rows of a sample in memory, all threads together; more go to temporary files.
+# Rows of a sample in memory, all threads together; more go to temporary files. Less where a job may
+# use little, as what is below.
 ROW_MEMORY = 48 * 1024**2
 
 # That a chain as it is may take for the rows of a range of entries, if all of them are selected.
@@ -41,6 +45,10 @@ class CutflowRow:
     sumw2: float  # sum of squared weights
 
 
+class UnreadableError(InputError):
+    """A file cannot be read to its end."""
+
+
 class EventLoop:
     """The results of one sample; `run` fills them. See CompiledLoop and PlainLoop.
 
@@ -60,7 +68,7 @@ class EventLoop:
         slots = max(1, ROOT.GetThreadPoolSize())
         _, floats, integers = layout
         regions = prepared.plan.cuts
-        memory = ROW_MEMORY // max(1, len(regions))
+        memory = affordable(ROW_MEMORY) // max(1, len(regions))
         self.cutflow = ROOT.m3l.makeCutflow(slots, [len(cuts) for cuts in regions.values()])
         self.rows = {
             region: ROOT.m3l.makeRows(floats, integers, slots, memory, str(folder))
@@ -68,20 +76,29 @@ class EventLoop:
         }
 
     def run(self):
-        """Read the events; returns the cutflow of each region. Raises InputError."""
+        """Read the events; returns the cutflow of each region.
+
+        Raises UnreadableError if that is not possible, InputError for what they hold,
+        DeclarationError for a feature without a value, OutputError, MemoryError.
+        """
         sample, promised = self.prepared.sample, self.prepared.entries
         where = f"sample '{sample.name}'"
         if promised:
             with captured_stderr() as output, Progress(sample.name, promised, output) as progress:
                 problem = self.read(progress)
+            if BAD_EVENT in problem:
+                bad = bad_events(self.prepared)
+                raise InputError(f"{where}: {bad}; --drop-bad-events leaves them out")
+            if "bad_alloc" in problem:
+                raise MemoryError
+            if str(self.folder) in problem:  # temporary files of the rows
+                raise OutputError(problem)
             if problem:
-                raise InputError(f"{where}: {self.damaged_file()}: {problem}")
+                raise UnreadableError(problem)
             sys.stderr.write(output.text)
         else:
             warnings.warn(f"{where} has no events, its products are empty", stacklevel=2)
-        if self.cutflow.all.count().nonFinite:
-            df, _ = chain(self.prepared.plan, dataframe(self.prepared))
-            raise InputError(f"{where}: {first_bad(df)}")
+        self.check()
         return {
             region: tuple(
                 CutflowRow(cut, int(count.entries), float(count.sumw), float(count.sumw2))
@@ -89,6 +106,24 @@ class EventLoop:
             )
             for region, counts in self.counts().items()
         }
+
+    @property
+    def dropped(self):
+        """Number of events with bad values that were left out."""
+        return int(self.cutflow.dropped.entries())
+
+    def check(self):
+        """Raise InputError or DeclarationError if a weight or a feature has no finite value."""
+        item = self.prepared
+        where = f"sample '{item.sample.name}'"
+        if self.cutflow.all.count().nonFinite:
+            parts = item.inputs.parts(item.begin, item.begin + item.entries)
+            dfs = (chain(item.plan, dataframe_of(item.sample, *part))[0] for part in parts)
+            raise InputError(f"{where}: {bad_weights(*dfs)}")
+        for region, rows in self.rows.items():
+            bad = rows.bad()
+            if bad.rows:
+                raise DeclarationError(f"{where}: {bad_rows(item, region, bad)}")
 
     def counts(self):
         """Of each region, a (cut, m3l::CutflowCount) for all events and for each cut."""
@@ -107,10 +142,20 @@ class EventLoop:
 
     def read(self, progress=lambda entries: None):
         """Read all events; returns what went wrong, "" for nothing."""
-        problem = self.fill(progress)
-        entries, promised = self.cutflow.all.entries(), self.prepared.entries
-        if not problem and entries != promised:
-            problem = f"{entries} of {promised} entries could be read, the file has changed"
+        try:
+            problem = self.fill(progress)
+        except (ROOT.std.exception, TypeError) as error:
+            # That of one of several overloads hides in a TypeError.
+            said = re.findall(r"(?:invalid_argument|runtime_error|exception): (.+)", str(error))
+            if isinstance(error, TypeError) and not said:
+                raise
+            problem = said[-1] if said else str(error).strip().splitlines()[-1]
+        entries, promised = self.cutflow.read(), self.prepared.entries
+        changed = self.prepared.inputs.changed()
+        if changed:
+            problem = f"{changed} has changed since it was looked at"
+        elif not problem and entries != promised:
+            problem = f"{entries} of {promised} entries could be read"
         return problem
 
     def fill(self, progress):
@@ -119,24 +164,11 @@ class EventLoop:
 
     def run_graph(self, handle, progress):
         """Run the event loop that a RResultHandle belongs to; returns what went wrong."""
-        return in_thread(
-            ROOT.m3l.runEventLoop, handle, lambda: progress(self.cutflow.all.entries())
-        )
+        return in_thread(ROOT.m3l.runEventLoop, handle, lambda: progress(self.cutflow.read()))
 
     def release(self):
         """Give back the memory of the rows."""
         self.rows = {}
-
-    def damaged_file(self):
-        """The first of the sample's files that cannot be read to its end."""
-        inputs = self.prepared.inputs
-        for file in inputs.files:
-            only = replace(inputs, files=(file,))
-            prepared = replace(self.prepared, inputs=only, entries=file.entries, begin=0)
-            with captured_stderr():
-                if file.entries and type(self)(prepared, self.layout, self.folder).read():
-                    return file.path
-        return ", ".join(file.path for file in inputs.files)
 
 
 class CompiledLoop(EventLoop):
@@ -144,13 +176,22 @@ class CompiledLoop(EventLoop):
 
     def fill(self, progress):
         item = self.prepared
+        for part in item.inputs.parts(item.begin, item.begin + item.entries):
+            problem = self.fill_from(*part, progress)
+            if problem:
+                return problem
+        return ""
+
+    def fill_from(self, files, begin, end, progress):
+        """Run the event loop over entries of some of the files; returns what went wrong."""
+        item = self.prepared
         dataset = ROOT.m3l.Dataset(item.sample.tree)
-        for file in item.inputs.files:
-            if file.entries:  # ROOT cannot open a lone RNTuple without entries
-                dataset.addFile(file.path, file.entries)
-        dataset.begin, dataset.end = item.begin, item.begin + item.entries
-        if item.entries == item.inputs.entries:
+        for file in files:
+            dataset.addFile(file.path, file.entries, "", -1 if file.size is None else file.size)
+        dataset.begin, dataset.end = begin, end
+        if (begin, end) == (0, sum(file.entries for file in files)):
             dataset.end = -1
+        dataset.dropBad = item.plan.drop_bad_events
         constants = [*item.plan.constants.values()]
         rows = ROOT.std.vector["std::shared_ptr<m3l::RowStore>"]([*self.rows.values()])
         handles = ROOT.m3l.bookChain(dataset, item.compiled, constants, self.cutflow, rows)
@@ -161,20 +202,25 @@ class PlainLoop(EventLoop):
     """The chain of a sample as it is, over ROOT's own reading, in pieces of bounded memory."""
 
     def fill(self, progress):
-        begin, end = self.prepared.begin, self.prepared.begin + self.prepared.entries
+        item = self.prepared
         bytes_per_entry = COPIES * 4 * sum(self.layout) * max(1, len(self.rows))
-        size = max(1, RANGE_MEMORY // bytes_per_entry)
-        for first in range(begin, end, size):
-            problem = self.fill_from(first, min(end, first + size), progress)
-            if problem:
-                return problem
+        size = max(1, affordable(RANGE_MEMORY) // bytes_per_entry)
+        for files, begin, end in item.inputs.parts(item.begin, item.begin + item.entries):
+            for first in range(begin, end, size):
+                problem = self.fill_from(files, first, min(end, first + size), progress)
+                if problem:
+                    return problem
         return ""
 
-    def fill_from(self, begin, end, progress):
-        """Run the event loop over a range of entries; returns what went wrong."""
+    def fill_from(self, files, begin, end, progress):
+        """Run the event loop over entries of some of the files; returns what went wrong."""
         plan = self.prepared.plan
-        df, regions = chain(plan, dataframe(self.prepared, begin, end))
+        everything = dataframe_of(self.prepared.sample, files, begin, end)
+        df, regions = guarded_chain(plan, everything)
         handles = [self.count(df, self.cutflow.all)]
+        if plan.drop_bad_events:
+            bad = everything.Filter(f"!({plan.is_sound(plan.checks)})").Define(WEIGHT, "0.0")
+            handles.append(self.count(bad, self.cutflow.dropped))
         for (_, *nodes), counters in zip(regions.values(), self.cutflow.regions, strict=True):
             handles += map(self.count, nodes, counters)
         booked = [BookedRows(nodes[-1], plan.columns) for nodes in regions.values()]
@@ -222,7 +268,7 @@ class BookedRows:
             scalars[weight],
             np.concatenate((cells, stack(scalars, floats, "float32")), axis=1).ravel(),
             # One more than needed, since an empty array has no address.
-            np.append(stack(scalars, integers, "int32"), np.int32(0)),
+            np.append(stack(scalars, integers, "float64"), 0.0),
         )
 
 
@@ -231,14 +277,6 @@ def stack(arrays, names, kind):
     rows = len(next(iter(arrays.values())))
     columns = [arrays[name].astype(kind) for name in names]
     return np.stack(columns, axis=1) if columns else np.empty((rows, 0), kind)
-
-
-def first_bad(rdf):
-    """Say how many events of a dataframe have no finite weight, and which is the first of them."""
-    arrays = rdf.Filter(f"!std::isfinite({WEIGHT})").AsNumpy([*IDENTITY])
-    bad = sorted(zip(*(arrays[name].tolist() for name in IDENTITY), strict=True))
-    first = ", ".join(f"{n} {v}" for n, v in zip(IDENTITY, bad[0], strict=True))
-    return f"{len(bad)} events have no finite weight, first {first}"
 
 
 def in_thread(function, argument, tick):
@@ -304,10 +342,12 @@ class Progress:
             self.bar.close()
 
 
-def set_threads(threads):
-    """Use this number of threads; None for all cores that the process may run on."""
-    threads = threads or len(os.sched_getaffinity(0))
-    ROOT.EnableThreadSafety()
+def number_of_threads(threads):
+    """The number that was asked for; None: all cores that the process may run on."""
+    return threads or len(os.sched_getaffinity(0))
+
+
+def use_threads(threads):
+    """Make the event loops of this process use so many threads."""
     if threads > 1:
         ROOT.EnableImplicitMT(threads)
-    return threads

@@ -28,10 +28,12 @@ def add_job(make):
     add("-s", "--sample", metavar="NAME", nargs="+", default=[], help="only these samples")
     add("-r", "--region", metavar="REGION", nargs="+", default=[], help="these regions")
     add("-n", "--entries", type=positive_integer, help="only the first events of each sample")
-    add("--layout", default=DEFAULT_LAYOUT, help=f"matrix (default: {DEFAULT_LAYOUT})")
+    add("--layout", help=f"matrix (default: {DEFAULT_LAYOUT})")
     add("--model", metavar="DIR", help="add the anomaly_score of a trained model")
     add("--unblind", action="store_true", help="look at data in blind regions")
     add("--plain", action="store_true", help="run the chain as it is, not compiled")
+    add("--skip-bad-files", action="store_true", help="leave damaged input files out")
+    add("--drop-bad-events", action="store_true", help="leave events with bad values out")
     return source
 
 
@@ -66,6 +68,25 @@ def check_job(make, options):
         make.error("--input and --schema need each other")
 
 
+# Options that a run which is done again obeys; the others are in its record.
+REPEATED = (
+    *("rerun", "trust", "output", "sample", "region", "entries", "threads", "dask", "spark"),
+    *("check", "chain", "cpp", "event"),
+)
+
+
+def check_rerun(make, options):
+    """Refuse options that --rerun would not obey."""
+    if not options.rerun:
+        if options.trust:
+            make.error("--trust is for --rerun")
+        return
+    unset = vars(make.parse_args([]))
+    given = [name for name, value in vars(options).items() if value != unset[name]]
+    if ignored := [f"--{name.replace('_', '-')}" for name in given if name not in REPEATED]:
+        make.error(f"{', '.join(ignored)}: not with --rerun, which takes this from the record")
+
+
 def declared_job(options):
     """Return the SampleList and the Declarations that the options ask for. Raises M3LError.
 
@@ -74,10 +95,11 @@ def declared_job(options):
     listed = None
     if not options.input:
         listed = chosen(samples.read_samples(options.samples or samples.DEMO), options)
-    declared = declarations(options.region or [selection.DEFAULT_REGION], options.layout)
+    regions = options.region or [selection.DEFAULT_REGION]
+    declared = declarations(regions, options.layout or DEFAULT_LAYOUT)
     if options.input:
         import helpers
-        from analysis.inputs import trees_of
+        from analysis.looks import trees_of
 
         helpers.load_engine()
         listed = chosen(samples.find_samples(options.input, options.schema, trees_of), options)

@@ -1,7 +1,7 @@
 """From declarations to an ordered list of column definitions for one sample."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
 import helpers
@@ -42,11 +42,38 @@ class Plan:
     cuts: dict[str, tuple[Definition, ...]]  # of each region, in order
     columns: tuple[str, ...]  # columns of a row: identity, weight, matrix, floats, integers
     left_out: tuple[str, ...]  # cuts and weights that need columns the files do not carry
+    # Branches whose values are looked at, in the order of the schema, and the objects for each of
+    # which they have a number: lep, jet, pho, or "" for other branches.
+    checks: dict[str, str] = field(default_factory=dict)
+    drop_bad_events: bool = False  # leave events with bad values out instead of failing
 
     @property
     def names(self):
         """Names of all columns that an expression may use."""
         return (*self.inputs, *self.constants, *(d.name for d in self.definitions))
+
+    def needed(self, columns):
+        """The definitions that columns need, and the branches."""
+        names, definitions = set(columns), []
+        for definition in reversed(self.definitions):
+            if definition.name in names:
+                definitions.append(definition)
+                names.update(definition.inputs)
+        return tuple(reversed(definitions)), [name for name in self.inputs if name in names]
+
+    def is_sound(self, branches, known=()):
+        """C++ for whether branches of an event have no bad values.
+
+        known: branches of which that is known already
+        """
+        conditions = []
+        for branch, of in self.checks.items():
+            if branch in branches and branch not in known:
+                alike = [b for b, other in self.checks.items() if of and other == of]
+                others = [b for names in (known, branches) for b in alike if b in names]
+                words = dict.fromkeys((branch, *others[:1]))
+                conditions.append(f"m3l::isSound({', '.join(words)})")
+        return " && ".join(conditions)
 
     def where(self, column):
         """What declares a column of a row, for error messages."""
@@ -219,9 +246,11 @@ class Planner:
         self.add(MATRIX, matrix, "layout in analysis/features.py")
         scalars = [feature for feature in features if feature.expression]
         for feature in scalars:
-            if feature.expression != feature.name:
+            lacking = feature.otherwise and set(feature.needs) & self.absent
+            expression = feature.otherwise if lacking else feature.expression
+            if expression != feature.name:
                 where = f"feature '{feature.name}' in analysis/features.py"
-                self.add(feature.name, feature.expression, where)
+                self.add(feature.name, expression, where)
         columns = (
             *IDENTITY,
             WEIGHT,
@@ -244,7 +273,27 @@ class Planner:
         inputs = {
             n: self.branches[n] for n in sorted(used & set(self.branches)) if n not in replaced
         }
-        return Plan(inputs, constants, tuple(ordered), cuts, columns, tuple(self.left_out))
+        return Plan(
+            inputs,
+            constants,
+            tuple(ordered),
+            cuts,
+            columns,
+            tuple(self.left_out),
+            self.checks(inputs),
+        )
+
+    def checks(self, inputs):
+        """The `checks` of a Plan that reads these branches."""
+        arrays = [column.name for column in self.schema.columns if column.vector]
+        objects = [name.removesuffix("Pt") for name in arrays if name.endswith("Pt")]
+        checks = {}
+        for column in self.schema.columns:
+            of = next((each for each in objects if column.name.startswith(each)), "")
+            for name in identifiers(column.expression):
+                if name in inputs:
+                    checks.setdefault(name, of if column.vector else "")
+        return {**checks, **dict.fromkeys((n for n in inputs if n not in checks), "")}
 
     def in_order(self, wanted):
         """The definitions that the wanted columns need, as declared, but each after its inputs."""

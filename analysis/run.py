@@ -1,195 +1,211 @@
-"""The main job: look at the inputs, plan, run one event loop per sample, write the results."""
+"""The main job: one event loop per sample, whose products are kept until all are complete."""
 
-import math
+import json
 import time
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import ROOT
 
-import helpers
-from analysis import samples
-from analysis.anomaly import SCORE, read_model
-from analysis.compiled import compile_chains
-from analysis.complaints import check_chain
-from analysis.dataframes import Dataframes, dataframe
-from analysis.declarations import Declarations
-from analysis.errors import DeclarationError, InputError
-from analysis.export import Output, cutflow_json
-from analysis.inputs import Inputs, inspect
-from analysis.job import bytes_read, complete, record_of
-from analysis.loops import CompiledLoop, PlainLoop, set_threads
-from analysis.output import CUTFLOW, RUN
-from analysis.plan import NORMALISATION, Plan, Planner
-from analysis.schemas import SCHEMAS
-from helpers.build import CompilerError, cache_folder
+from analysis.dataframes import Dataframes, SampleFrames
+from analysis.errors import InputError, M3LError, listed
+from analysis.files import digest
+from analysis.guard import BadFileError, run_guarded
+from analysis.inputs import read_checksums
+from analysis.job import bytes_read, complete, made_with, record_of, sample_json
+from analysis.looks import remember
+from analysis.loops import number_of_threads
+from analysis.prepare import prepare, row_layout, visible, without
+from analysis.products import Output, count_repeated, tell_dropped
+from helpers.build import cache_folder
+
+# What differs between two runs with the same products.
+CIRCUMSTANCES = set(
+    "command git source threads plain cluster timings_s bytes_read checksums".split()
+)
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A sample that is ready for its event loop."""
+class Results:
+    """What a run has made."""
 
-    sample: samples.Sample
-    inputs: Inputs
-    plan: Plan
-    declarations: Declarations  # what it was planned from
-    normalisation: samples.Normalisation | None  # None for data
-    entries: int  # to be read
-    begin: int = 0  # the first of them
-    compiled: object = None  # C++ CompiledChain of the plan; None: its chain runs as it is
+    cutflows: dict  # {region: {sample: rows}}
+    dataframes: Dataframes  # for the prompt
+    files: tuple[Path, ...]  # names of what was written; none where nothing has changed
+    failed: dict[str, M3LError]  # why samples have no products
+    kept: int  # samples whose products were there
 
 
-def prepare(job, inspect_files=inspect):
-    """Look at all inputs and check or compile all expressions, without reading events.
-
-    inspect_files: as inputs.inspect
-    Returns a list of Prepared and the features of the run; raises InputError or DeclarationError
-    with all problems of all samples.
-    """
-    planned, row = plan_samples(job, inspect_files)
-    if not job.plain and helpers.load_engine() != "interpreted":
-        planned = with_compiled(planned, job.declarations.layout.size**2)
-    for item in planned:
-        if item.entries and not item.compiled:
-            check_chain(item.plan, dataframe(item))
-    return planned, row
-
-
-def with_compiled(planned, cells):
-    """The samples with their compiled chains, where that is possible.
-
-    cells: number of values of the matrix
-    """
-    try:
-        chains = compile_chains([item.plan for item in planned], cells)
-    except CompilerError as error:
-        reason = helpers.first_error(str(error))
-        warnings.warn(
-            f"the chain cannot be compiled and runs as it is, which is slower: {reason}",
-            stacklevel=2,
-        )
-        return planned
-    made = []
-    for item, compiled in zip(planned, chains, strict=True):
-        foreign = str(ROOT.m3l.foreignBranch(compiled))
-        if foreign:
-            warnings.warn(
-                f"sample '{item.sample.name}': branch '{foreign}' is of type "
-                f"{item.plan.inputs[foreign]}, which the compiled chain cannot take; its chain "
-                "runs as it is, which is slower",
-                stacklevel=2,
-            )
-        made.append(item if foreign else replace(item, compiled=compiled))
-    return made
-
-
-def plan_samples(job, inspect_files=inspect):
-    """Look at all inputs and plan all samples, as `prepare`; nothing is compiled."""
-    helpers.load_engine()
-    declared = job.declarations
-    problems, found = [], []
-    for sample in job.samples.samples:
-        schema = SCHEMAS[sample.schema]
-        before = len(problems)
-        inputs = inspect_files(sample, schema, problems)
-        norm = None
-        if len(problems) == before and sample.kind != "data":
-            try:
-                total = inputs.sum_of_weights
-                norm = samples.normalisation(sample, job.samples.luminosity_ifb, total)
-            except DeclarationError as error:
-                problems += error.problems
-        if len(problems) == before:
-            planner = Planner(sample, schema, inputs.branches, declared.objects, declared.variables)
-            found.append((sample, inputs, norm, planner))
-    absent = set().union(*(planner.absent for *_, planner in found))
-    row = declared.features(absent)
-    score = None
-    if job.model:
-        scalars = [feature.name for feature in row if feature.expression]
-        score = read_model(job.model).expression(declared.layout, scalars)
-        floats = [feature for feature in row if not feature.integer]
-        row = (*floats, SCORE, *(feature for feature in row if feature.integer))
-    planned = []
-    for sample, inputs, norm, planner in found:
-        planner.add_weight(norm)
-        if score:
-            planner.add(SCORE.name, score, f"model {job.model}")
-        regions = visible(job, sample)
-        matrix = declared.layout.expression(planner.absent)
-        constants = {} if norm is None else {NORMALISATION: norm.constant}
-        plan = planner.plan(regions, row, matrix, constants)
-        entries = min(inputs.entries, job.entries or math.inf)
-        planned.append(Prepared(sample, inputs, plan, declared, norm, entries))
-        problems += planner.problems
-    if problems:
-        raise InputError(*dict.fromkeys(problems))
-    return planned, row
-
-
-def visible(job, sample):
-    """The regions in which a sample may be looked at: data not in blind ones."""
-    hidden = sample.kind == "data" and not job.unblind
-    return tuple(r for r in job.declarations.regions if not (hidden and r.blind))
-
-
-def run(job, folder, command, cluster=None):
+def run(job, folder, command, cluster=None, force=False):
     """Run the main job and write all products into `folder`.
+
+    The products of a sample that an earlier run has left there are taken as they are, if they
+    were made of the same files, with the same declarations, helpers and versions.
 
     command: list of the words that started the job, for run.json
     cluster: connect.Dask or connect.Spark that runs the event loops; None: this machine
-    Returns the cutflows as {region: {sample: rows}}, the Dataframes for the prompt and the names of
-    the files written. Raises M3LError; nothing is written then.
+    force: make everything again
+    Returns Results. Raises M3LError where nothing could be made; nothing is written then.
     """
     timings = Timings()
-    threads = set_threads(job.threads)
+    ROOT.EnableThreadSafety()
     prepared, row = prepare(replace(job, plain=True) if cluster else job)
     timings.add("prepare")
-    declared = {region.name: region for region in job.declarations.regions}
-    cutflows = {region: {} for region in declared}
     if cluster:
         cluster.connect(cache_folder())
+    ready = {item.sample.name: item for item in prepared}
+    frames = {name: partial(SampleFrames, item) for name, item in ready.items()}
     with Output(folder) as output:
-        loops = event_loops(prepared, row_layout(job, row), output.staging, cluster)
-        timings.add("cluster" if cluster else "prepare")
-        written = {}
-        for name, loop in loops.items():
-            passed = loop.run()
-            timings.add("event loop")
-            written[name] = {}
-            for region, rows in loop.rows.items():
-                cutflows[region][name] = passed[region]
-                written[name][region] = output.write_rows(name, declared[region], rows, row)
+        maker = Maker(job, row, output)
+        made, failed = ({} if force else maker.kept(prepared)), {}
+        kept = len(made)
+        todo = [item for name, item in ready.items() if name not in made]
+        if cluster:
+            loops = run_on_cluster(todo, maker, cluster)
+            frames |= {name: loop.dataframes for name, loop in loops.items()}
+            timings.add("cluster")
+            results = ((loop.prepared, maker.make(loop.prepared, loop)) for loop in loops.values())
+        else:
+            results = run_here(todo, maker)
+        for item, result in results:
+            name = item.sample.name
+            ready[name] = item
+            if isinstance(result, Exception):
+                failed[name] = result
+            else:
+                made[name] = result
+                remember(item.sample, result.inputs)
+                timings.take(result.seconds)
+        if not made:
+            raise InputError(*(p for error in failed.values() for p in error.problems))
+        tell_skipped(ready.values())
+        made = {name: made[name] for name in ready if name in made}
+        cutflows = {
+            region.name: {
+                name: products.cutflow[region.name]
+                for name, products in made.items()
+                if region.name in products.cutflow
+            }
+            for region in job.declarations.regions
+        }
+        threads = number_of_threads(job.threads)
+        record = record_of(job, [ready[name] for name in made], row, threads, command, cluster)
+        data = [name for name in made if ready[name].sample.kind == "data"]
+        record["repeated_data_events"] = count_repeated(made, data, output)
+        record = complete(record, made, failed, timings.seconds)
+        tell_dropped(made, record)
+        files = ()
+        before = output.record
+        # What is complete is not replaced by what is not.
+        spared = failed and before and not before.get("failed")
+        if not spared and (kept < len(made) or not same_results(record, before)):
+            files = output.publish(made, record, cutflows)
+    return Results(cutflows, Dataframes(frames), files, failed, kept)
+
+
+def tell_skipped(items):
+    """Warn of bad files that are left out."""
+    for item in items:
+        for file in item.inputs.skipped:
+            lost = "an unknown number of" if file.entries is None else file.entries
+            warnings.warn(
+                f"sample '{item.sample.name}': {file.path} is left out with {lost} entries: "
+                f"{file.reason}",
+                stacklevel=2,
+            )
+
+
+def same_results(new, old):
+    """Whether two records of runs are of the same results."""
+    new = json.loads(json.dumps(new))
+    return all(new.get(name) == old.get(name) for name in {*new, *old} - CIRCUMSTANCES)
+
+
+def run_here(items, maker):
+    """Run event loops on this machine; yields (item, its Products or the exception it ended with).
+
+    Where bad files may be skipped, the item that comes back leaves out those found in the loop.
+    """
+    job = maker.job
+    folder, threads = maker.output.partial, number_of_threads(job.threads)
+    while items:
+        again = []
+        for item, result in run_guarded(items, maker.layout, folder, threads, maker.make):
+            if isinstance(result, BadFileError) and job.skip_bad_files and result.path:
+                try:
+                    again.append(without(item, job, result.path, result.reason))
+                    continue
+                except M3LError as error:
+                    result = error
+            yield item, result
+        items = again
+
+
+def run_on_cluster(items, maker, cluster):
+    """Run event loops on a cluster; returns {sample: loop}."""
+    from analysis.cluster import loop  # brings optional packages
+
+    return loop.run_on_cluster(items, maker.layout, maker.output.partial, cluster)
+
+
+class Maker:
+    """Makes the Products of samples."""
+
+    def __init__(self, job, row, output):
+        self.job, self.row, self.output = job, row, output
+        self.layout = row_layout(job, row)
+
+    def make(self, item, loop):
+        """Run the event loop of a sample and write its Products."""
+        timings, before = Timings(), bytes_read()
+        limited = item.entries < item.inputs.entries
+        end = item.begin + item.entries
+        checked = read_checksums(item.sample.name, item.inputs, item.begin, end, limited)
+        timings.add("checksums")
+        cutflow = loop.run()
+        timings.add("event loop")
+        with self.output.sample(item.sample.name) as sample:
+            for region in visible(self.job, item.sample):
+                sample.write_rows(region, loop.rows[region.name], self.row)
             loop.release()
             timings.add("write")
-        output.write_json(CUTFLOW, cutflow_json(cutflows))
-        record = record_of(job, prepared, row, threads, command, cluster)
-        output.write_json(RUN, complete(record, written, timings.seconds, bytes_read()))
-        files = output.publish()
-    frames = {name: loop.dataframes for name, loop in loops.items()}
-    return cutflows, Dataframes(frames), files
+            return sample.finish(
+                key=self.key(item),
+                cutflow=cutflow,
+                inputs=tuple(asdict(file) for file in item.inputs.with_checksums(checked).files),
+                dropped_events=loop.dropped,
+                seconds=timings.seconds,
+                bytes_read=bytes_read() - before,
+            )
 
+    def key(self, item):
+        """Digest of all that the products depend on but the content of the input files."""
+        sample = {**sample_json(item), "inputs": None, "files": None}
+        features = [asdict(feature) for feature in self.row]
+        layout = asdict(self.job.declarations.layout)
+        parts = [made_with(), sample, asdict(item.plan), features, layout, item.begin]
+        return digest(json.loads(json.dumps(parts)))
 
-def event_loops(prepared, layout, folder, cluster=None):
-    """{sample: EventLoop} in the order of the samples; those of a cluster have run already.
-
-    layout: (cells, floats, integers) of a row
-    folder: for temporary files
-    """
-    if cluster:
-        from analysis.cluster.loop import run_on_cluster  # brings optional packages
-
-        return run_on_cluster(prepared, layout, folder, cluster)
-    return {
-        item.sample.name: (CompiledLoop if item.compiled else PlainLoop)(item, layout, folder)
-        for item in prepared
-    }
-
-
-def row_layout(job, row):
-    """Numbers of a row's cells, of all its floats and of its integers."""
-    floats = sum(not feature.integer for feature in row)
-    return job.declarations.layout.size**2, floats, len(row) - floats
+    def kept(self, items):
+        """{sample: Products} of those that are there already and would be made again the same."""
+        found = {}
+        for item in items:
+            name = item.sample.name
+            products = self.output.kept(name)
+            if not products or products.key != self.key(item):
+                continue
+            changed = item.inputs.changed_since(products.inputs)
+            if changed:
+                warnings.warn(
+                    f"sample '{name}' is made again: {listed(changed)} has another content than "
+                    f"when {self.output.folder} was made",
+                    stacklevel=2,
+                )
+            else:
+                found[name] = products
+        return found
 
 
 class Timings:
@@ -202,5 +218,10 @@ class Timings:
     def add(self, name):
         """Add what has passed since the last call."""
         now = time.monotonic()
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self.last, 3)
+        self.take({name: now - self.last})
         self.last = now
+
+    def take(self, seconds):
+        """Add what others have taken, by name."""
+        for name, more in seconds.items():
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + more, 3)

@@ -4,21 +4,24 @@ They are declared in a TOML file (see `analysis/demo/samples.toml`) or found in 
 """
 
 import glob
-import re
+import math
+import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analysis import records
+from analysis.content import OneOf, shown
 from analysis.errors import DeclarationError, near_miss
+from analysis.files import irregular, read_regular
 from analysis.processes import PROCESSES
+from analysis.records import RUN2
 from analysis.schemas import SCHEMAS
 
 DEMO = Path(__file__).parent / "demo" / "samples.toml"
 
-KINDS = ("data", "background", "signal")
-
-# Luminosity by campaign of the event, see campaignLuminosity() in helpers/weights.h.
-RUN2 = "run2"
+# What a sample must be, in a samples file and in a record.
+SAMPLE = records.SAMPLE.of(schema=OneOf(tuple(SCHEMAS)))
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,12 @@ class Normalisation:
     factors: str = field(default="", compare=False)  # of the constant, for people
 
 
-def normalisation(sample, luminosity_ifb, sum_of_weights):
+def normalisation(sample, luminosity_ifb, sum_of_weights, share=1.0):
     """Return the Normalisation of a simulated sample.
 
     sum_of_weights: in the ntuple's metadata, None where it has none
+    share: of the entries of the sample, the part that is read, where bad files are left out; None
+        if it is not known
     Raises DeclarationError where a number is missing or zero.
     """
     by_campaign = luminosity_ifb == RUN2
@@ -70,11 +75,21 @@ def normalisation(sample, luminosity_ifb, sum_of_weights):
     for name in ("k_factor", "filter_efficiency"):
         if getattr(sample, name) != 1.0:
             factors.append(f"{name} {getattr(sample, name):g}")
-    if sample.normalised:
-        return Normalisation(constant, False, by_campaign, " x ".join(factors))
-    if sample.xsec_pb is None and sample.sum_of_weights is None:
-        if SCHEMAS[sample.schema].normalisation:
-            return Normalisation(constant, True, by_campaign, " x ".join(factors))
+    undeclared = sample.xsec_pb is None and sample.sum_of_weights is None
+    from_ntuple = (
+        undeclared and not sample.normalised and bool(SCHEMAS[sample.schema].normalisation)
+    )
+    whole = sample.normalised or from_ntuple or sample.sum_of_weights is not None
+    if whole and share is None:
+        raise DeclarationError(
+            f"sample '{sample.name}': nobody knows how many entries its bad files hold, so that "
+            "its normalisation cannot be corrected: declare it without them"
+        )
+    if whole and share != 1.0:
+        constant /= share
+        factors.append(f"1 / {share:.6g} of the entries")
+    if sample.normalised or from_ntuple:
+        return Normalisation(constant, from_ntuple, by_campaign, " x ".join(factors))
     if sample.sum_of_weights is not None:
         sum_of_weights = sample.sum_of_weights
     where = f"sample '{sample.name}'"
@@ -88,26 +103,9 @@ def normalisation(sample, luminosity_ifb, sum_of_weights):
         raise DeclarationError(f"{where} has a sum of weights of zero and cannot be normalised")
     factors += [f"{sample.xsec_pb:g} pb / {sum_of_weights:g}"]
     constant = constant * sample.xsec_pb / sum_of_weights
+    if not math.isfinite(constant):
+        raise DeclarationError(f"{where} has a normalisation that is too large: {factors[-1]}")
     return Normalisation(constant, False, by_campaign, " x ".join(factors))
-
-
-STRING, NUMBER, FLAG, STRINGS = "a string", "a number", "true or false", "a list of strings"
-
-SAMPLE_KEYS = {
-    "name": STRING,
-    "process": STRING,
-    "kind": STRING,
-    "schema": STRING,
-    "files": STRINGS,
-    "tree": STRING,
-    "xsec_pb": NUMBER,
-    "k_factor": NUMBER,
-    "filter_efficiency": NUMBER,
-    "sum_of_weights": NUMBER,
-    "normalised": FLAG,
-}
-
-REQUIRED_KEYS = ("name", "process", "kind", "schema", "files")
 
 
 def read_samples(path):
@@ -117,14 +115,20 @@ def read_samples(path):
     """
     path = Path(path)
     try:
-        with open(path, "rb") as file:
-            declared = tomllib.load(file)
+        declared = tomllib.loads(read_regular(path).decode())
     except OSError as error:
         raise DeclarationError(f"samples file {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise DeclarationError(f"samples file {path}: too deeply nested") from None
+    except ValueError as error:
         raise DeclarationError(f"samples file {path}: not valid TOML, {error}") from None
 
-    problems = unknown_keys(declared, ("luminosity_ifb", "sample"), f"{path}")
+    known = ("luminosity_ifb", "sample")
+    problems = [
+        f"{path}: unknown key {shown(key)}{near_miss(key, known)}"
+        for key in declared
+        if key not in known
+    ]
     luminosity = declared.get("luminosity_ifb")
     blocks = declared.get("sample", [])
     if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
@@ -134,67 +138,41 @@ def read_samples(path):
         problems.append(f"{path}: no [[sample]] is declared")
     samples = [sample_from(block, number, path, problems) for number, block in enumerate(blocks, 1)]
     samples = [sample for sample in samples if sample]
-    names = [sample.name for sample in samples]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        problems.append(f"{path}: the name '{name}' is given to {names.count(name)} samples")
+    problems += doubled_names(samples, path)
     simulated = any(sample.kind != "data" for sample in samples)
     if luminosity is None and simulated:
         problems.append(f"{path}: luminosity_ifb is missing, the luminosity of the data in fb^-1")
-    elif luminosity is not None and luminosity != RUN2 and not is_number(luminosity):
-        problems.append(f'{path}: luminosity_ifb must be a number or "{RUN2}", not {luminosity!r}')
+    elif luminosity is not None:
+        problems += records.LUMINOSITY.problems(luminosity, f"{path}: luminosity_ifb")
+        if luminosity == 0 and simulated:
+            problems.append(f"{path}: luminosity_ifb is 0, so that no simulated event would count")
     if problems:
         raise DeclarationError(*problems)
     return SampleList(tuple(samples), luminosity or 0.0, str(path.resolve()))
 
 
-def is_number(value):
-    """Whether a value is a number, which True is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def unknown_keys(table, known, where):
-    """A problem for each key that is not known."""
-    return [
-        f"{where}: unknown key '{key}'{near_miss(key, known)}" for key in table if key not in known
-    ]
+def doubled_names(samples, where):
+    """A problem for each name that several samples have."""
+    names = [sample.name for sample in samples]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"{where}: the name '{name}' is given to {names.count(name)} samples"
 
 
 def sample_from(block, number, path, problems):
     """Return the Sample of a [[sample]] block; problems are added to the list."""
     name = block.get("name")
-    where = f"{path}: sample '{name}'" if isinstance(name, str) else f"{path}: sample {number}"
-    found = unknown_keys(block, SAMPLE_KEYS, where)
-    checks = {
-        STRING: lambda value: isinstance(value, str) and value,
-        NUMBER: is_number,
-        FLAG: lambda value: isinstance(value, bool),
-        STRINGS: lambda value: isinstance(value, list) and all(isinstance(v, str) for v in value),
-    }
-    for key, kind in SAMPLE_KEYS.items():
-        if key in block and not checks[kind](block[key]):
-            found.append(f"{where}: {key} must be {kind}, not {block[key]!r}")
-        elif key not in block and key in REQUIRED_KEYS:
-            found.append(f"{where}: {key} is missing")
-    for key, known in (("kind", KINDS), ("schema", tuple(SCHEMAS))):
-        value = block.get(key)
-        if isinstance(value, str) and value not in known:
-            found.append(
-                f"{where}: unknown {key} '{value}'{near_miss(value, known)} "
-                f"(known: {', '.join(known)})"
-            )
-    if isinstance(name, str) and not re.fullmatch(r"[\w.+-]+", name):
-        found.append(f"{where}: a name may have letters, digits and _ . + - only")
+    where = f"{path}: sample {shown(name) if isinstance(name, str) else number}: "
+    found = list(SAMPLE.problems(block, where))
     files = []
     if not found:
         for pattern in block["files"]:
             matched = expand(pattern, path.parent)
             if not matched:
-                found.append(f"{where}: no file matches '{pattern}'")
+                found.append(f"{where}no file matches '{pattern}'")
             files += matched
-        for path in sorted({path for path in files if files.count(path) > 1}):
-            found.append(f"{where}: {path} is listed {files.count(path)} times")
-        if not block["files"]:
-            found.append(f"{where}: files is empty")
+        for file in sorted({file for file in files if files.count(file) > 1}):
+            found.append(f"{where}{file} is listed {files.count(file)} times")
+        found += unusable(files, where)
     problems += found
     if found:
         return None
@@ -202,11 +180,20 @@ def sample_from(block, number, path, problems):
     return Sample(**{**block, "files": tuple(files), "tree": tree})
 
 
+def unusable(files, where):
+    """A problem for each file, by name, that is there and is no regular file; URLs are let pass."""
+    for file in files:
+        if any(records.PATH.problems(file, "")):
+            yield f"{where}{shown(file)} has a name that cannot be written into a record"
+        elif "://" not in file and os.path.lexists(file) and (reason := irregular(file)):
+            yield f"{where}{file}: {reason}"
+
+
 def expand(pattern, folder):
     """Absolute paths that a file name or glob stands for, in sorted order; URLs as they are."""
     if "://" in pattern:
         return [pattern]
-    return sorted(str(Path(path).resolve()) for path in glob.glob(str(folder / pattern)))
+    return sorted(os.path.realpath(path) for path in glob.glob(str(folder / pattern)))
 
 
 FOLDER_PATTERN = "_merged_processed.root"
@@ -219,7 +206,7 @@ def find_samples(folder, schema, trees_of):
     background where a declared process has its name, else signal; its genWeight holds cross-section
     over sum of weights, and its luminosity is that of the event's campaign.
 
-    trees_of: function from a path to the names of the trees in the file
+    trees_of: function from a list of paths to {path: names of the trees in the file}
     Raises DeclarationError.
     """
     files = sorted(Path(folder).resolve().rglob(f"*{FOLDER_PATTERN}"))
@@ -231,8 +218,15 @@ def find_samples(folder, schema, trees_of):
     found, problems = {}, []
     for path in files:
         name = path.name.removesuffix(FOLDER_PATTERN)
+        problems += records.NAME.problems(name, f"{path}: what stands before {FOLDER_PATTERN}")
+        problems += unusable([str(path)], "")
+    if problems:
+        raise DeclarationError(*problems)
+    all_trees = trees_of([str(path) for path in files])
+    for path in files:
+        name = path.name.removesuffix(FOLDER_PATTERN)
         simulation, data = (SCHEMAS[schema].tree(name, kind) for kind in ("background", "data"))
-        trees = trees_of(str(path))
+        trees = all_trees[str(path)]
         if simulation in trees:
             kind = declared[name].kind if name in declared else "signal"
             process, tree = name, simulation

@@ -8,7 +8,6 @@ python -m analysis.submit merge OUT                            the output of `py
 
 import argparse
 import contextlib
-import json
 import os
 import secrets
 import shutil
@@ -32,8 +31,14 @@ from analysis.batch.submission import (
     Submission,
 )
 from analysis.batch.system import ask, write_scripts
-from analysis.errors import BatchError, DeclarationError, OutputError, positive_integer
-from analysis.files import write_json
+from analysis.errors import (
+    BatchError,
+    DeclarationError,
+    OutputError,
+    last_words,
+    positive_integer,
+)
+from analysis.files import parse_json, read_regular, write_json
 from analysis.options import add_job, check_job, declared_job, obey
 from analysis.samples import normalisation
 
@@ -147,7 +152,7 @@ def new_jobs_folder(folder):
 def write_submission(options, listed, declared, jobs):
     """Look at all inputs and write everything that the jobs need."""
     from analysis.job import Job, command_line, record_of
-    from analysis.run import prepare
+    from analysis.prepare import prepare
     from helpers import BUILT_BY_CMAKE, SOURCES, copy_libraries, load
 
     model = options.model
@@ -162,6 +167,8 @@ def write_submission(options, listed, declared, jobs):
         options.unblind,
         options.plain,
         model,
+        options.skip_bad_files,
+        options.drop_bad_events,
     )
     if options.command == "grid":
         pieces, run = [], grid_record(job)
@@ -354,7 +361,7 @@ def advice(backend, numbers):
 def is_merged(submission):
     """Whether the output folder holds the results of this submission."""
     try:
-        record = json.loads((submission.folder / "run.json").read_text())
+        record = parse_json(read_regular(submission.folder / "run.json"))
         return record["submission"]["id"] == submission.id
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -390,9 +397,10 @@ def merge_now(backend):
     from analysis.batch import merge
 
     begin = time.monotonic()
-    job, cutflows, files = merge.merge(backend.submission, ask_states(backend)[0])
-    summary.print_summary(job, cutflows, backend.submission.folder, files, time.monotonic() - begin)
+    job, results = merge.merge(backend.submission, ask_states(backend)[0])
+    summary.print_summary(job, results, backend.submission.folder, time.monotonic() - begin)
 
 
 if __name__ == "__main__":
-    main()
+    with last_words():
+        main()

@@ -12,6 +12,7 @@ import warnings
 from functools import cache
 from typing import NamedTuple
 
+from helpers.seal import intact
 from helpers.stamp import SOURCES, source_files, stamp
 from helpers.terminal import captured_stderr
 
@@ -50,8 +51,13 @@ def load_engine():
 
     Raises ImportError.
     """
+    import ROOT
+
     load()
-    return load_library(*chosen_engine(), ENGINE)
+    how = load_library(*chosen_engine(), ENGINE)
+    # Binds ROOT's LZ4 before another library brings functions of its names: tables stay equal.
+    ROOT.m3l.bloscChunk(ROOT.std.vector["unsigned char"](64).data(), 64)
+    return how
 
 
 @cache
@@ -75,15 +81,17 @@ def load_library(path, how, part=PHYSICS):
     import ROOT
 
     ROOT.gROOT.SetBatch(True)
+    # Files describe the classes in them in the order in which their process first met these, and
+    # with a mark if that was in a file: it shall be the same in all, so that equal histograms are
+    # equal files.
+    for name in ("THashList", "TString", "TAxis", "TH1D"):
+        ROOT.TClass.GetClass(name).GetStreamerInfo()
     ROOT.gInterpreter.AddIncludePath(str(SOURCES))
-    # Load returns -1 for a library that does not load, and raises nothing.
-    with captured_stderr() as output:
-        loaded = path is not None and ROOT.gSystem.Load(str(path)) >= 0
-    if not loaded:
-        if path is not None:
+    problem = load_compiled(path) if path else ""
+    if problem or not path:
+        if problem:
             warnings.warn(
-                "the compiled C++ helpers do not fit this machine and are interpreted, which is "
-                f"slower: {first_error(output.text)}",
+                f"the compiled C++ helpers {problem} and are interpreted, which is slower",
                 stacklevel=2,
             )
         how = "interpreted"
@@ -100,6 +108,21 @@ def load_library(path, how, part=PHYSICS):
     return how
 
 
+def load_compiled(path):
+    """Load a library; returns why that is not possible, "" if it is loaded."""
+    import ROOT
+
+    from helpers.build import loading
+
+    if not intact(path):
+        return f"in {path} are damaged"
+    with captured_stderr() as output, loading(path):
+        # Load returns -1 for a library that does not load, and raises nothing.
+        if ROOT.gSystem.Load(str(path)) >= 0:
+            return ""
+    return f"do not fit this machine ({first_error(output.text)})"
+
+
 def find_library(part=PHYSICS):
     """Return (path, how) of a part's library, compiling it where needed; how is as in `load`.
 
@@ -107,15 +130,15 @@ def find_library(part=PHYSICS):
     """
     import ROOT
 
-    from helpers.build import CompilerError, aclic_library, prepared
+    from helpers.build import CompilerError, aclic_library, prepared, usable
 
     built = BUILT_BY_CMAKE.with_name(f"lib{part.name}.so")
     if built.exists():
-        if stamp(ROOT.gROOT.GetVersion()).encode() in built.read_bytes():
+        if stamp(ROOT.gROOT.GetVersion()).encode() in content(built) and usable(built):
             return built, "cmake"
         warnings.warn(
-            f"{built.parent} was built from other sources or with another ROOT and is not used; "
-            "run 'cmake --build build'",
+            f"{built.parent} was built from other sources or with another ROOT, or is damaged, and "
+            "is not used; run 'cmake --build build --clean-first'",
             stacklevel=2,
         )
     try:
@@ -132,6 +155,14 @@ def find_library(part=PHYSICS):
             stacklevel=2,
         )
         return None, "interpreted"
+
+
+def content(path):
+    """Bytes of a file, none if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def portable_library(part):

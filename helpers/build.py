@@ -1,4 +1,12 @@
-"""Compile C++ once and keep the library in a cache that many processes may share."""
+"""Compile C++ once and keep the library in a cache that many processes may share.
+
+A cache folder holds, for each library, named after it and a hash of all that it is made of:
+
+    NAME-KEY/           the library with its checksums, complete
+    NAME-KEY/loading-*  locked by a process that loads it; left behind by one that died of it
+    NAME-KEY.lock       locked by the process that compiles it
+    NAME-KEY.made-*     half made; removed by the next compilation if its maker is dead
+"""
 
 import contextlib
 import fcntl
@@ -8,14 +16,20 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import string
 import subprocess
+import sys
 import tempfile
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 
 import ROOT
+
+from helpers.seal import intact, seal
 
 HEADERS = Path(__file__).resolve().parent
 
@@ -48,8 +62,9 @@ def aclic_library(name, source, inputs):
 def cached(name, what, inputs, make):
     """Return the path of a library in the cache; `make` writes it into a folder where it is not.
 
-    A library is keyed by what it is, its inputs, the version of ROOT and the compiler. It is built
-    in a folder of its own and renamed when complete, so that a half-written one is never found.
+    A library is keyed by what it is, its inputs, the version of ROOT and the compiler. It is made
+    anew where it is not as it was made, or where a process died while it loaded it.
+    Raises CompilerError.
     """
     key = hashlib.sha256(what.encode())
     for path in sorted(inputs, key=lambda path: path.name):
@@ -57,28 +72,163 @@ def cached(name, what, inputs, make):
     key.update(toolchain().encode())
     folder = cache_folder() / f"{name}-{key.hexdigest()[:16]}"
     path = folder / f"lib{name}.so"
-    if not path.exists():
+    if not usable(path):
+        if not os.access(folder.parent, os.W_OK):  # a damaged one of a cache that only others write
+            path = temporary_folder() / folder.name / path.name
         try:
-            lock = open(folder.with_suffix(".lock"), "w")
+            make_library(path, name, make)
         except OSError as error:
             raise CompilerError(f"cannot write to {folder.parent}: {error.strerror}") from None
-        with lock:
-            # Where the file system cannot lock, several processes do the same work.
-            with contextlib.suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists():
-                build = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder.parent))
-                try:
-                    make(build)
-                    build.chmod(0o755)
-                    with contextlib.suppress(FileExistsError, OSError):
-                        build.rename(folder)
-                finally:
-                    shutil.rmtree(build, ignore_errors=True)
-        if not path.exists():
+        if not intact(path):
             raise CompilerError(f"the cache folder {folder.parent} lost {path.name}")
     used[name] = path
     return path
+
+
+def usable(library):
+    """Whether a library of the cache can be loaded."""
+    return intact(library) and (not died_loading(library) or survives_loading(library))
+
+
+def make_library(library, name, make):
+    """Make a library of the cache, one process at a time; others wait and find it.
+
+    It is made in a folder of its own and renamed when complete and on disk, so that a half-written
+    one is never found. Raises CompilerError and OSError.
+    """
+    folder = library.parent
+    folder.parent.mkdir(exist_ok=True)
+    remove_leftovers(folder.parent)
+    with open(f"{folder}.lock", "w") as lock:
+        wait_for(lock)
+        if intact(library) and not died_loading(library):
+            return
+        new = Path(tempfile.mkdtemp(prefix=f"{folder.name}.made-", dir=folder.parent))
+        old = new.with_name(f"{new.name}-old")
+        try:
+            make(new)
+            for left in new.glob("*.o"):
+                left.unlink()
+            made = new / library.name
+            if not made.exists():
+                return
+            seal(made, [path for path in new.iterdir() if path != made])
+            if died_loading(library) and not survives_loading(made):
+                raise CompilerError(f"error: {library.name} kills the process that loads it")
+            new.chmod(0o755)
+            for path in (*new.iterdir(), new):
+                sync(path)
+            with contextlib.suppress(FileNotFoundError):
+                folder.rename(old)
+            # Where the file system cannot lock, another process may have been first.
+            with contextlib.suppress(OSError):
+                new.rename(folder)
+            sync(folder.parent)
+        finally:
+            discard(new)
+            discard(old)
+
+
+def wait_for(lock):
+    """Lock an open file, also while others have it. Raises CompilerError if `ending` is set."""
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if ending.wait(0.05):
+                raise CompilerError("interrupted") from None
+        except OSError:  # the file system cannot lock: several processes do the same work
+            return
+
+
+def remove_leftovers(folder):
+    """Remove from a cache folder what processes had half made that are dead."""
+    for path in folder.glob("*.made-*"):
+        with contextlib.suppress(OSError), open(path.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            discard(path)
+
+
+def discard(path):
+    """Remove a folder, or a file that is in its place."""
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def sync(path):
+    """Wait until the content of a file, or the names in a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def loading(*libraries):
+    """Around the loading of libraries: if this process dies of it, the next does not load them."""
+    with contextlib.ExitStack() as stack:
+        for library in libraries:
+            with contextlib.suppress(OSError):  # nobody can mend a cache that cannot be written
+                stack.enter_context(marked(library.parent))
+        yield
+    loaded.extend(libraries)
+
+
+loaded = []  # paths of libraries that this process has loaded
+MARK = "loading-"
+
+
+@contextlib.contextmanager
+def marked(folder):
+    """Keep a file in a folder that is locked as long as this process lives."""
+    # It gets its name when it is locked, since one that is not is that of a dead process.
+    descriptor, new = tempfile.mkstemp(prefix=f".{MARK}", dir=folder)
+    mark = folder / Path(new).name[1:]
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.rename(new, mark)
+        yield
+    finally:
+        for path in (new, mark):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+def left_marks(folder):
+    """Marks in a folder whose processes are dead."""
+    for mark in folder.glob(f"{MARK}*"):
+        with contextlib.suppress(OSError), open(mark) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_nlink:  # not removed meanwhile
+                yield mark
+
+
+def died_loading(library):
+    """Whether a process has died while it loaded a library."""
+    return any(left_marks(library.parent))
+
+
+def survives_loading(library):
+    """Try whether a library can be loaded: what has died may have been killed for other reasons."""
+    try:
+        call([sys.executable, "-W", "ignore", "-c", LOAD, *map(str, [*loaded, library])], "/tmp")
+    except CompilerError:
+        return False
+    for mark in left_marks(library.parent):
+        mark.unlink(missing_ok=True)
+    return True
+
+
+LOAD = """
+import sys, ROOT
+ROOT.gSystem.ResetSignals()
+for path in sys.argv[1:]:
+    ROOT.gSystem.Load(path)
+"""
 
 
 used = {}  # libraries of this process by name
@@ -89,11 +239,13 @@ def copy_libraries(folder):
     """Copy the libraries of this process into a cache folder for other machines.
 
     A process whose $M3L_CACHE is that folder takes them from it, also without a compiler and where
-    it cannot write to it, as long as it has the same ROOT.
+    it cannot write to it, as long as it has the same ROOT. Raises CompilerError and OSError.
     """
     for name, path in used.items():
         copy = folder / path.parent.name
-        shutil.copytree(path.parent, copy, ignore=shutil.ignore_patterns("*.o"))
+        shutil.copytree(path.parent, copy, ignore=shutil.ignore_patterns(f"*{MARK}*"))
+        if not intact(copy / path.name):
+            raise CompilerError(f"{path} has changed")
         source = path.parent.parent / f"{name}.cxx"
         if source.exists():
             shutil.copy(source, folder)
@@ -139,6 +291,7 @@ def toolchain():
         status = os.stat(compiler)
         stamp = f"{os.path.realpath(compiler)} {status.st_size} {status.st_mtime_ns}"
     parts = (ROOT.gROOT.GetVersion(), ROOT.gROOT.GetIncludeDir(), command, OPTIONS, stamp)
+    parts += (platform.machine(),)
     return "\n".join(str(part) for part in parts)
 
 
@@ -185,10 +338,13 @@ def run_compiler(source, name, folder, dictionary=None):
 
 
 def call(words, folder):
-    """Run a compiler in a process of its own, whose output stays off the terminal."""
+    """Run a compiler in a process of its own, whose output stays off the terminal.
+
+    It ends with all that it has started when this function does. Raises CompilerError.
+    """
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder)}
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -197,11 +353,48 @@ def call(words, folder):
             errors="replace",
             env=environment,
             cwd=folder,
+            process_group=0,
         )
     except OSError as error:
         raise CompilerError(f"{words[0]}: {error.strerror}") from None
-    if done.returncode != 0:
-        raise CompilerError(done.stdout)
+    with process:
+        running.add(process)
+        try:
+            if ending.is_set():
+                raise CompilerError("interrupted")
+            output, _ = process.communicate()
+        finally:
+            running.discard(process)
+            kill(process)
+    if process.returncode != 0:
+        raise CompilerError(output)
+
+
+running = set()  # processes of `call`
+ending = threading.Event()  # set while they shall end
+
+
+def kill(process):
+    """End a process of `call`, if it runs, with all that it has started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def side_by_side():
+    """Yield a pool of threads to compile in; if the block is left by an error, they end at once."""
+    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    try:
+        yield pool
+    except BaseException:
+        ending.set()
+        for process in list(running):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        ending.clear()
 
 
 @cache

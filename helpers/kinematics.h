@@ -6,6 +6,8 @@
 #ifndef M3L_KINEMATICS_H
 #define M3L_KINEMATICS_H
 
+#include "arrays.h"
+
 #include <ROOT/RVec.hxx>
 
 #include <algorithm>
@@ -114,10 +116,12 @@ inline double h(double y1, double y2)
 
 /// Masses in GeV from energies, clamped at 0 where rounding makes E^2 < p^2.
 /// For input formats that store an energy instead of a mass.
+/// \throws std::invalid_argument if the arrays differ in length
 template <typename T>
 ROOT::RVec<float> massFromEnergy(const ROOT::RVec<T> &pt, const ROOT::RVec<T> &eta,
                                  const ROOT::RVec<T> &e)
 {
+   requireOneLength("massFromEnergy", pt, eta, e);
    ROOT::RVec<float> m(pt.size());
    for (std::size_t i = 0; i < pt.size(); ++i) {
       const double p = pt[i] * std::cosh(double(eta[i]));
@@ -128,6 +132,7 @@ ROOT::RVec<float> massFromEnergy(const ROOT::RVec<T> &pt, const ROOT::RVec<T> &e
 
 /// Invariant mass in GeV of object `i` of one collection and object `j` of another.
 /// The fourth argument of each collection is the mass. An index outside its collection gives 0.
+/// \throws std::invalid_argument if the arrays of a collection differ in length
 /// ~~~{.cpp}
 /// root [0] getM({50}, {0}, {0}, {0}, {50}, {0}, {M_PI}, {0}, 0, 0)
 /// (double) 100.00000
@@ -137,6 +142,8 @@ double getM(const ROOT::RVec<T> &pt_i, const ROOT::RVec<T> &eta_i, const ROOT::R
             const ROOT::RVec<T> &m_i, const ROOT::RVec<U> &pt_j, const ROOT::RVec<U> &eta_j,
             const ROOT::RVec<U> &phi_j, const ROOT::RVec<U> &m_j, int i, int j)
 {
+   requireOneLength("getM", pt_i, eta_i, phi_i, m_i);
+   requireOneLength("getM", pt_j, eta_j, phi_j, m_j);
    if (i < 0 || j < 0 || i >= int(pt_i.size()) || j >= int(pt_j.size()))
       return 0.;
    return mass(fourMomentum({pt_i[i], eta_i[i], phi_i[i], m_i[i]}) +

@@ -21,6 +21,7 @@ int flavourComp3L(const ROOT::RVecI &flavour)
 
 int chargeSum(const ROOT::RVecI &charge, const Indices &indices)
 {
+   requireInside("chargeSum", indices, charge.size());
    int sum = 0;
    for (const std::size_t i : indices)
       sum += charge[i];
@@ -31,13 +32,16 @@ SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROO
                         const ROOT::RVecF &m, const ROOT::RVecI &flavour, const ROOT::RVecI &charge,
                         const Indices &indices)
 {
+   requireOneLength("sfosClosestToZ", pt, eta, phi, m, flavour, charge);
+   requireInside("sfosClosestToZ", indices, pt.size());
    SfosPair best;
    for (std::size_t a = 0; a < indices.size(); ++a) {
       for (std::size_t b = a + 1; b < indices.size(); ++b) {
          const int i = int(indices[a]), j = int(indices[b]);
          if (flavour[i] != flavour[j] || charge[i] * charge[j] >= 0)
             continue;
-         const double pairMass = getM(pt, eta, phi, m, pt, eta, phi, m, i, j);
+         const double pairMass = mass(fourMomentum({pt[i], eta[i], phi[i], m[i]}) +
+                                      fourMomentum({pt[j], eta[j], phi[j], m[j]}));
          if (best.first < 0 || std::abs(pairMass - kZMass) < std::abs(best.mass - kZMass))
             best = {i, j, pairMass};
       }
@@ -48,6 +52,8 @@ SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROO
 double leptonMass(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
                   const ROOT::RVecF &m, const Indices &indices, std::size_t n)
 {
+   requireOneLength("leptonMass", pt, eta, phi, m);
+   requireInside("leptonMass", indices, pt.size());
    if (indices.size() < n)
       return 0.;
    FourMomentum sum{0., 0., 0., 0.};

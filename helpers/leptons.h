@@ -25,6 +25,7 @@ constexpr double kZMass = 91.1876;
 int flavourComp3L(const ROOT::RVecI &flavour);
 
 /// Sum of the charges of the leptons at `indices`.
+/// \throws std::invalid_argument if there is no lepton at an index
 /// ~~~{.cpp}
 /// root [0] m3l::chargeSum({1, -1, 1}, {0, 2})
 /// (int) 2
@@ -39,11 +40,13 @@ struct SfosPair {
 };
 
 /// The SFOS pair whose mass is closest to the Z among the leptons at `indices`.
+/// \throws std::invalid_argument if arrays differ in length or there is no lepton at an index
 SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
                         const ROOT::RVecF &m, const ROOT::RVecI &flavour, const ROOT::RVecI &charge,
                         const Indices &indices);
 
 /// Invariant mass in GeV of the first `n` leptons at `indices`; fewer than `n` leptons give 0.
+/// \throws std::invalid_argument if arrays differ in length or there is no lepton at an index
 double leptonMass(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
                   const ROOT::RVecF &m, const Indices &indices, std::size_t n);
 

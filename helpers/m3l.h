@@ -3,6 +3,7 @@
 #ifndef M3L_H
 #define M3L_H
 
+#include "arrays.h"
 #include "kinematics.h"
 #include "leptons.h"
 #include "network.h"

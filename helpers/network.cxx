@@ -1,5 +1,7 @@
 #include "network.h"
 
+#include "arrays.h"
+
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -122,6 +124,8 @@ double Network::score(std::vector<float> scaled, std::initializer_list<int> coun
    if (scaled.size() != n)
       throw std::invalid_argument("Network: " + std::to_string(scaled.size()) + " features, not " +
                                   std::to_string(n));
+   for (const auto &least : fLeast)
+      requireOneLength("Network", counts, least);
    for (std::size_t f = 0; f < n; ++f) {
       if (fLog[f])
          scaled[f] = std::copysign(std::log1p(std::abs(scaled[f])), scaled[f]);

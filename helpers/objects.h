@@ -3,11 +3,10 @@
 #ifndef M3L_OBJECTS_H
 #define M3L_OBJECTS_H
 
+#include "arrays.h"
 #include "kinematics.h"
 
 #include <ROOT/RVec.hxx>
-
-#include <stdexcept>
 
 namespace m3l
 {
@@ -15,10 +14,8 @@ namespace m3l
 /// The objects of one type, ordered by pT. Up to eight live without a memory allocation.
 using Objects = ROOT::VecOps::RVecN<Particle, 8>;
 
-/// Positions in an event's arrays, as ROOT's `Take` wants them.
-using Indices = ROOT::RVec<std::size_t>;
-
 /// Positions of the objects that `mask` selects, highest pT first; equal pT keep their order.
+/// \throws std::invalid_argument if pT and mask differ in length
 /// ~~~{.cpp}
 /// root [0] m3l::indicesByPt(ROOT::RVecF{10, 30, 20}, ROOT::RVecI{1, 1, 0})
 /// (m3l::Indices) { 1, 0 }
@@ -26,8 +23,7 @@ using Indices = ROOT::RVec<std::size_t>;
 template <typename T, typename Mask>
 Indices indicesByPt(const ROOT::RVec<T> &pt, const ROOT::RVec<Mask> &mask)
 {
-   if (pt.size() != mask.size())
-      throw std::runtime_error("indicesByPt: pT and mask have different lengths");
+   requireOneLength("indicesByPt", pt, mask);
    Indices indices;
    for (std::size_t i = 0; i < pt.size(); ++i)
       if (mask[i])
@@ -44,10 +40,12 @@ Indices indicesByPt(const ROOT::RVec<T> &pt, const ROOT::RVec<Mask> &mask)
 }
 
 /// The objects that `mask` selects, highest pT first.
+/// \throws std::invalid_argument if the arrays differ in length
 template <typename T, typename Mask>
 Objects objects(const ROOT::RVec<T> &pt, const ROOT::RVec<T> &eta, const ROOT::RVec<T> &phi,
                 const ROOT::RVec<T> &m, const ROOT::RVec<Mask> &mask)
 {
+   requireOneLength("objects", pt, eta, phi, m, mask);
    Objects selected;
    for (const std::size_t i : indicesByPt(pt, mask))
       selected.push_back({pt[i], eta[i], phi[i], m[i]});
@@ -55,6 +53,7 @@ Objects objects(const ROOT::RVec<T> &pt, const ROOT::RVec<T> &eta, const ROOT::R
 }
 
 /// `values[indices[rank]]`, or 0 where there is no object of this rank.
+/// \throws std::invalid_argument if there is no entry at that index
 /// ~~~{.cpp}
 /// root [0] m3l::ranked(ROOT::RVecF{10, 30, 20}, m3l::Indices{1, 0}, 0)
 /// (float) 30.0000f
@@ -64,7 +63,10 @@ Objects objects(const ROOT::RVec<T> &pt, const ROOT::RVec<T> &eta, const ROOT::R
 template <typename T>
 T ranked(const ROOT::RVec<T> &values, const Indices &indices, std::size_t rank)
 {
-   return rank < indices.size() ? values[indices[rank]] : T{};
+   if (rank >= indices.size())
+      return T{};
+   requireInside("ranked", indices[rank], values.size());
+   return values[indices[rank]];
 }
 
 } // namespace m3l

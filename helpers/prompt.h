@@ -15,6 +15,7 @@ using m3l::getM;
 using m3l::h;
 using m3l::hL;
 using m3l::indicesByPt;
+using m3l::isSound;
 using m3l::leptonMass;
 using m3l::massFromEnergy;
 using m3l::Network;

@@ -1,6 +1,7 @@
 """`python -m ml`: train on what run_rdf.py wrote, score it, use the model elsewhere."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,11 +14,11 @@ from analysis.errors import (
     positive_integer,
 )
 from analysis.files import lock, restore_folder
-from analysis.output import MODELS, SCORES
+from analysis.output import MODELS, SCORES, single_models
+from analysis.records import SCALERS, plain_name
 from ml.dataset import Dataset
 from ml.models import MODELS as NETWORKS
 from ml.models import find_network
-from ml.scaling import KINDS as SCALERS
 from ml.training_set import TrainingConfig
 from ml.tuning import METHODS, SearchSpace
 
@@ -228,7 +229,18 @@ def main(arguments=None):
         "the same command goes on from the last complete epoch",
         memory="a smaller --memory streams the events from disk",
     ):
-        options.run(options)
+        with reading(options):
+            options.run(options)
+
+
+def reading(options):
+    """Keep run_rdf.py from replacing the tables of the output folder that a command reads."""
+    folder = getattr(options, "output", None)
+    return (
+        lock(folder / "output", shared=True, shown=f"output folder {folder}")
+        if folder
+        else nullcontext()
+    )
 
 
 def _training(options, folds):
@@ -237,7 +249,7 @@ def _training(options, folds):
 
 def _model_path(options, default):
     name = options.name or default
-    if Path(name).name != name or name.startswith("."):
+    if not plain_name(name):
         raise DeclarationError(f"--name {name}: must be a plain folder name")
     return options.output / MODELS / name
 
@@ -272,9 +284,7 @@ def _chosen_model(options):
 
 
 def _folders(path):
-    from ml.model_record import folders
-
-    return folders(restore_folder(path))
+    return single_models(restore_folder(path))
 
 
 def _describe(record):

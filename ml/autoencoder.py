@@ -20,14 +20,18 @@ from analysis.files import (
     atomic_folder,
     checksum,
     digest,
+    irregular,
+    parse_json,
     restore_folder,
     write_file,
     write_json,
 )
+from analysis.output import MODEL_RECORD, RETRAIN
+from analysis.records import AUTOENCODER
 from ml import backend, models
 from ml.backend import keras, tf
 from ml.checkpoint import Checkpoint, curve
-from ml.model_record import RECORD, RETRAIN, ModelRecord
+from ml.model_record import ModelRecord
 from ml.network_files import write_network
 from ml.progress import Progress
 from ml.training_set import Split, TrainingConfig, learn
@@ -164,7 +168,7 @@ class RunAE:
 
     def resume(self):
         """The model in `path` if it is what `fit` would give, else None."""
-        if not (self.path / RECORD).exists():
+        if not (self.path / MODEL_RECORD).exists():
             return None
         try:
             model = self.load(self.path, self.data)
@@ -252,7 +256,7 @@ class RunAE:
             files = {file.name: checksum(file) for file in sorted(folder.iterdir())}
             if (self._workshop / "tensorboard").is_dir():
                 shutil.copytree(self._workshop / "tensorboard", folder / "tensorboard")
-            write_json(folder / RECORD, self.record_.to_dict() | {"files": files})
+            write_json(folder / MODEL_RECORD, self.record_.to_dict() | {"files": files})
         shutil.rmtree(self._workshop, ignore_errors=True)
         return self
 
@@ -265,23 +269,25 @@ class RunAE:
         """
         path = restore_folder(Path(path))
         record, files = ModelRecord.read(path)
-        for name, expected in files.items():
+        for name, expected in {KERAS_FILE: None, **files}.items():
             file = path / name
-            if not file.exists() or checksum(file) != expected:
-                state = "is damaged" if file.exists() else "is missing"
-                raise InputError(f"{file} {state}: {RETRAIN}")
+            if not file.exists():
+                raise InputError(f"{file} is missing: {RETRAIN}")
+            if irregular(file) or checksum(file) != expected:
+                raise InputError(f"{file} is damaged: {RETRAIN}")
         kind = RunVAE if record.network.variational else RunAE
         fold = record.split.test
         model = kind(data_structure, path, record.network, record.training, fold)
         model.record_, model.search_ = record, record.search
         model._check_features()
+        # In Keras's safe mode, which is the default, no code of the file is run.
         try:
-            loaded = keras.models.load_model(path / KERAS_FILE, compile=False)
-        except (ValueError, TypeError, OSError, KeyError) as error:
-            reason = str(error).strip().splitlines()[0]
+            loaded = _load_keras(path / KERAS_FILE, record)
+        except Exception as error:  # Keras raises a dozen kinds
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(
                 f"{path / KERAS_FILE} cannot be loaded by Keras {keras.__version__}, it was "
-                f"written by {record.versions['keras']} ({reason}): {RETRAIN}"
+                f"written by {record.versions.get('keras')} ({reason}): {RETRAIN}"
             ) from None
         model._adopt(loaded)
         model._parts = models.Parts(model.encoder_, model.decoder_)
@@ -378,6 +384,10 @@ class HyperParameterTuning(RunAE):
         )
         best = self.space.network(found.best, len(prepared.dataset.features), self.config.scaler)
         self.config = replace(best, name=self.path.name)
+        # Part of it may come from the files of a search that was killed.
+        drawn = json.loads(json.dumps(self.config.to_dict()))
+        for problem in AUTOENCODER.problems(drawn, "network"):
+            raise InputError(f"{self.path}: {problem}: remove its search and tune again")
         self.search_ = {"method": method, "space": self.space.to_dict(), "trials": found.trials}
         del self._search_data
         return self.fit(progress)
@@ -414,6 +424,37 @@ def _numbered(config):
         lambda found: found[1] + str(numbers.setdefault(found[2], len(numbers) + 1)),
         config,
     )
+
+
+def _load_keras(path, record):
+    """The model in a file of Keras, which must have the sizes that its ModelRecord says."""
+    with zipfile.ZipFile(path) as archive:
+        config = parse_json(archive.read(archive.getinfo("config.json")))
+    features = len(record.features)
+    known = set(map(str, record.network.sizes(features)))
+    if not _units(config) <= known:
+        raise ValueError("it has layers of other sizes than model.json says")
+    loaded = keras.models.load_model(path, compile=False, safe_mode=True)
+    shapes = {name: tuple(output.shape) for name, output in loaded.output.items()}
+    latent = record.network.sized(features).latent.units
+    wide = (None, features)
+    wanted = {"score": (None,), "error": wide, "reconstruction": wide, "latent": (None, latent)}
+    inputs = [wide, (None, len(record.types))][: 1 + record.training.mask_absent]
+    if shapes != wanted or [tuple(each.shape) for each in loaded.inputs] != inputs:
+        raise ValueError("it has other inputs or outputs than model.json says")
+    if not all(np.isfinite(weights).all() for weights in loaded.get_weights()):
+        raise ValueError("it has weights that are not finite")
+    return loaded
+
+
+def _units(config):
+    """The sizes of all layers in a configuration of Keras."""
+    if isinstance(config, list):
+        return set().union(*map(_units, config))
+    if not isinstance(config, dict):
+        return set()
+    own = {str(config["units"])} if "units" in config else set()
+    return own.union(*map(_units, config.values()))
 
 
 def _save_keras(model, path):

@@ -1,17 +1,38 @@
 """Go on after a kill as if nothing had happened."""
 
 import json
+import zipfile
 
 import numpy as np
 
+from analysis.content import NUMBER, Fields, ListOf, MapOf, Maybe, whole
 from analysis.errors import DeclarationError
-from analysis.files import atomic_file, write_file
+from analysis.files import atomic_file, irregular, parse_json, write_file
+from analysis.records import COLUMN, SHA256
 from ml.backend import keras
 
 STATE = {  # what Keras's callbacks remember from epoch to epoch, beside the best weights
     "EarlyStopping": ("wait", "best", "best_epoch"),
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
 }
+
+# What a checkpoint must hold beside its arrays.
+STATE_RULE = Fields(
+    {
+        "signature": SHA256,
+        "history": MapOf(COLUMN, ListOf(NUMBER, least=1)),
+        "callbacks": Fields(
+            {
+                "EarlyStopping": Fields(
+                    {"wait": whole(), "best": Maybe(NUMBER), "best_epoch": whole()}
+                ),
+                "ReduceLROnPlateau": Fields(
+                    {"wait": whole(), "best": Maybe(NUMBER), "cooldown_counter": whole()}
+                ),
+            }
+        ),
+    }
+)
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -45,23 +66,48 @@ class Checkpoint(keras.callbacks.Callback):
 
         Returns False if there is nothing to resume.
         """
-        try:
-            with np.load(self.path) as file:
-                stored = dict(file)
-            state = json.loads(str(stored.pop("state")))
-        except (OSError, ValueError, KeyError, EOFError):
-            return False
-        done = len(state["history"]["loss"])
-        if state["signature"] != self.signature or done > epochs:
-            return False
         model.optimizer.build(model.trainable_variables)
         variables = self._variables(model)
+        wanted = {f"variable_{n}": v.shape for n, v in enumerate(variables)}
+        wanted |= {f"best_{n}": w.shape for n, w in enumerate(model.get_weights())}
+        try:
+            state, arrays = self._read(wanted)
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+            return False
+        if state["signature"] != self.signature or len(state["history"]["loss"]) > epochs:
+            return False
         for number, variable in enumerate(variables):
-            variable.assign(stored[f"variable_{number}"])
-        best = [stored[f"best_{n}"] for n in range(len(model.get_weights()))]
+            variable.assign(arrays[f"variable_{number}"])
         self.history, self._restored = state["history"], state["callbacks"]
-        self.best_weights = best
+        self.best_weights = [arrays[f"best_{n}"] for n in range(len(model.get_weights()))]
         return True
+
+    def _read(self, wanted):
+        """The state and the arrays in the file; raises KeyError, ValueError... where it is wrong.
+
+        wanted: {name of an array: its shape}
+        """
+        if irregular(self.path):
+            raise ValueError("no regular file")
+        with self.path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            # Looked at before they are read: an archive may pretend any size.
+            sizes = {m.filename: m.file_size for m in file.zip.infolist()}
+            if sizes["state.npy"] > 1 << 26:
+                raise ValueError("too large")
+            state = parse_json(str(file["state"]))
+            for problem in STATE_RULE.problems(state, "state"):
+                raise ValueError(problem)
+            history = state["history"]
+            if "loss" not in history or len(set(map(len, history.values()))) != 1:
+                raise ValueError("curves of different lengths")
+            arrays = {}
+            for name, shape in wanted.items():
+                if sizes[f"{name}.npy"] > 8 * np.prod(shape, dtype=float) + 1024:
+                    raise ValueError("too large")
+                arrays[name] = file[name]
+                if arrays[name].shape != tuple(shape) or not np.isfinite(arrays[name]).all():
+                    raise ValueError("not the shape of the model")
+        return state, arrays
 
     @property
     def finished(self):

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from analysis.errors import InputError, listed
-from analysis.output import AGAIN, IDENTITY, RUN, WEIGHT, Table, read_run, record_errors
+from analysis.output import IDENTITY, RUN, WEIGHT, Table, read_run
+from analysis.records import AGAIN, record_errors
 
 BLOCK = 16384  # rows read at once; 15 MB of 225 float32 features
 ROWS = ("features", "weight", "counts", "identity", "source")  # the arrays of Events
@@ -35,6 +36,11 @@ class Sample:
     process: str  # the channel it is stacked in
     kind: str  # background, signal or data
     path: Path
+    sha256: str | None = None  # of the file; None: not known
+
+    def open(self):
+        """The Table, to be used in a `with`. Raises InputError."""
+        return Table(self.path, sha256=self.sha256)
 
 
 @dataclass(frozen=True)
@@ -155,7 +161,13 @@ class Dataset:
                     + (f"choose from {listed(regions)}" if regions else AGAIN)
                 )
             samples = tuple(
-                Sample(s["name"], s["process"], s["kind"], folder / s["tables"][chosen])
+                Sample(
+                    s["name"],
+                    s["process"],
+                    s["kind"],
+                    folder / s["tables"][chosen],
+                    s.get("checksums", {}).get(chosen),
+                )
                 for s in run["samples"]
                 if chosen in s["tables"]
             )
@@ -168,7 +180,7 @@ class Dataset:
                 )
         dataset = cls(folder, chosen, features, tuple(name for name, _ in types), samples)
         for sample in samples:
-            with Table(sample.path) as table:
+            with sample.open() as table:
                 table.require(dataset.columns)
         return dataset
 
@@ -212,7 +224,7 @@ class Dataset:
 
     def rows(self, sample):
         """Number of events in the table of `sample`."""
-        with Table(sample.path) as table:
+        with sample.open() as table:
             return table.rows
 
     def blocks(self, samples, rows=BLOCK):
@@ -221,7 +233,7 @@ class Dataset:
         Raises `InputError` when a feature or weight is NaN or infinite: sample, feature and number.
         """
         for sample in samples:
-            with Table(sample.path) as table:
+            with sample.open() as table:
                 for start, stop in table.ranges(rows):
                     yield self.read(table, sample, start, stop)
 

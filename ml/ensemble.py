@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.errors import DeclarationError
+from analysis.errors import DeclarationError, InputError
 from analysis.files import replace_folder, restore_folder, write_json
+from analysis.output import MODEL_FOLDS, RETRAIN, single_models
 from ml.autoencoder import RunAE, runner
-from ml.model_record import FOLDS, folders
+from ml.training_set import Split
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,12 @@ class Ensemble:
     def load(cls, path, dataset=None):
         """The model or models in the folder `path`; raises `InputError` as `RunAE.load` does."""
         path = restore_folder(Path(path))
-        return cls(path, tuple(RunAE.load(folder, dataset) for folder in folders(path)))
+        models = tuple(RunAE.load(folder, dataset) for folder in single_models(path))
+        splits = [model.record_.split for model in models]
+        number = len(models)
+        if number > 1 and splits != [Split.of_model(k, number) for k in range(number)]:
+            raise InputError(f"{path} has not one model for each of its folds: {RETRAIN}")
+        return cls(path, models)
 
     @property
     def features(self):
@@ -118,7 +124,9 @@ def train(dataset, path, config, training, folds, progress=False):
     for other in workshop.iterdir():
         if other.name not in wanted:
             shutil.rmtree(other) if other.is_dir() else os.unlink(other)
-    write_json(workshop / FOLDS, {"format": 1, "models": sorted(wanted)})
+    # Model k is that of fold k: the order of the alphabet would put 10 before 2.
+    names = [model.path.name for model in models]
+    write_json(workshop / MODEL_FOLDS, {"format": 1, "models": names})
     replace_folder(workshop, path)
     for model in models:
         model.path = path / model.path.name

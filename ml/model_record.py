@@ -6,18 +6,15 @@ from importlib.metadata import version
 
 import numpy as np
 
-from analysis.errors import InputError
-from analysis.files import read_json
+from analysis.errors import InputError, M3LError
+from analysis.output import MODEL_RECORD, RETRAIN, read_model_record
 from ml.dataset import Feature
 from ml.models import ModelConfig
 from ml.scaling import Scaling
 from ml.training_set import Part, Split, TrainingConfig
 
 FORMAT = 1
-RECORD = "model.json"
-FOLDS = "folds.json"  # beside one folder per model
 LIBRARIES = ("tensorflow", "keras", "numpy", "scikit-learn")
-RETRAIN = "train again with python -m ml train"
 
 
 @dataclass(frozen=True)
@@ -81,12 +78,8 @@ class ModelRecord:
     @classmethod
     def read(cls, folder):
         """The record in `folder` and the checksums of the files beside it."""
-        path = folder / RECORD
-        content = read_json(path, f"not a model; {RETRAIN}")
-        if content.get("format") != FORMAT:
-            raise InputError(
-                f"{path} has format {content.get('format')}, this version reads {FORMAT}: {RETRAIN}"
-            )
+        path = folder / MODEL_RECORD
+        content = read_model_record(folder)
         try:
             files = content["files"]
             values = {f.name: content[f.name] for f in fields(cls) if f.name != "scaling"}
@@ -111,15 +104,7 @@ class ModelRecord:
                 ),
             }
             return cls(**values), files
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise InputError(f"{path} is not complete ({error!r}): {RETRAIN}") from None
-
-
-def folders(path):
-    """The folders of the single models of the model or ensemble in `path`."""
-    if (path / RECORD).exists() or not (path / FOLDS).exists():
-        return [path]
-    names = read_json(path / FOLDS, RETRAIN).get("models")
-    if not isinstance(names, list) or not names:
-        raise InputError(f"{path / FOLDS} lists no models: {RETRAIN}")
-    return [path / str(name) for name in names]
+        except KeyError as error:
+            raise InputError(f"{path} is not complete ({error} is missing): {RETRAIN}") from None
+        except (TypeError, M3LError) as error:
+            raise InputError(f"{path} is not complete ({error}): {RETRAIN}") from None

@@ -14,8 +14,8 @@ n over the number of features the network was made for, which keeps the proporti
 from dataclasses import asdict, dataclass, fields, replace
 
 from analysis.errors import DeclarationError, listed, near_miss
+from analysis.records import ACTIVATIONS
 
-ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "leaky_relu")
 ALL = 0  # as a size: as many units as there are features
 
 

@@ -27,6 +27,9 @@ The score of an event with features x and object counts c::
     score = log10(max(mse, smallest_error))
 
 With a variational model the layers lead through the latent mean; nothing is drawn at random.
+
+Readers take nothing else: `records.NETWORK` and `records.network_contradictions` in `analysis` say
+what each value may be, and numbers that are not finite are refused.
 """
 
 import warnings

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import DeclarationError, listed
+from analysis.records import SCALERS
 
-KINDS = ("standard", "minmax", "robust", "log")
 NOTHING = {"mean_": 0.0, "var_": 0.0, "data_min_": np.inf, "data_max_": -np.inf}
 SUBSAMPLE = 200_000  # events at most from which "robust" takes its quartiles
 
@@ -66,8 +66,8 @@ class ScalingFit:
     def __init__(self, kind, units, events):
         from sklearn.preprocessing import MinMaxScaler, StandardScaler  # takes a second
 
-        if kind not in KINDS:
-            raise DeclarationError(f"unknown scaler '{kind}': choose from {listed(KINDS)}")
+        if kind not in SCALERS:
+            raise DeclarationError(f"unknown scaler '{kind}': choose from {listed(SCALERS)}")
         self.kind = kind
         self.log = np.array([kind == "log" and unit == "GeV" for unit in units])
         self.every = -(-events // SUBSAMPLE)  # ceiling

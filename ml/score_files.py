@@ -11,16 +11,14 @@ Rows are in the order of the table. The attribute `m3l` of the node tells model 
 JSON: `store.get_storer("scores").attrs.m3l`.
 """
 
-import json
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import tables
 
-from analysis.errors import OutputError
 from analysis.files import atomic_file
+from analysis.hdf5_writer import FrameWriter
 from analysis.output import IDENTITY, LATENT, SCORES, WEIGHT
 from ml.dataset import Sample
 
@@ -70,7 +68,7 @@ def write_scores(dataset, ensemble, sample, *, errors=False, join=False):
         histogram += np.histogram(np.clip(scored.score, EDGES[0], EDGES[-1]), EDGES)[0]
         weighted += float(np.sum(scored.score * events.weight))
         weight += float(np.sum(events.weight))
-        return pd.DataFrame(columns)
+        return columns
 
     path = dataset.folder / SCORES / f"{sample.name}.hdf5"
     events = _write(path, "scores", dataset, ensemble, sample, table)
@@ -101,7 +99,7 @@ def write_latent(dataset, ensemble, sample):
     def table(events):
         values = ensemble.encode(events)
         columns = {"fold": events.fold(folds)}
-        return pd.DataFrame(columns | {f"latent_{n}": column for n, column in enumerate(values.T)})
+        return columns | {f"latent_{n}": column for n, column in enumerate(values.T)}
 
     path = dataset.folder / LATENT / f"{sample.name}.hdf5"
     _write(path, "latent", dataset, ensemble, sample, table)
@@ -118,40 +116,18 @@ def _write(path, key, dataset, ensemble, sample, table):
         "model": ensemble.path.name,
         "models": [model.record_.signature for model in ensemble.models],
     }
-    rows = 0
-    with atomic_file(path) as temporary:
-        try:
-            with pd.HDFStore(temporary, "w", complevel=5, complib="blosc:lz4") as store:
-                for events in _at_least_one(dataset, sample):
-                    identity = dict(zip(IDENTITY, events.identity.T, strict=True))
-                    block = pd.DataFrame(identity | {WEIGHT: events.weight})
-                    block = pd.concat([block, table(events)], axis=1)
-                    block.index += rows
-                    if len(block):
-                        store.append(key, block, index=False)
-                    else:
-                        store.put(
-                            key, block, track_times=False
-                        )  # append would write nothing at all
-                    rows += len(block)
-                store.get_storer(key).attrs.m3l = json.dumps(about)
-        except tables.HDF5ExtError as error:  # one of the two looks that a full disk has in HDF5
-            reason = str(error).strip().splitlines()[-1]
-            raise OutputError(
-                f"cannot write {path} ({reason}): free disk space and run again"
-            ) from None
-        if not _arrived(temporary, key, rows):  # the other: closing the file says nothing
-            raise OutputError(f"{path} did not arrive on disk: free disk space and run again")
-    return rows
-
-
-def _arrived(path, key, rows):
-    """Whether the table can be read back to its last row."""
-    try:
-        with pd.HDFStore(path, "r") as store:
-            return len(store.select(key, start=max(rows - 1, 0))) == min(rows, 1)
-    except (tables.HDF5ExtError, tables.NodeError, KeyError, TypeError, AttributeError):
-        return False
+    blocks = (
+        dict(zip(IDENTITY, events.identity.T, strict=True))
+        | {WEIGHT: events.weight}
+        | table(events)
+        for events in _at_least_one(dataset, sample)
+    )
+    first = next(blocks)
+    types = {name: values.dtype for name, values in first.items()}
+    with atomic_file(path) as temporary, FrameWriter(temporary, key, types, about) as file:
+        for block in chain([first], blocks):
+            file.append(block)
+    return file.rows
 
 
 def _at_least_one(dataset, sample):

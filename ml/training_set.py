@@ -11,7 +11,6 @@ import numpy as np
 
 from analysis.errors import DeclarationError, InputError, listed, positive_integer
 from analysis.files import checksum
-from analysis.output import Table
 from ml.dataset import BLOCK, Dataset, Sample
 from ml.feed import STREAM_BLOCK, MemoryFeed, Rows, StreamFeed
 from ml.scaling import Scaling, ScalingFit
@@ -173,7 +172,7 @@ class TrainingSet:
 
         def read(block):
             sample, start, stop = block
-            with Table(sample.path) as table:
+            with sample.open() as table:
                 return self._prepare(self.dataset.read(table, sample, start, stop), training)
 
         part = self.train if training else self.validation

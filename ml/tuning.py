@@ -8,11 +8,37 @@ gives up and predicts the mean (mean squared error 1), whatever else is drawn.
 """
 
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
-from analysis.errors import DeclarationError, listed
-from ml.models import ACTIVATIONS, ALL, Layer, ModelConfig
+from analysis.content import ABOVE_0, FROM_0, NUMBER, Fields, ListOf, OneOf, Value, is_whole
+from analysis.errors import DeclarationError, InputError, M3LError, listed
+from analysis.files import read_regular
+from analysis.records import ACTIVATIONS
+from ml.models import ALL, Layer, ModelConfig
 
+
+def _is_range(value):
+    if not isinstance(value, list) or len(value) != 2 or not all(map(is_whole, value)):
+        return False
+    low, high = value
+    return 1 <= low <= high <= MOST_UNITS or (high == ALL and 1 <= low <= MOST_UNITS)
+
+
+MOST_UNITS = 100_000
+RANGE = Value("[smallest, largest] number of units", _is_range)
+SPACE = Fields(
+    {
+        "encoder": ListOf(RANGE, most=50),
+        "latent": RANGE,
+        "decoder": ListOf(RANGE, most=50),
+        "activations": ListOf(OneOf(ACTIVATIONS), least=1),
+        "kernel_l1": ListOf(FROM_0, least=1),
+        "activity_l2": ListOf(FROM_0, least=1),
+        "slope": ListOf(NUMBER, least=1),
+        "learning_rate": ListOf(ABOVE_0, least=1),
+    },
+    needed=(),
+)
 METHODS = ("hyperband", "bayesian", "random")
 OBJECTIVE = "val_mse"
 
@@ -34,42 +60,16 @@ class SearchSpace:
     def read(cls, path):
         """A space from a TOML file with some or all of the fields; the others keep their values."""
         try:
-            content = tomllib.loads(path.read_text())
+            content = tomllib.loads(read_regular(path).decode())
         except FileNotFoundError:
             raise DeclarationError(f"no search space {path}: give a TOML file") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise DeclarationError(f"{path} cannot be read: {error.strerror}") from None
+        except (ValueError, RecursionError) as error:
             raise DeclarationError(f"{path} is not valid TOML: {error}") from None
-        known = [field.name for field in fields(cls)]
-        if unknown := [name for name in content if name not in known]:
-            raise DeclarationError(
-                f"unknown key {listed(unknown)} in {path}: choose from {listed(known, 9)}"
-            )
-        space = cls(**{name: _tuples(value) for name, value in content.items()})
-        space.check(str(path))
-        return space
-
-    def check(self, where):
-        """Raise `DeclarationError` for a field that nothing can be drawn from."""
-        for name in ("encoder", "decoder"):
-            for pair in getattr(self, name):
-                _check_range(pair, f"{name} in {where}")
-        _check_range(self.latent, f"latent in {where}")
-        for name in ("activations", "kernel_l1", "activity_l2", "slope", "learning_rate"):
-            values = getattr(self, name)
-            kind = str if name == "activations" else (int, float)
-            if not isinstance(values, tuple) or not values:
-                raise DeclarationError(
-                    f"{name} in {where} must be a list of values: got {values!r}"
-                )
-            if wrong := [v for v in values if not isinstance(v, kind) or isinstance(v, bool)]:
-                raise DeclarationError(
-                    f"{name} in {where} has values of a wrong type: {listed(wrong)}"
-                )
-        if unknown := [name for name in self.activations if name not in ACTIVATIONS]:
-            raise DeclarationError(
-                f"unknown activation {listed(unknown)} in {where}: "
-                f"choose from {listed(ACTIVATIONS, 5)}"
-            )
+        if problems := list(SPACE.problems(content, f"{path}: ")):
+            raise DeclarationError(*problems)
+        return cls(**{name: _tuples(value) for name, value in content.items()})
 
     def to_dict(self):
         """As plain values for a JSON file."""
@@ -121,14 +121,22 @@ def search(
     objective = keras_tuner.Objective(OBJECTIVE, "min")
     common = {"objective": objective, "seed": seed, "directory": folder, "project_name": name}
     common |= {"max_consecutive_failed_trials": 1, "overwrite": False}
-    if method == "hyperband":
-        tuner = keras_tuner.Hyperband(build, max_epochs=epochs, **common)
-    elif method == "bayesian":
-        tuner = keras_tuner.BayesianOptimization(build, max_trials=trials, **common)
-    elif method == "random":
-        tuner = keras_tuner.RandomSearch(build, max_trials=trials, **common)
-    else:
+    if method not in METHODS:
         raise DeclarationError(f"unknown search method '{method}': choose from {listed(METHODS)}")
+    try:  # a search that was killed is read from its folder
+        if method == "hyperband":
+            tuner = keras_tuner.Hyperband(build, max_epochs=epochs, **common)
+        elif method == "bayesian":
+            tuner = keras_tuner.BayesianOptimization(build, max_trials=trials, **common)
+        else:
+            tuner = keras_tuner.RandomSearch(build, max_trials=trials, **common)
+    except M3LError:
+        raise
+    except Exception as error:  # of the content of its files, of a dozen kinds
+        if not (folder / name).exists():
+            raise
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{folder / name} cannot be read ({reason}): remove it") from None
     tuner.search(
         data,
         steps_per_epoch=steps,
@@ -150,9 +158,3 @@ def search(
 
 def _tuples(value):
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _check_range(pair, where):
-    whole = isinstance(pair, tuple) and len(pair) == 2 and all(type(n) is int for n in pair)
-    if not whole or pair[0] < 1 or (pair[1] != ALL and pair[1] < pair[0]):
-        raise DeclarationError(f"{where} must be [smallest, largest] number of units: got {pair!r}")

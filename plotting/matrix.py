@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError
-from analysis.files import read_json
-from analysis.output import MODELS, WEIGHT
+from analysis.output import MODEL_RECORD, MODELS, WEIGHT, read_model_record
 
 
 @dataclass(frozen=True)
@@ -161,11 +160,16 @@ def model_records(results):
     """
     found = []
     for folder in sorted((results.folder / MODELS).glob("[!.]*")):
-        records = sorted([*folder.glob("model.json"), *folder.glob("*/model.json")])
-        if records:
-            found.append((records[0].stat().st_mtime, folder.name, records))
-    contents = {}
-    for _, name, records in sorted(found):
-        contents[name] = read_json(records[0], "train again with python -m ml")
-        contents[name]["members"] = len(records)
-    return contents
+        if members := members_of(folder):
+            changed = (members[0] / MODEL_RECORD).stat().st_mtime
+            found.append((changed, folder.name, members))
+    return {
+        name: {**read_model_record(members[0]), "members": len(members)}
+        for _, name, members in sorted(found)
+    }
+
+
+def members_of(folder):
+    """The folders of the single models below the folder of a model, a Path."""
+    records = sorted([*folder.glob(MODEL_RECORD), *folder.glob(f"*/{MODEL_RECORD}")])
+    return [record.parent for record in records]

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
+from analysis.errors import InputError
 from analysis.files import write_file
-from analysis.output import REPORT
+from analysis.output import REPORT, RUN
+from analysis.records import AGAIN
 from plotting import agreement, commands, pool, yields
 from plotting import scores as score_files
 from plotting.draw_stack import StackCanvas
@@ -29,7 +31,7 @@ class Picture:
     """A picture of the page."""
 
     name: str
-    title: str  # HTML
+    title: str  # text, or HTML as Markup
     text: str  # for those who do not see it
     data: str  # as data: URL
     width: int  # pixels
@@ -79,10 +81,9 @@ def make_report(options, regions):
         figure = commands.cutflow_figure(options, flows[-1])
         text = f"Events of each process after each cut of {region}"
         bars.append(picture(figure, f"cutflow_{region}", f"Cutflow of {region}", text))
-    page = (
-        environment()
-        .get_template("report.html")
-        .render(
+    template = environment().get_template("report.html")
+    try:
+        page = template.render(
             results=results,
             record=results.record,
             regions=[results.regions[region] for region in regions],
@@ -106,7 +107,10 @@ def make_report(options, regions):
             style=Markup((HERE / "report.css").read_text()),
             script=Markup((HERE / "report.js").read_text()),
         )
-    )
+    except UndefinedError as error:
+        raise InputError(
+            f"{results.folder / RUN} is not complete: {error.message}: {AGAIN}"
+        ) from None
     path = results.folder / REPORT / "index.html"
     write_file(path, page)
     return [path]
@@ -180,7 +184,7 @@ def gallery_chunk(options, region, names):
         histograms = results.histograms(region, name)
         found = commands.compare_one(results, region, name, histograms)
         figure = commands.stack_figure(options, region, name, histograms, canvas)
-        label = yields.plain(results.features[name].label)
+        label = Markup(yields.plain(results.features[name].label))
         text = f"Data and stacked simulation against {name} in {region}"
         if results.regions[region].blind:
             text = f"Stacked simulation against {name} in {region}, data is blind"
@@ -219,12 +223,14 @@ def matrix_pictures(options, region):
     single = [commands.BACKGROUND, *signals]
     for unit, words in (("network", "scaled"), ("gev", "in GeV")):
         for name in [n for n in filled if unit == "network" or n in single]:
-            title = f"{region}: {yields.plain(drawing.label(name))}, mean, {words}"
+            label = Markup(yields.plain(drawing.label(name)))
+            title = Markup("{}: {}, mean, {}").format(region, label, words)
             text = f"Mean matrix of {name} in {region}, {words}"
             figure = drawing.mean(name, unit)
             made.append(picture(figure, f"{region}_{name}_{unit}", title, text, GALLERY_DPI))
     for name in [n for n in signals if n in filled and commands.BACKGROUND in filled]:
-        title = f"{region}: {yields.plain(drawing.label(name))} − background"
+        label = Markup(yields.plain(drawing.label(name)))
+        title = Markup("{}: {} − background").format(region, label)
         text = f"Mean matrix of {name} minus that of the background in {region}"
         figure = drawing.difference(name, commands.BACKGROUND, "network")
         made.append(picture(figure, f"{region}_{name}_difference", title, text, GALLERY_DPI))

@@ -1,30 +1,31 @@
 """What a run left in its output folder: record, histograms, cutflow, tables and scores."""
 
-import warnings
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import tables
 import uproot
+from matplotlib.colors import is_color_like
 
 from analysis.errors import InputError
 from analysis.features import Binning
-from analysis.files import read_json
+from analysis.hdf5 import Frame
 from analysis.output import (
-    AGAIN,
     CUTFLOW,
     HISTOGRAMS,
     RUN,
     Table,
     histogram_name,
+    read_cutflow,
     read_run,
-    record_errors,
 )
 from analysis.processes import PROCESSES, Process
+from analysis.records import AGAIN, record_errors
 from analysis.samples import choose
+
+SCORE_AGAIN = "score again with python -m ml"
 
 # Names of the matrix cells by their place in it.
 CELL_KINDS = ("missing momentum", "transverse mass", "rapidity", "energy", "mass", "rapidity gap")
@@ -38,6 +39,7 @@ class Sample:
     process: str  # the channel it is stacked in
     kind: str  # data, background or signal
     tables: dict[str, str]  # region: file, relative to the folder
+    checksums: dict[str, str]  # region: SHA-256 of the file, as far as they are known
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,9 @@ class Results:
         with record_errors(self.folder / RUN):
             self.luminosity_ifb = self.record["luminosity_ifb"]
             self.samples = tuple(
-                Sample(s["name"], s["process"], s["kind"], s["tables"])
+                Sample(
+                    s["name"], s["process"], s["kind"], s["tables"], dict(s.get("checksums", {}))
+                )
                 for s in self.record["samples"]
             )
             self.processes = in_order(Process(**p) for p in self.record["processes"])
@@ -150,6 +154,9 @@ class Results:
             )
             self.energy_scale = self.record["layout"]["energy_scale"]
             self.h = self.record["layout"]["h"]
+            for process in self.processes:
+                if not is_color_like(process.colour):
+                    raise ValueError(f"process '{process.name}' has no colour '{process.colour}'")
         needed = [CUTFLOW, HISTOGRAMS]
         needed += [name for sample in self.samples for name in sample.tables.values()]
         if missing := [name for name in needed if not (self.folder / name).is_file()]:
@@ -190,13 +197,13 @@ class Results:
     @cached_property
     def cutflow(self):
         """{region: {sample: [{cut, entries, sumw, sumw2}, ...]}} without blind data."""
-        content = read_json(self.folder / CUTFLOW, AGAIN)
+        content = read_cutflow(self.folder)
         try:
             return {
                 region: {s.name: content[region][s.name] for s in self.visible(region)}
                 for region in self.regions
             }
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise InputError(
                 f"{self.folder / CUTFLOW} lacks {error}, which run.json lists: {AGAIN}"
             ) from None
@@ -233,7 +240,8 @@ class Results:
     def table(self, region, sample, columns=None):
         """The selected events of a sample as a DataFrame, all columns or those named."""
         (found,) = [s for s in self.samples if s.name == sample]
-        with Table(self.folder / found.tables[region]) as table:
+        sha256 = found.checksums.get(region)
+        with Table(self.folder / found.tables[region], sha256=sha256) as table:
             return pd.DataFrame(table.read_columns(columns))
 
     def counts(self, table):
@@ -253,6 +261,8 @@ class Results:
         for feature in self.features.values():
             if feature.cell is not None:
                 names[feature.cell] = feature.name
+        if "" in names:
+            raise InputError(f"{self.folder / RUN} lacks features of the matrix: {AGAIN}")
         return names
 
     @cached_property
@@ -275,19 +285,8 @@ def in_order(processes):
 
 def read_frame(path, columns=None):
     """Read scores or latent vectors; raises InputError where unreadable or without `columns`."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            frame = pd.read_hdf(path)
-    except FileNotFoundError:
-        raise InputError(f"no file {path}") from None
-    except (OSError, KeyError, ValueError, TypeError, tables.HDF5ExtError) as error:
-        raise InputError(f"{path} cannot be read ({reason(error)}): {AGAIN}") from None
-    if columns is None:
-        return frame
-    if missing := [name for name in columns if name not in frame]:
-        raise InputError(f"{path} lacks the column {missing[0]}: {AGAIN}")
-    return frame[list(columns)]
+    with Frame(path, None, SCORE_AGAIN) as frame:
+        return pd.DataFrame(frame.read_columns(columns))
 
 
 @cache

@@ -1,17 +1,16 @@
 """What the network found: scores, their rivals, training curves, latent space, top events."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from analysis.errors import InputError
-from analysis.files import read_json
-from analysis.output import IDENTITY, LATENT, MODELS, SCORES, WEIGHT
-from plotting.matrix import model_records
-from plotting.results import Histogram, read_frame, reason
+from analysis.hdf5 import Frame
+from analysis.output import IDENTITY, LATENT, MODELS, SCORES, WEIGHT, read_model_record
+from analysis.records import ORIGIN
+from plotting.matrix import members_of, model_records
+from plotting.results import SCORE_AGAIN, Histogram, read_frame
 
 SCORE_LABEL = r"Anomaly score $\log_{10}(\mathrm{MSE})$"
 # The simplest cuts that a search could make instead: label and the features that are summed.
@@ -63,14 +62,11 @@ def has_scores(results):
 
 def origin(path):
     """What ml wrote about a file of scores or latent vectors: sample, region, model."""
-    try:
-        with pd.HDFStore(path, "r") as store:
-            (key,) = store.keys()
-            return json.loads(store.get_storer(key).attrs.m3l)
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(
-            f"{path} is not a file of python -m ml ({reason(error)}): score again"
-        ) from None
+    with Frame(path, None, SCORE_AGAIN) as frame:
+        about = frame.about
+    for problem in ORIGIN.problems(about, ""):
+        raise InputError(f"{path} is not a file of python -m ml ({problem}): {SCORE_AGAIN}")
+    return about
 
 
 def read_scores(results):
@@ -223,21 +219,17 @@ def training_curves(results, model):
 
     One entry per fold. Returns () if the folder of the model is gone.
     """
-    folder = results.folder / MODELS / model
     curves = []
-    for path in sorted([*folder.glob("model.json"), *folder.glob("*/model.json")]):
-        try:
-            record = read_json(path, "train again")
-            history = record["history"]
-            curves.append(
-                {
-                    "loss": np.array(history["loss"], float),
-                    "val_loss": np.array(history["val_loss"], float),
-                    "best": int(record["best_epoch"]),
-                }
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is not complete ({error!r}): train again") from None
+    for folder in members_of(results.folder / MODELS / model):
+        record = read_model_record(folder)
+        history = record["history"]
+        curves.append(
+            {
+                "loss": np.array(history["loss"], float),
+                "val_loss": np.array(history["val_loss"], float),
+                "best": record["best_epoch"],
+            }
+        )
     return tuple(curves)
 
 

@@ -8,6 +8,9 @@ import mplhep
 from matplotlib import rc_context
 from matplotlib.mathtext import MathTextParser
 
+from analysis.content import shown
+from analysis.errors import InputError
+
 FONT = 11  # points
 DPI = 150  # of PNG files
 
@@ -64,8 +67,12 @@ PARSE = MathTextParser._parse_cached.__wrapped__
 
 @lru_cache(2000)
 def parse_label(kind, *label):
-    """What matplotlib's parser of a kind makes of the LaTeX of a label."""
-    return PARSE(PARSERS[kind], *label)
+    """What matplotlib's parser of a kind makes of the LaTeX of a label. Raises InputError."""
+    try:
+        return PARSE(PARSERS[kind], *label)
+    except (ValueError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[-1]
+        raise InputError(f"matplotlib cannot draw the label {shown(label[0])}: {reason}") from None
 
 
 @contextmanager

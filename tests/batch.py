@@ -5,13 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import REPOSITORY, Outcome
+from conftest import REPOSITORY, SAFETY_NET, Outcome
 
 SAMPLES = ("WZ", "ttZ", "data")
 WORDS = ("-s", *SAMPLES, "--events-per-job", "3000")  # WZ has three pieces, data two
 
 
-def submit_program(*words, timeout=300, **environment):
+def submit_program(*words, timeout=SAFETY_NET, **environment):
     """Run analysis.submit in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "analysis.submit", *map(str, words)],

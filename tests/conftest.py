@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEMO = REPOSITORY / "analysis" / "demo"
+
+# Seconds after which a program that hangs fails its test: no measure of speed, machines are busy.
+SAFETY_NET = 1800
 
 
 def pytest_addoption(parser):
@@ -54,6 +58,11 @@ class Outcome:
         """Lines on stderr."""
         return self.err.splitlines()
 
+    @classmethod
+    def of(cls, status, out, err):
+        """Without the lines that a run prints every ten seconds on a slow machine."""
+        return cls(status, out, re.sub(r"^.+ events, .+ k/s, .+\n", "", err, flags=re.M))
+
 
 @pytest.fixture
 def run_here(ROOT, capfd):
@@ -69,12 +78,14 @@ def run_here(ROOT, capfd):
                 run_rdf.main([*map(str, words), "-j", "1"])
             except SystemExit as exit:
                 status = exit.code
-        return Outcome(status, *capfd.readouterr())
+        return Outcome.of(status, *capfd.readouterr())
 
     return call
 
 
-def run_program(*words, folder=REPOSITORY, python=(sys.executable,), timeout=300, **environment):
+def run_program(
+    *words, folder=REPOSITORY, python=(sys.executable,), timeout=SAFETY_NET, **environment
+):
     """Run run_rdf.py in a process of its own."""
     done = subprocess.run(
         [*python, str(folder / "run_rdf.py"), *map(str, words)],
@@ -84,7 +95,7 @@ def run_program(*words, folder=REPOSITORY, python=(sys.executable,), timeout=300
         text=True,
         timeout=timeout,
     )
-    return Outcome(done.returncode, done.stdout, done.stderr)
+    return Outcome.of(done.returncode, done.stdout, done.stderr)
 
 
 def root_program():
@@ -105,7 +116,7 @@ def at_prompt(file, *lines, folder=REPOSITORY, **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=SAFETY_NET,
     )
 
 
@@ -130,7 +141,7 @@ def submit_here(ROOT, capfd):
             submit.main([*map(str, words)])
         except SystemExit as exit:
             status = exit.code
-        return Outcome(status, *capfd.readouterr())
+        return Outcome.of(status, *capfd.readouterr())
 
     return call
 
@@ -175,6 +186,12 @@ def assert_nothing_left(folder):
 
 def add_row(store, slot, identity, weight, cells, scalars, integers):
     """Add a row to a RowStore."""
+    import ROOT
+
     # Each with a value too many, since an empty array has no address.
-    arrays = [np.array([*v, 0], "f4") for v in (cells, scalars)] + [np.array([*integers, 0], "i4")]
-    store.add(slot, np.array(identity), weight, arrays[0], len(cells), *arrays[1:])
+    arrays = [np.array([*v, 0], "f4") for v in (cells, scalars)]
+    values = np.zeros(len(integers) + 1, "i4")
+    made = ROOT.m3l.Integers(values)
+    for integer in integers:
+        made.add(float(integer))
+    store.add(slot, np.array(identity), weight, arrays[0], len(cells), arrays[1], made)

@@ -115,7 +115,7 @@ def write_output(folder: Path, samples=SAMPLES, edit=None) -> Path:
             "energy_scale": 1.0,
             "h": "published",
         },
-        "regions": ["SR3L"],
+        "regions": [{"name": "SR3L", "cuts": [], "tag": "3lep", "blind": False}],
     }
     (folder / "run.json").write_text(json.dumps(run))
     return folder

@@ -10,7 +10,9 @@ from ml_tables import simulate
 from uproot.writing.identify import to_TAxis, to_TH1x
 
 from analysis import features, processes, selection
-from analysis.output import FORMAT, IDENTITY
+from analysis.hdf5_writer import FrameWriter
+from analysis.output import IDENTITY
+from analysis.records import FORMAT
 from plotting.results import Histogram
 
 LAYOUT = features.LAYOUTS[0]
@@ -158,10 +160,7 @@ def write_scores(folder, region="SR3L", errors=True):
 
 def store(path, key, columns, about):
     path.parent.mkdir(exist_ok=True)
-    with pd.HDFStore(path, "w") as file:
-        frame = pd.DataFrame(columns)
-        if len(frame):
-            file.append(key, frame, index=False)
-        else:
-            file.put(key, frame)
-        file.get_storer(key).attrs.m3l = json.dumps(about)
+    columns = {name: np.asarray(values) for name, values in columns.items()}
+    types = {name: values.dtype for name, values in columns.items()}
+    with FrameWriter(path, key, types, about) as file:
+        file.append(columns)

@@ -71,14 +71,14 @@ def table(folder, sample):
     return pd.read_hdf(folder / "hdf5" / f"{sample}_3lep_df_forML_bkg_signal_fromRDF.hdf5", "mini")
 
 
-def run_with(model, out, *names):
+def run_with(model, out, *names, plain=True):
     from analysis.job import Job
     from analysis.run import run
 
     listed = samples.read_samples(DEMO / "samples.toml")
     listed = replace(listed, samples=tuple(s for s in listed.samples if s.name in names))
     declared = declarations([selection.DEFAULT_REGION], "T3N5")
-    return run(Job(listed, declared, 1, model=str(model), plain=True), out, ["test"])
+    return run(Job(listed, declared, 1, model=str(model), plain=plain), out, ["test"])
 
 
 @pytest.mark.parametrize("last", LAST)

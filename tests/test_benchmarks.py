@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import DEMO, REPOSITORY, read_json, read_table, run_program
+from conftest import DEMO, REPOSITORY, SAFETY_NET, read_json, read_table, run_program
 
 from tests.benchmarks import farm
 from tests.benchmarks.inputs import SAMPLE
@@ -39,7 +39,7 @@ def peer(request, tmp_path_factory):
             pytest.importorskip(module)
     folder = tmp_path_factory.mktemp("peer") / "out"
     words = (sys.executable, "-m", f"tests.benchmarks.{request.param}", EVENTS, folder)
-    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, timeout=SAFETY_NET)
     assert done.returncode == 0, done.stderr[-2000:]
     return folder
 

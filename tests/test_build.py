@@ -1,17 +1,19 @@
 """Compiling and loading the helpers: the cache, several processes, CMake, no compiler."""
 
 import doctest
+import fcntl
 import importlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import DEMO, REPOSITORY, at_prompt, run_program
+from conftest import DEMO, REPOSITORY, SAFETY_NET, at_prompt, run_program
 
 TINY = "int tiny_answer() { return 42; }\n"
 
@@ -33,16 +35,19 @@ def tiny(tmp_path):
     return path
 
 
+@pytest.fixture
+def compiled(build, monkeypatch):
+    """Names of the libraries that have been compiled."""
+    names, compiler = [], build.run_compiler
+    monkeypatch.setattr(build, "run_compiler", lambda *a: (names.append(a[1]), compiler(*a))[1])
+    return names
+
+
 def libraries(tmp_path):
     return sorted(path.name for path in (tmp_path / "cache").rglob("*.so"))
 
 
-def test_library_is_compiled_once_and_again_when_a_source_changes(
-    build, tiny, tmp_path, monkeypatch
-):
-    compiled = []
-    compiler = build.run_compiler
-    monkeypatch.setattr(build, "run_compiler", lambda *a: (compiled.append(a), compiler(*a))[1])
+def test_library_is_compiled_once_and_again_when_a_source_changes(build, tiny, compiled):
     first = build.library("tiny", tiny, [tiny])
     assert build.library("tiny", tiny, [tiny]) == first and len(compiled) == 1
     tiny.write_text(TINY.replace("42", "43"))
@@ -56,20 +61,10 @@ def test_library_of_another_toolchain_is_another(build, tiny, monkeypatch):
     assert build.library("tiny", tiny, [tiny]) != first
 
 
-def test_many_at_once_compile_once(build, tiny, tmp_path, monkeypatch):
-    compiled, paths = [], []
-    compiler = build.run_compiler
-    monkeypatch.setattr(build, "run_compiler", lambda *a: (compiled.append(a), compiler(*a))[1])
-    work = [
-        threading.Thread(target=lambda: paths.append(build.library("tiny", tiny, [tiny])))
-        for _ in range(8)
-    ]
-    for thread in work:
-        thread.start()
-    for thread in work:
-        thread.join()
-    assert len(paths) == 8 and len(set(paths)) == 1
-    assert len(compiled) == 1 and libraries(tmp_path) == ["libtiny.so"]
+def test_many_at_once_compile_once(build, tiny, tmp_path, compiled):
+    with ThreadPoolExecutor(8) as pool:
+        paths = set(pool.map(lambda _: build.library("tiny", tiny, [tiny]), range(8)))
+    assert len(paths) == len(compiled) == 1 and libraries(tmp_path) == ["libtiny.so"]
 
 
 def test_compiler_that_refuses_leaves_nothing(build, tiny, tmp_path):
@@ -115,16 +110,298 @@ def test_cache_folder_that_cannot_be_written_is_replaced_with_a_warning(
     assert len(warned) == 1 and folder.is_dir()
 
 
+# --- damage -----------------------------------------------------------------------------------
+
+
+def truncate(library):
+    os.truncate(library, library.stat().st_size // 2)
+
+
+def empty(library):
+    os.truncate(library, 0)
+
+
+def flip(library):
+    content = bytearray(library.read_bytes())
+    content[len(content) // 2] ^= 1
+    library.write_bytes(content)
+
+
+def replace_by_text(library):
+    library.write_text("no library\n")
+
+
+def replace_by_one_for_another_processor(library):
+    from helpers.seal import seal
+
+    content = bytearray(library.read_bytes())
+    content[18] ^= 0xFF
+    library.write_bytes(content)
+    seal(library, [])
+
+
+def remove(library):
+    library.unlink()
+
+
+def remove_checksums(library):
+    library.with_suffix(".sha256").unlink()
+
+
+def empty_checksums(library):
+    os.truncate(library.with_suffix(".sha256"), 0)
+
+
+def replace_by_folder(library):
+    library.unlink()
+    library.mkdir()
+
+
+def replace_all_by_a_file(library):
+    shutil.rmtree(library.parent)
+    library.parent.write_text("")
+
+
+def replace_all_by_a_loop(library):
+    shutil.rmtree(library.parent)
+    library.parent.symlink_to(library.parent.name)
+
+
+DAMAGE = (truncate, empty, flip, replace_by_text, replace_by_one_for_another_processor, remove)
+DAMAGE += (remove_checksums, empty_checksums, replace_by_folder, replace_all_by_a_file)
+DAMAGE += (replace_all_by_a_loop,)
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_damaged_library_is_made_anew(build, tiny, tmp_path, compiled, damage):
+    path = build.library("tiny", tiny, [tiny])
+    good = path.read_bytes()
+    damage(path)
+    assert build.library("tiny", tiny, [tiny]) == path
+    assert len(compiled) == 2 and path.read_bytes() == good
+    assert sorted(os.listdir(tmp_path / "cache")) == [path.parent.name, f"{path.parent.name}.lock"]
+
+
+def test_file_beside_a_library_counts(build, tiny, monkeypatch):
+    def with_dictionary(source, name, folder, dictionary, compiler=build.run_compiler):
+        compiler(source, name, folder, dictionary)
+        (folder / "tiny_rdict.pcm").write_text("names of classes")
+
+    monkeypatch.setattr(build, "run_compiler", with_dictionary)
+    path = build.library("tiny", tiny, [tiny])
+    beside = path.with_name("tiny_rdict.pcm")
+    beside.unlink()
+    assert build.library("tiny", tiny, [tiny]) == path and beside.exists()
+
+
+def test_damaged_library_in_a_cache_of_others_is_made_elsewhere(build, tiny, monkeypatch):
+    path = build.library("tiny", tiny, [tiny])
+    truncate(path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    other = build.library("tiny", tiny, [tiny])
+    assert other != path and build.intact(other) and not build.intact(path)
+
+
+def test_library_is_on_disk_before_it_has_its_name(build, tiny, monkeypatch):
+    done, rename = [], os.rename
+
+    def fsync(descriptor):
+        done.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", lambda old, new: (done.append("rename"), rename(old, new)))
+    path = build.library("tiny", tiny, [tiny])
+    before = [path for path in done[: done.index("rename")]]
+    (new,) = {path for path in before if path.suffix.startswith(".made")}
+    assert set(before) == {new, new / path.name, new / "libtiny.sha256"} and before[-1] == new
+    assert done[-1] == path.parent.parent and done[-2] == "rename"
+
+
+def test_leftovers_of_the_dead_are_removed(build, tiny, tmp_path):
+    cache = tmp_path / "cache"
+    for name in ("chain-0123.made-dead", "chain-0123.made-dead-old", "engine-4567.made-alive"):
+        (cache / name).mkdir()
+        (cache / name / "chain.so").write_text("half")
+    with open(cache / "engine-4567.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        build.library("tiny", tiny, [tiny])
+        assert [path.name for path in cache.glob("*.made-*")] == ["engine-4567.made-alive"]
+
+
+# --- libraries that kill ----------------------------------------------------------------------
+
+DEADLY = """
+#include <cstdlib>
+static const int dies = [] { if (std::getenv("TINY_KILLS")) std::abort(); return 0; }();
+int tiny_answer() { return 42 + dies; }
+"""
+LOAD_TINY = """
+import sys, ROOT
+from helpers import build
+with build.loading(build.Path(sys.argv[1])):
+    print(ROOT.gSystem.Load(sys.argv[1]))
+"""
+
+
+def load_tiny(path, **environment):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOAD_TINY, str(path)],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_library_that_kills_is_made_anew_by_the_next(build, tiny, tmp_path, compiled, monkeypatch):
+    from helpers.seal import seal
+
+    path = build.library("tiny", tiny, [tiny])
+    deadly = tmp_path / "deadly.cxx"
+    deadly.write_text(DEADLY)
+    other = build.library("tiny", deadly, [deadly])
+    shutil.copy(other, path)
+    seal(path, [])
+    monkeypatch.setenv("TINY_KILLS", "1")
+    assert load_tiny(path).returncode != 0
+    assert build.died_loading(path) and build.intact(path)
+    assert build.library("tiny", tiny, [tiny]) == path and len(compiled) == 3
+    assert not build.died_loading(path)
+    done = load_tiny(path)
+    assert (done.returncode, done.stdout) == (0, "0\n")
+
+
+def test_library_that_kills_always_is_refused(build, tiny, tmp_path, compiled, monkeypatch):
+    tiny.write_text(DEADLY)
+    path = build.library("tiny", tiny, [tiny])
+    monkeypatch.setenv("TINY_KILLS", "1")
+    assert load_tiny(path).returncode != 0
+    with pytest.raises(build.CompilerError, match="libtiny.so kills the process that loads it"):
+        build.library("tiny", tiny, [tiny])
+    assert build.died_loading(path)
+
+
+def test_library_of_a_process_that_was_killed_for_other_reasons_is_kept(
+    build, tiny, tmp_path, compiled
+):
+    tiny.write_text(DEADLY)
+    path = build.library("tiny", tiny, [tiny])
+    assert load_tiny(path, TINY_KILLS="1").returncode != 0
+    assert build.died_loading(path)
+    assert build.library("tiny", tiny, [tiny]) == path and len(compiled) == 1
+    assert not build.died_loading(path)
+
+
+def test_library_that_others_are_loading_is_taken(build, tiny, compiled):
+    path = build.library("tiny", tiny, [tiny])
+    with build.loading(path):
+        assert list(path.parent.glob("loading-*"))
+        assert build.library("tiny", tiny, [tiny]) == path and len(compiled) == 1
+    assert not list(path.parent.glob("*loading-*"))
+
+
+# --- interruptions ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hanging(tmp_path):
+    """A command that never ends, and a function that waits until it runs and returns its child."""
+    started = tmp_path / "started"
+    os.mkfifo(started)
+    words = ["sh", "-c", f'sleep 1000 & echo $! >"{started}"; wait']
+    return words, lambda: int(started.read_text())
+
+
+def is_running(process):
+    """Whether there is a process of this number that has not ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_compilers_of_threads_end_with_an_interruption(build, tmp_path, hanging):
+    words, child = hanging
+    with pytest.raises(KeyboardInterrupt), build.side_by_side() as pool:
+        pool.submit(build.call, words, tmp_path)
+        process = child()
+        raise KeyboardInterrupt
+    assert not is_running(process)
+    build.call(["true"], tmp_path)
+
+
+def test_waiting_for_another_compilation_ends_with_an_interruption(build, tmp_path):
+    with open(tmp_path / "lock", "w") as ours, open(tmp_path / "lock", "w") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        with pytest.raises(KeyboardInterrupt), build.side_by_side() as pool:
+            waiting = pool.submit(build.wait_for, ours)
+            raise KeyboardInterrupt
+        assert waiting.cancelled() or isinstance(waiting.exception(), build.CompilerError)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_compilation_is_one_line_and_leaves_nothing(tmp_path, hanging, number):
+    words, child = hanging
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    # The interpreter asks the compiler for its headers.
+    ask = f'case "$*" in *" -E "*) exec {shutil.which("c++")} "$@" ;; esac'
+    (tools / "c++").write_text(f"#!/bin/sh\n{ask}\n{words[-1]}\n")
+    (tools / "c++").chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, "run_rdf.py", "-s", "Ztt", "-o", str(tmp_path / "out")],
+        cwd=REPOSITORY,
+        env={
+            **os.environ,
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "M3L_CACHE": str(tmp_path / "cache"),
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    compiler = child()
+    process.send_signal(number)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert len(err.splitlines()) == 1 and err.startswith("m3l: interrupted")
+    assert not is_running(compiler)
+    assert all(path.suffix == ".lock" for path in (tmp_path / "cache").iterdir())
+
+
 # --- which library ----------------------------------------------------------------------------
 
 
-def test_library_of_cmake_is_used_if_it_fits_these_sources(ROOT, tmp_path, monkeypatch):
+@pytest.fixture
+def by_cmake(ROOT, tmp_path, monkeypatch):
+    """A library as CMake makes it, as far as it is looked at before it is loaded."""
     import helpers
+    from helpers.seal import seal
 
     library = tmp_path / "libm3l.so"
-    library.write_bytes(b"\0" + helpers.stamp(ROOT.gROOT.GetVersion()).encode() + b"\0")
+    stamp = helpers.stamp(ROOT.gROOT.GetVersion()).encode()
+    library.write_bytes(Path(sys.executable).read_bytes()[:64] + stamp + b"\0")
+    seal(library, [])
     monkeypatch.setattr(helpers, "BUILT_BY_CMAKE", library)
-    assert helpers.find_library() == (library, "cmake")
+    return library
+
+
+def test_library_of_cmake_is_used_if_it_fits_these_sources(by_cmake):
+    import helpers
+
+    assert helpers.find_library() == (by_cmake, "cmake")
+
+
+@pytest.mark.parametrize("damage", DAMAGE[:-2], ids=lambda damage: damage.__name__)
+def test_damaged_library_of_cmake_is_refused_with_a_warning(by_cmake, damage):
+    import helpers
+
+    damage(by_cmake)
+    if damage == remove:
+        assert helpers.find_library()[1] == "aclic"
+        return
+    with pytest.warns(UserWarning, match="or is damaged, .*cmake --build build --clean-first"):
+        path, how = helpers.find_library()
+    assert how == "aclic" and path != by_cmake
 
 
 def test_stale_library_of_cmake_is_refused_with_a_warning(ROOT, tmp_path, monkeypatch):
@@ -201,7 +478,7 @@ def python_in(folder, code):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=SAFETY_NET,
     )
 
 
@@ -300,7 +577,7 @@ def test_run_writes_nothing_into_the_checkout_or_the_working_directory(tmp_path)
         cwd=here,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=SAFETY_NET,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert list(here.iterdir()) == [] and traces() == before
@@ -332,7 +609,7 @@ def load_in(folder, **environment):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=SAFETY_NET,
     )
 
 
@@ -343,9 +620,21 @@ def test_cmake_builds_the_library_and_a_change_makes_it_stale(checkout, tmp_path
     python = f"-DPython3_EXECUTABLE={sys.executable}"
     for words in (["-S", ".", "-B", "build", python], ["--build", "build"]):
         done = subprocess.run(
-            ["cmake", *words], cwd=checkout, capture_output=True, text=True, timeout=300
+            ["cmake", *words], cwd=checkout, capture_output=True, text=True, timeout=SAFETY_NET
         )
         assert done.returncode == 0, done.stdout + done.stderr
+    done = load_in(checkout)
+    assert done.stdout.split() == ["cmake", "2"], done
+    library = checkout / "build" / "libm3l.so"
+    truncate(library)
+    done = load_in(checkout, M3L_CACHE=str(tmp_path / "cache"))
+    assert done.stdout.split() == ["aclic", "2"] and "or is damaged" in done.stderr, done
+    subprocess.run(
+        ["cmake", "--build", "build", "--clean-first"],
+        cwd=checkout,
+        capture_output=True,
+        check=True,
+    )
     done = load_in(checkout)
     assert done.stdout.split() == ["cmake", "2"], done
     with open(checkout / "helpers" / "leptons.cxx", "a") as file:
@@ -371,7 +660,7 @@ def test_ten_processes_on_an_empty_cache(tmp_path):
         for k in range(10)
     ]
     for process in processes:
-        _, err = process.communicate(timeout=600)
+        _, err = process.communicate(timeout=SAFETY_NET)
         assert (process.returncode, err) == (0, "")
     assert len(list((tmp_path / "cache").rglob("libm3l*.so"))) == 3
     tables = {next((tmp_path / f"out{k}" / "hdf5").iterdir()).read_bytes() for k in range(10)}
@@ -455,18 +744,30 @@ def test_library_for_another_root_is_not_taken_and_said_once(build, carried, tin
     assert len(warned) == 1 and carried not in path.parents
 
 
-def test_library_that_does_not_load_is_replaced_with_one_warning(tmp_path):
-    code = """
-import warnings, helpers
-helpers.find_library = lambda: ("/etc/hostname", "compiled")
+UNRESOLVED = "int nowhere(); int tiny_answer() { return nowhere(); }\n"
+
+
+@pytest.mark.parametrize(
+    "damage, says", [(None, "do not fit this machine"), (truncate, "libtiny.so are damaged")]
+)
+def test_library_that_does_not_load_is_replaced_with_one_warning(
+    build, tiny, damage, says, monkeypatch
+):
+    tiny.write_text(UNRESOLVED)
+    path = build.library("tiny", tiny, [tiny])
+    if damage:
+        damage(path)
+    code = f"""
+import warnings, helpers, pathlib
+helpers.find_library = lambda: (pathlib.Path("{path}"), "compiled")
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     how = helpers.load()
 said = [str(each.message) for each in said if "helpers" in str(each.message)]
 import ROOT
-print(how, len(said), "do not fit this machine" in said[0], ROOT.flavourComp3L([1, 2, 2]))
+print(how, len(said), "{says}" in said[0], ROOT.flavourComp3L([1, 2, 2]))
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert done.stdout.split() == ["interpreted", "1", "True", "2"], done

@@ -9,7 +9,7 @@ import sys
 import ntuples
 import numpy as np
 import pytest
-from conftest import REPOSITORY, read_json, read_table, root_program, run_program
+from conftest import REPOSITORY, SAFETY_NET, read_json, read_table, root_program, run_program
 from ntuples import Event, Jet, Lepton
 from test_run import assert_same_results
 
@@ -64,19 +64,22 @@ def inputs(ROOT, tmp_path_factory):
     ntuples.write(folder / "susy.root", events)
     for year, tree in ((2020, "mini"), (2025, "analysis")):
         ntuples.write(folder / f"open{year}.root", events, ntuples.opendata(year), tree)
+    ntuples.write(folder / "data.root", events)
     source = ROOT.RDataFrame("nominal", str(folder / "susy.root"))
     options = ROOT.RDF.RSnapshotOptions()
     source.Snapshot("nominal", str(folder / "rvec.root"))  # branches of ROOT::RVec
     options.fOutputFormat = ROOT.RDF.ESnapshotOutputFormat.kRNTuple
     source.Snapshot("nominal", str(folder / "rntuple.root"), "", options)
     for name in ("susy", "rvec", "rntuple"):
-        shutil.copy(folder / f"{name}.root", folder / f"{name}_again.root")
+        again = shutil.copy(folder / f"{name}.root", folder / f"{name}_again.root")
+        with open(again, "ab") as file:  # another file
+            file.write(b" ")
     return ntuples.samples_file(
         folder / "samples.toml",
         {"name": "susy", "files": ["susy*.root"]},
         {"name": "rvec", "files": ["rvec*.root"]},
         {"name": "rntuple", "files": ["rntuple*.root"]},
-        {"name": "data", "files": ["susy.root"], "kind": "data"},
+        {"name": "data", "files": ["data.root"], "kind": "data"},
         {"name": "open2020", "files": ["open2020.root"], "schema": "opendata2020", "tree": None},
         {"name": "open2025", "files": ["open2025.root"], "schema": "opendata2025", "tree": None},
     )
@@ -210,7 +213,7 @@ def test_printed_chain_pasted_into_an_empty_file(inputs, compiled, tmp_path, sam
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=SAFETY_NET,
     )
     assert done.returncode == 0, done.stderr
     *report, last = done.stdout.splitlines()
@@ -238,7 +241,7 @@ def test_printed_chain_pasted_at_the_prompt_of_root(inputs, compiled, tmp_path, 
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=SAFETY_NET,
     )
     found = re.search(r"^numbers (.*)$", done.stdout, re.M)
     assert found, done.stdout + done.stderr
@@ -296,7 +299,7 @@ def test_python_prompt_has_the_dataframes(inputs, compiled, tmp_path, words):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=SAFETY_NET,
     )
     rows = len(read_table(compiled, "susy"))
     lines = done.stdout.splitlines()

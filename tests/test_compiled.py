@@ -110,3 +110,14 @@ def test_every_function_of_the_helpers_is_offered_as_a_near_miss(ROOT):
 
     assert {"flavourComp3L", "getM", "Network", "RMM", "Objects"} <= set(helpers.names())
     assert {*helpers.names(), "Sum"} <= set(FUNCTIONS)
+
+
+def test_damaged_source_in_the_cache_is_written_anew(ROOT, tmp_path, monkeypatch):
+    from analysis import compiled
+
+    monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(compiled, "library", lambda name, path, inputs: path)
+    source = compiled.Source.of(simple_plan(), 1)
+    path = compiled.compile_library(source)
+    path.write_text(source.text[:100])
+    assert compiled.compile_library(source).read_text() == source.text

@@ -6,7 +6,7 @@ import socket
 import warnings
 
 import pytest
-from conftest import REPOSITORY, run_program
+from conftest import REPOSITORY, SAFETY_NET, run_program
 
 from analysis.cluster import connect
 from analysis.errors import ClusterError
@@ -273,6 +273,10 @@ def test_option_parsing_needs_neither_dask_nor_root():
         "print(*sorted({'ROOT', 'dask', 'distributed', 'pyspark'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=SAFETY_NET,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")

@@ -7,11 +7,21 @@ import sys
 import threading
 import time
 import warnings
+from dataclasses import replace
 
 import ntuples
 import numpy as np
 import pytest
-from conftest import DEMO, REPOSITORY, assert_nothing_left, read_json, run_program
+from conftest import (
+    DEMO,
+    REPOSITORY,
+    SAFETY_NET,
+    Outcome,
+    assert_nothing_left,
+    read_json,
+    read_table,
+    run_program,
+)
 from ntuples import three_leptons
 from test_anomaly import write_network
 from test_run import assert_same_tables, histograms
@@ -66,15 +76,13 @@ def on_cluster(ROOT, capfd, monkeypatch):
                 run_rdf.main([*map(str, words)])
             except SystemExit as exit:
                 status = exit.code
-        out, err = capfd.readouterr()
-        assert out.startswith("\nSR" if status == 0 else "")
-        return status, "".join(line for line in err.splitlines(True) if not progress(line))
+        outcome = Outcome.of(status, *capfd.readouterr())
+        assert outcome.out.startswith("\nSR" if status == 0 else "")
+        # Those of the cluster come in other words.
+        lines = outcome.err.splitlines(True)
+        return status, "".join(line for line in lines if not line.startswith("cluster: "))
 
     return call
-
-
-def progress(line):
-    return line.startswith("cluster: ")
 
 
 def assert_same_products(one, other):
@@ -103,9 +111,9 @@ def test_killed_worker_changes_nothing(on_cluster, inputs, expected, tmp_path, m
     start = connect.local_cluster
 
     def kill(cluster):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + SAFETY_NET
         while time.monotonic() < deadline and not killed:
-            if any(tmp_path.glob(".partial-*/rows-*/*/task_*.root")):
+            if any(tmp_path.glob(".partial/rows-*/*/task_*.root")):
                 killed.append(next(iter(cluster.workers.values())).pid)
                 os.kill(killed[0], signal.SIGKILL)
             time.sleep(0.001)
@@ -193,13 +201,32 @@ def test_sample_without_events(on_cluster, scheduler, inputs, tmp_path):
 
 
 def test_weight_that_is_not_finite(refused, tmp_path):
-    events = [three_leptons(number=k) for k in range(3)]
-    events[1].weights["pileupWeight"] = float("nan")
-    ntuples.write(tmp_path / "made.root", events)
-    made = ntuples.samples_file(tmp_path / "made.toml", {"name": "made", "files": ["made.root"]})
+    events = [three_leptons(number=k, weights={"SumWeights": k != 1}) for k in range(3)]
+    ntuples.write(tmp_path / "made.root", events, ntuples.opendata(2020), "mini")
+    made = ntuples.samples_file(
+        tmp_path / "made.toml",
+        {"name": "made", "files": ["made.root"], "schema": "opendata2020", "tree": None},
+    )
     line = refused("--samples", made)
     assert line.startswith("sample 'made': 1 events have no finite weight, first DatasetNumber ")
     assert line.endswith("EventNumber 1")
+
+
+def test_bad_values(refused, on_cluster, scheduler, tmp_path):
+    events = [three_leptons(number=k) for k in range(3)]
+    events[1] = replace(events[1], met_phi=float("nan"))
+    ntuples.write(tmp_path / "made.root", events)
+    made = ntuples.samples_file(tmp_path / "made.toml", {"name": "made", "files": ["made.root"]})
+    assert refused("--samples", made) == (
+        f"sample 'made': 1 event has bad values, the first is entry 1 of {tmp_path}/made.root "
+        "(DatasetNumber 500001, RunNumber 300000, EventNumber 1), where branch 'met_Phi' is nan; "
+        "--drop-bad-events leaves them out"
+    )
+    words = ("--samples", made, "-o", tmp_path / "kept", "--drop-bad-events")
+    status, err = on_cluster(*words, "--dask", scheduler)
+    warning = "m3l: warning: sample 'made': 1 of 3 events have bad values and were left out\n"
+    assert (status, err) == (0, warning)
+    assert list(read_table(tmp_path / "kept", "made").EventNumber) == [0, 2]
 
 
 def test_damaged_file(refused, inputs, tmp_path):
@@ -304,7 +331,7 @@ def test_dataframes_at_the_prompt(scheduler, inputs, expected, tmp_path):
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=SAFETY_NET,
     )
     rows = read_json(expected / "cutflow.json")["SR3L"]["tree"]
     selected, every = rows[-1]["entries"], rows[0]["entries"]

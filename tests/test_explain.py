@@ -8,7 +8,7 @@ from pathlib import Path
 
 import ntuples
 import pytest
-from conftest import REPOSITORY, read_table, root_program, run_program
+from conftest import REPOSITORY, SAFETY_NET, read_table, root_program, run_program
 from ntuples import Event, Jet, Lepton, three_leptons
 from test_anomaly import write_network
 
@@ -387,7 +387,7 @@ def test_command_and_prompt(tmp_path):
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=SAFETY_NET,
     )
     assert "WZ: run 300000, event 18, " in done.stdout and "of analysis/demo/WZ.root" in done.stdout
 
@@ -399,6 +399,6 @@ def test_root_prompt_explains():
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=SAFETY_NET,
     )
     assert "WZ: run 300000, event 18, " in done.stdout and "SR2L: selected" in done.stdout

@@ -1,11 +1,15 @@
 """Tables as pandas reads them, histograms as uproot reads them."""
 
+import subprocess
+import sys
+
+import blosc2
 import numpy as np
 import pandas as pd
 import pytest
 import reference
 import uproot
-from conftest import add_row, read_json, read_table, table_path
+from conftest import REPOSITORY, add_row, read_json, read_table, table_path
 
 from analysis import features
 
@@ -58,7 +62,7 @@ def test_table_is_small_and_holds_one_key(demo_output, rows):
 def test_table_written_in_pieces_is_what_pandas_reads(ROOT, tmp_path, monkeypatch, rows, zeros):
     """Whole chunks until the last, of numbers that can be compressed and that cannot."""
     import helpers
-    from analysis import export
+    from analysis import hdf5_writer
     from analysis.export import TableWriter
 
     helpers.load_engine()
@@ -70,10 +74,10 @@ def test_table_written_in_pieces_is_what_pandas_reads(ROOT, tmp_path, monkeypatc
         "int64": rng.integers(-(2**62), 2**62, (rows, 3)),
     }
     blocks["float32"][rng.random((rows, 3)) < zeros] = 0
-    monkeypatch.setattr(export, "CHUNK", 100)
+    monkeypatch.setattr(hdf5_writer, "CHUNK", 100)
     table = TableWriter(tmp_path / "t.hdf5", ["a", "b", "c"], ["i", "j"])
     for begin, end in ((0, 300), (300, 400), (400, 1000)):
-        table.append(**{kind: values[begin:end] for kind, values in blocks.items()})
+        table.append_blocks({kind: values[begin:end] for kind, values in blocks.items()})
     table.close()
     read = pd.read_hdf(tmp_path / "t.hdf5", "mini")
     names = {"float32": ["a", "b", "c"], "float64": ["wgt_SG"], "int32": ["i", "j"]}
@@ -81,6 +85,28 @@ def test_table_written_in_pieces_is_what_pandas_reads(ROOT, tmp_path, monkeypatc
     for kind, columns in names.items():
         np.testing.assert_array_equal(read[columns].to_numpy(), blocks[kind])
         assert {str(t) for t in read[columns].dtypes} == {kind}
+
+
+# LZ4 makes 43 bytes of these 39.
+LONGER = "DatasetNumberRunNumber\0\0\0\0EventNumber\0\0"
+
+
+@pytest.mark.parametrize("size", [1, 2, 39, 200, 5000])
+@pytest.mark.parametrize(
+    "letters", ["a", "DatasetNumberRunNumber\0\0\0\0EventNumber\0\0", "random"]
+)
+def test_chunks_of_any_bytes_come_back(ROOT, size, letters):
+    """Also those that packing makes a little longer."""
+    import helpers
+    from analysis.export import blosc
+
+    helpers.load_engine()
+    data = np.random.default_rng(size).integers(0, 256, size, "u1")
+    if letters != "random":
+        data = np.resize(np.frombuffer(letters.encode(), "u1"), size)
+    packed, found = blosc(data), bytearray(size)
+    blosc2.decompress2(packed, dst=found)
+    assert found == data.tobytes()
 
 
 # --- histograms -------------------------------------------------------------------------------
@@ -137,8 +163,8 @@ def test_histograms_know_their_moments(demo_output, ROOT):
 
 
 def test_histograms_fill_like_root(ROOT, tmp_path):
-    """Edges, outside, NaN, negative weights: the same bins and moments as TH1::Fill."""
-    values = [-1.0, 0.0, 0.1, 0.3, 0.7, 0.9999999, 1.0, 2.0, float("nan"), 0.5]
+    """Edges, outside, negative weights: the same bins and moments as TH1::Fill."""
+    values = [-1.0, 0.0, 0.1, 0.3, 0.7, 0.9999999, 1.0, 2.0, -0.0, 0.5]
     weights = [1.0, 2.0, -1.5, 0.25, 3.0, 1.0, 1.0, 0.5, 1.0, 4.0]
     store = ROOT.m3l.RowStore(1, 0, 1, 10**6, str(tmp_path))
     plain, filled = (ROOT.TH1D(name, "", 10, 0.0, 1.0) for name in ("plain", "filled"))
@@ -164,11 +190,12 @@ def test_histograms_fill_like_root(ROOT, tmp_path):
 
 
 def test_products_of_a_failed_run_disappear(ROOT, tmp_path):
-    from analysis.export import Output
+    from analysis.products import Output
 
     with pytest.raises(RuntimeError), Output(tmp_path / "out") as output:
-        output.write_json("cutflow.json", {})
-        raise RuntimeError
+        with output.sample("WZ") as sample:
+            (sample.folder / "table").write_text("half")
+            raise RuntimeError
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -179,10 +206,62 @@ def test_published_products_are_readable_by_others(demo_output):
 
 def test_tables_of_two_regions_have_two_names(ROOT):
     from analysis import selection
-    from analysis.export import table_name
+    from analysis.output import table_name
 
     names = [table_name("WZ", region) for region in selection.REGIONS]
     assert names == [
         "WZ_3lep_df_forML_bkg_signal_fromRDF.hdf5",
         "WZ_2lep_df_forML_bkg_signal_fromRDF.hdf5",
     ]
+
+
+class Dirty:
+    """A TMemFile in memory that was used before."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+    def CopyTo(self, content, size):  # noqa: N802
+        self.file.CopyTo(content, size)
+        content[63:100] = 255  # ROOT writes the header, and the first record from 100 on
+
+
+def test_histograms_hold_nothing_of_the_memory_before(ROOT, tmp_path):
+    from analysis.export import Histograms
+
+    found = []
+    for change in (lambda file: file, Dirty):
+        histograms = Histograms()
+        histograms.file = change(histograms.file)
+        histograms.save(tmp_path / "histograms.root")
+        found.append((tmp_path / "histograms.root").read_bytes())
+    assert found[0] == found[1]
+    assert not any(found[0][63:100])
+
+
+WRITES = """
+import sys
+import helpers
+helpers.load_engine()
+import ROOT
+from analysis.export import Histograms
+if len(sys.argv) > 2:
+    ROOT.TClass.GetClass("TTree").GetStreamerInfo()
+    Histograms().add(sys.argv[2])
+histograms = Histograms()
+histogram = ROOT.TH1D("h", "h", 2, 0, 1)
+histogram.SetDirectory(ROOT.nullptr)
+histograms.write("SR3L", [histogram])
+histograms.save(__import__("pathlib").Path(sys.argv[1]))
+"""
+
+
+def test_histograms_are_the_same_file_whatever_the_process_did_before(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for words in ([first], [second, first]):  # the second reads a file before
+        words = [sys.executable, "-W", "ignore", "-c", WRITES, *words]
+        subprocess.run(words, cwd=REPOSITORY, check=True)
+    assert first.read_bytes() == second.read_bytes()

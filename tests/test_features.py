@@ -1,9 +1,13 @@
 """Features and layouts as declared."""
 
+import re
+
 import pytest
 import reference
+from hypothesis import given, settings, strategies
 
-from analysis import features
+from analysis import features, records
+from analysis.declarations import doubled
 from analysis.features import Binning, Layout, ObjectType
 
 LAYOUTS = {layout.name: layout for layout in features.LAYOUTS}
@@ -86,3 +90,75 @@ def test_types_that_a_format_does_not_carry_stay_empty():
     text = LAYOUTS["T5N10"].expression({"pho_SG"})
     assert text.count("Objects{}") == 1 and "phoPt" not in text
     assert "phoPt" in LAYOUTS["T5N10"].expression(set())
+
+
+WORDS = strategies.sampled_from(("jet", "lep", "a", "a_0", "jet_SG", 'x", 1}', "a b", "", "é")) | (
+    strategies.text(max_size=5)
+)
+TYPES = strategies.fixed_dictionaries(
+    {
+        "name": WORDS,
+        "multiplicity": strategies.integers(-1, 5) | strategies.just(10**9) | strategies.none(),
+        "of": WORDS,
+        "mask": WORDS,
+        "label": WORDS,
+    }
+)
+ANY_LAYOUT = strategies.fixed_dictionaries(
+    {
+        "name": WORDS,
+        "types": strategies.lists(TYPES, max_size=3),
+        "energy_scale": strategies.sampled_from((1.0, 1000, 0.5)) | strategies.floats(),
+        "h": strategies.sampled_from(("published", "thesis", "kX);evil(")),
+    }
+)
+PLAIN_TYPES = strategies.fixed_dictionaries(
+    {
+        "name": strategies.from_regex(r"[a-c](_[0-2])?(_[a-c])?", fullmatch=True),
+        "multiplicity": strategies.integers(1, 3),
+        "of": strategies.sampled_from(("jet", "lep")),
+        "mask": strategies.just("jet_SG"),
+        "label": strategies.just("j"),
+    }
+)
+PLAIN_LAYOUT = strategies.fixed_dictionaries(
+    {
+        "name": strategies.just("T"),
+        "types": strategies.lists(PLAIN_TYPES, min_size=1, max_size=3),
+        "energy_scale": strategies.just(1.0),
+        "h": strategies.just("published"),
+    }
+)
+
+
+@settings(deadline=None, max_examples=600, derandomize=True, database=None)
+@given(ANY_LAYOUT | PLAIN_LAYOUT)
+def test_any_layout_is_refused_or_names_and_numbers(declared):
+    if any(records.LAYOUT.problems(declared, "layout")):
+        return
+    types = tuple(ObjectType(**kind) for kind in declared["types"])
+    layout = Layout(**{**declared, "types": types})
+    expression = layout.expression(frozenset())
+    quoted = re.findall(r'"([^"]*)"', expression)
+    assert quoted == [kind.name for kind in types]
+    words = set(re.findall(r"[^\W\d]\w*", re.sub(r'"[^"]*"', "", expression)))
+    own = set("static const RMM matrix objects H return met_Et met_Phi e".split())
+    own |= {f"{kind.of}{what}" for kind in types for what in ("Pt", "Eta", "Phi", "M")}
+    assert words <= own | {kind.mask for kind in types} | {"kPublished", "kThesis"}
+    cells = features.cells(layout)
+    assert len(cells) == layout.size**2
+    assert len({cell.cell for cell in cells}) == len(cells)
+    for cell in cells:
+        assert not any(records.COLUMN.problems(cell.name, "name"))
+    # Names of cells may meet where those of the types are odd; that is told.
+    met = len(cells) - len({cell.name for cell in cells})
+    assert bool(met) == bool(doubled(cells, "a column"))
+
+
+def test_layouts_whose_cells_have_one_name_are_told():
+    kind = ObjectType("a", 1, "jet", "jet_SG", "j")
+    names = ("a", "a_0_b", "b_0_c", "c")
+    odd = Layout("odd", tuple(ObjectType(n, 1, "jet", "jet_SG", "j") for n in names))
+    assert doubled(features.cells(odd), "a column") and not doubled(
+        features.cells(Layout("good", (kind,))), "a column"
+    )

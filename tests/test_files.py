@@ -107,7 +107,7 @@ def test_kill_between_the_renames_is_undone(tmp_path):
 
 def test_only_one_process_may_write(tmp_path):
     with files.lock(tmp_path / "small"):
-        with pytest.raises(OutputError, match="being written by another process"):
+        with pytest.raises(OutputError, match="in use by another process"):
             with files.lock(tmp_path / "small"):
                 pass
     with files.lock(tmp_path / "small"):

@@ -240,8 +240,59 @@ def test_indices_are_ordered_by_pt_whatever_the_order_of_the_input(ROOT, m3l):
 
 
 def test_mask_of_another_length_is_refused(ROOT, m3l):
-    with pytest.raises(Exception, match="different lengths"):
+    with pytest.raises(Exception, match="invalid_argument: indicesByPt: .* different lengths"):
         m3l.indicesByPt(ROOT.RVecF((10, 50)), ROOT.RVecI((1,)))
+
+
+SHORT, LONG = (50, 40), (1, 2, 3)
+
+
+@pytest.mark.parametrize("bad", range(5))
+def test_objects_of_arrays_of_different_lengths_are_refused(ROOT, m3l, bad):
+    arrays = [ROOT.RVecF(LONG if n == bad else SHORT) for n in range(5)]
+    with pytest.raises(Exception, match="invalid_argument: objects: arrays of different lengths"):
+        m3l.objects(*arrays)
+
+
+@pytest.mark.parametrize("bad", range(3))
+def test_masses_from_energies_of_another_length_are_refused(ROOT, m3l, bad):
+    arrays = [ROOT.RVecF(LONG if n == bad else SHORT) for n in range(3)]
+    with pytest.raises(Exception, match=r"invalid_argument: massFromEnergy: .* lengths \("):
+        m3l.massFromEnergy(*arrays)
+
+
+@pytest.mark.parametrize("bad", range(8))
+def test_mass_of_a_pair_of_arrays_of_different_lengths_is_refused(ROOT, m3l, bad):
+    arrays = [ROOT.RVecF(LONG if n == bad else SHORT) for n in range(8)]
+    with pytest.raises(Exception, match="invalid_argument: getM: arrays of different lengths"):
+        m3l.getM(*arrays, 0, 1)
+
+
+@pytest.mark.parametrize("bad", range(6))
+def test_leptons_of_arrays_of_different_lengths_are_refused(ROOT, m3l, bad):
+    arrays = [(ROOT.RVecF if n < 4 else ROOT.RVecI)(LONG if n == bad else SHORT) for n in range(6)]
+    with pytest.raises(Exception, match="invalid_argument: sfosClosestToZ: arrays of different"):
+        m3l.sfosClosestToZ(*arrays, m3l.Indices((0, 1)))
+    if bad < 4:
+        for function, *more in ((m3l.leptonMass, 2), (m3l.trileptonMass,)):
+            with pytest.raises(
+                Exception, match="invalid_argument: leptonMass: arrays of different"
+            ):
+                function(*arrays[:4], m3l.Indices((0, 1)), *more)
+
+
+def test_positions_without_an_object_are_refused(ROOT, m3l):
+    pt, charge, outside = ROOT.RVecF(SHORT), ROOT.RVecI((1, -1)), m3l.Indices((0, 2))
+    calls = {
+        "chargeSum": lambda: m3l.chargeSum(charge, outside),
+        "leptonMass": lambda: m3l.leptonMass(pt, pt, pt, pt, outside, 2),
+        "sfosClosestToZ": lambda: m3l.sfosClosestToZ(pt, pt, pt, pt, charge, charge, outside),
+        "ranked": lambda: m3l.ranked(pt, outside, 1),
+    }
+    for name, call in calls.items():
+        message = f"{name}: no entry 2 in arrays of length 2"
+        with pytest.raises(Exception, match=f"invalid_argument: {message}"):
+            call()
 
 
 def test_ranked_value_beyond_the_last_object_is_zero(ROOT, m3l):
@@ -732,7 +783,7 @@ def test_rows_keep_every_bit_of_their_floats(ROOT, tmp_path, floats, cells, memo
     values[rng.random(values.shape) < 0.8] = 0.0
     values[rng.random(values.shape) < 0.1] = -0.0
     values[1], values[2] = 1.0, 0.0
-    values[3, 0], values[4, -1], values[5, 0] = np.nan, np.inf, 1e-45
+    values[3, 0], values[4, -1], values[5, 0] = -3e38, 3e38, 1e-45
     integers = rng.integers(-(2**31), 2**31, size=(100, 3))
     store = ROOT.m3l.RowStore(floats, 3, 1, memory, str(tmp_path))
     for number in rng.permutation(100):

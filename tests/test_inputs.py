@@ -6,19 +6,22 @@ from conftest import DEMO
 from ntuples import three_leptons
 
 from analysis.samples import Sample
-from analysis.schemas import SCHEMAS
 
 
 @pytest.fixture
 def look(ROOT, tmp_path):
     """Inspect files of a sample; returns (Inputs, problems)."""
+    import helpers
     from analysis.inputs import inspect
+    from analysis.looks import look_at
+
+    helpers.load_engine()
 
     def call(*names, tree="nominal", **more):
         files = tuple(str(tmp_path / name) for name in names)
         sample = Sample("a", "p", "background", "susy", files, tree, **more)
         problems = []
-        return inspect(sample, SCHEMAS["susy"], problems), problems
+        return inspect(sample, look_at([sample]), problems), problems
 
     return call
 
@@ -53,7 +56,7 @@ def test_all_bad_files_are_told(look, tmp_path):
     assert len(problems) == 3
     assert problems[0] == f"sample 'a': {tmp_path}/a.root has no tree 'nominal' (it has other)"
     for problem, name in zip(problems[1:], "bc", strict=True):
-        assert problem.startswith(f"sample 'a': {tmp_path}/{name}.root cannot be opened")
+        assert problem.startswith(f"sample 'a': {tmp_path}/{name}.root cannot be opened"), problem
 
 
 def test_file_without_entries_decides_no_types(look, tmp_path):
@@ -67,7 +70,9 @@ def test_file_without_entries_decides_no_types(look, tmp_path):
 
 
 def test_trees_of_a_file(ROOT):
-    from analysis.inputs import trees_of
+    import helpers
+    from analysis.looks import trees_of
 
-    assert trees_of(str(DEMO / "WZ.root")) == ["nominal", "meta"]
-    assert trees_of(str(DEMO / "missing.root")) == []
+    helpers.load_engine()
+    paths = [str(DEMO / name) for name in ("WZ.root", "missing.root")]
+    assert trees_of(paths) == {paths[0]: ("nominal", "meta"), paths[1]: ()}

@@ -9,7 +9,7 @@ import termios
 from types import SimpleNamespace
 
 import pytest
-from conftest import REPOSITORY, read_json
+from conftest import REPOSITORY, SAFETY_NET, read_json
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_terminal_gets_a_progress_bar(tmp_path):
             break
         printed += part
     os.close(ours)
-    process.communicate(timeout=60)
+    process.communicate(timeout=SAFETY_NET)
     assert process.returncode == 0
     text = printed.decode()
     assert "WZ:" in text and "events" in text and "\r" in text
@@ -73,7 +73,11 @@ def test_number_of_threads_is_that_of_the_cores_the_process_may_use(tmp_path):
         "import run_rdf; run_rdf.main(['-s', 'Ztt', '-o', 'OUT'])".replace("OUT", str(tmp_path))
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=SAFETY_NET,
     )
     assert done.returncode == 0, done.stderr
     assert read_json(tmp_path / "run.json")["threads"] == 1

@@ -13,7 +13,7 @@ import ml_tables
 import numpy as np
 import pytest
 
-from analysis.errors import M3LError
+from analysis.errors import M3LError, OutputError
 from analysis.files import checksum
 from ml import autoencoder, models
 from ml.autoencoder import RunAE, RunVAE
@@ -246,7 +246,7 @@ def test_failed_save_leaves_the_previous_model(trained, copy, monkeypatch):
 
     monkeypatch.setattr(autoencoder, "write_network", full)
     monkeypatch.setattr(trained, "path", copy)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OutputError, match="No space"):
         trained.save()
     assert {name: checksum(copy / name) for name in os.listdir(copy)} == before
     assert os.listdir(copy.parent) == ["copy"]

@@ -192,8 +192,8 @@ def test_tables_with_other_features(broken):
         ("format", 99, "format 99"),
         ("features", None, "not complete"),
         ("features", [], "no feature"),
-        ("layout", {}, "'types'"),
-        ("samples", [{"name": "WZ"}], "'tables'"),
+        ("layout", {}, "layout.name is missing"),
+        ("samples", [{"name": "WZ"}], "samples[0].process is missing"),
     ],
 )
 def test_incomplete_run_json(broken, key, value, word):

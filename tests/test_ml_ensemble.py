@@ -1,5 +1,6 @@
 """With one model per fold, no background event is scored by a model that has seen it."""
 
+import json
 import os
 
 import ml_tables
@@ -90,3 +91,20 @@ def test_too_few_folds(dataset, tmp_path):
     with pytest.raises(M3LError, match="--folds 2.*at least 3"):
         config = TrainingConfig(folds=2)
         ensemble.train(dataset, tmp_path / "small", MODELS["small"], config, folds=True)
+
+
+def test_models_are_listed_in_the_order_of_their_folds(tmp_path, monkeypatch):
+    """The event loop takes model k for fold k; the alphabet would put fold_10 before fold_2."""
+
+    class Trained:
+        def __init__(self, dataset, path, config, training, fold):
+            self.path = path
+
+        def resume(self):
+            self.path.mkdir(parents=True)
+            return self
+
+    monkeypatch.setattr(ensemble, "runner", lambda config: Trained)
+    ensemble.train(None, tmp_path / "model", None, TrainingConfig(folds=12), True)
+    content = json.loads((tmp_path / "model" / "folds.json").read_text())
+    assert content["models"] == [f"fold_{k}" for k in range(12)]

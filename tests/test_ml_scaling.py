@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from analysis.errors import M3LError
-from ml.scaling import KINDS, ScalingFit, signed_log
+from analysis.records import SCALERS
+from ml.scaling import ScalingFit, signed_log
 
 UNITS = ("GeV", "", "GeV")
 
@@ -25,7 +26,7 @@ def fitted(kind, x, weight, block=10_000):
     return fit.result()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCALERS)
 def test_inverse_undoes_transform(kind, events):
     scaling = fitted(kind, *events)
     np.testing.assert_allclose(
@@ -33,7 +34,7 @@ def test_inverse_undoes_transform(kind, events):
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCALERS)
 def test_blocks_do_not_matter(kind, events):
     whole, pieces = fitted(kind, *events), fitted(kind, *events, block=777)
     np.testing.assert_allclose(whole.shift, pieces.shift, rtol=1e-6)
@@ -84,7 +85,7 @@ def test_robust_falls_back_where_quartiles_coincide():
     assert scaling.factor == pytest.approx([1 / x[:, 0].std()] * 3, rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SCALERS)
 def test_a_block_without_an_object_changes_nothing(kind, events):
     """scikit-learn turns such a column into NaN for good."""
     x, weight = events

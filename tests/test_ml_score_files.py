@@ -1,15 +1,15 @@
 """Score files: one row per event, by identity, for pandas."""
 
+import errno
 import json
-from types import SimpleNamespace
-from unittest.mock import Mock
+import os
 
 import ml_tables
 import numpy as np
 import pandas as pd
 import pytest
-import tables
 
+from analysis import hdf5_writer
 from analysis.errors import M3LError
 from analysis.output import IDENTITY
 from ml import score_files
@@ -93,22 +93,22 @@ def test_full_disk_leaves_the_previous_scores(written, monkeypatch):
     path = written("data").path
     before = path.read_bytes()
 
-    def full(*_, **__):
-        raise tables.HDF5ExtError("HDF5 error back trace\n\nProblems writing the data.")
+    def full(self, data):
+        self.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return len(data)
 
-    monkeypatch.setattr(pd.HDFStore, "append", full)
-    with pytest.raises(M3LError, match="cannot write .*data.hdf5.*free disk space"):
+    monkeypatch.setattr(hdf5_writer.Disk, "write", full)
+    with pytest.raises(M3LError, match="data.hdf5 cannot be written: No space left.*free disk"):
         written("data")
     assert path.read_bytes() == before
     assert not list(path.parent.glob(".*"))
 
 
 def test_rows_that_are_lost_without_an_error(written, monkeypatch):
-    """HDF5 may close a file on a full disk as if nothing were wrong."""
     path = written("data").path
     before = path.read_bytes()
-    monkeypatch.setattr(pd.HDFStore, "append", lambda *_, **__: None)
-    monkeypatch.setattr(pd.HDFStore, "get_storer", lambda *_: SimpleNamespace(attrs=Mock()))
-    with pytest.raises(M3LError, match="data.hdf5 did not arrive.*free disk space"):
+    monkeypatch.setattr(hdf5_writer.Disk, "write", lambda self, data: len(data))
+    with pytest.raises(M3LError, match="data.hdf5 cannot be written: it is not on disk as"):
         written("data")
     assert path.read_bytes() == before
+    assert not list(path.parent.glob(".*"))

@@ -121,6 +121,44 @@ def test_all_unknown_columns_are_told_at_once():
     ) in planner.problems
 
 
+def test_feature_with_an_alternative_has_it_where_the_format_lacks_what_it_needs():
+    n_pho = feature("n_pho", "Sum(photon)", needs=("photon",), otherwise="0")
+    made, _ = plan((n_pho,))
+    (defined,) = [d for d in made.definitions if d.name == "n_pho"]
+    assert defined.expression == "0"
+    pho = {name: FLOATS for name in ("phoPt", "phoEta", "phoPhi")}
+    made, _ = plan((n_pho,), branches=BRANCHES | pho)
+    (defined,) = [d for d in made.definitions if d.name == "n_pho"]
+    assert defined.expression == "Sum(photon)"
+
+
+def test_arrays_of_an_object_are_checked_against_each_other():
+    made, _ = plan((feature("x", "Sum(jetEta) + Sum(jetdl1r) + mine"),), branches=BRANCHES | MINE)
+    assert set(made.checks) == set(made.inputs)
+    arrays = {name: of for name, of in made.checks.items() if of}
+    assert arrays == {
+        **dict.fromkeys(("lepPt", "lepEta", "lepTight"), "lep"),
+        **dict.fromkeys(("jetEta", "jetdl1r"), "jet"),
+    }
+    assert next(iter(arrays)) == "lepPt"
+    assert made.checks["met_Et"] == made.checks["mine"] == ""
+
+
+MINE = {"mine": "Float_t"}
+
+
+def test_condition_of_sound_branches():
+    made, _ = plan((feature("x", "Sum(jetEta) + Sum(jetdl1r)"),))
+    assert made.is_sound(["lepEta", "met_Et", "lepPt", "jetdl1r"]) == (
+        "m3l::isSound(lepPt) && m3l::isSound(lepEta, lepPt) && m3l::isSound(jetdl1r) && "
+        "m3l::isSound(met_Et)"
+    )
+    assert made.is_sound(["lepPt", "jetEta"], known=["jetdl1r", "lepPt"]) == (
+        "m3l::isSound(jetEta, jetdl1r)"
+    )
+    assert made.is_sound(["lepPt"], known=["lepPt"]) == ""
+
+
 def test_circle_of_definitions_is_told():
     made, planner = plan((feature("x", "y + 1"), feature("y", "x + 1")))
     assert made is None

@@ -9,7 +9,7 @@ import time
 
 import plot_inputs
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, SAFETY_NET
 
 from plotting.__main__ import main
 from plotting.results import open_results
@@ -197,11 +197,11 @@ def test_blind_run(tmp_path, call):
 def test_interruption_leaves_whole_files_and_no_process(folder):
     words = [sys.executable, "-m", "plotting", "hist", str(folder), "-j", "2"]
     process = subprocess.Popen(words, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + SAFETY_NET
     while time.monotonic() < deadline and len(files(folder / "plots")) < 3:
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=SAFETY_NET)
     assert process.returncode == 130
     assert err.splitlines()[-1].startswith("m3l: interrupted") and "Traceback" not in err
     for path in (folder / "plots").rglob("*.png"):

@@ -5,6 +5,7 @@ import shutil
 
 import plot_inputs
 import pytest
+from conftest import SAFETY_NET
 
 from plotting import commands, report
 from plotting.results import open_results
@@ -67,7 +68,7 @@ def visit(browser, page_file):
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(1000 * SAFETY_NET)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
         page.goto(page_file.as_uri())

@@ -1,8 +1,14 @@
 """Samples from a TOML file and from a folder, and their normalisation."""
 
-import pytest
+import json
+import math
+import os
+from pathlib import Path
 
-from analysis import samples
+import pytest
+from hypothesis import given, settings, strategies
+
+from analysis import records, samples
 from analysis.errors import DeclarationError
 from analysis.samples import Normalisation, Sample, normalisation
 
@@ -124,13 +130,13 @@ def test_luminosity_is_a_number_or_run2(tmp_path, value):
     "old, new, message",
     [
         ("process", "proces", "unknown key 'proces', did you mean 'process'?"),
-        ('"background"', '"mc"', "unknown kind 'mc' (known: data, background, signal)"),
-        ('"susy"', '"susy2"', "unknown schema 'susy2', did you mean 'susy'?"),
+        ('"background"', '"mc"', "kind must be one of data, background, signal, not 'mc'"),
+        ('"susy"', '"susy2"', "not 'susy2', did you mean 'susy'?"),
         ('name = "WZ"', "", "name is missing"),
-        ('name = "WZ"', "name = 3", "name must be a string, not 3"),
-        ('"WZ"', '"W/Z"', "a name may have letters, digits and _ . + - only"),
+        ('name = "WZ"', "name = 3", "name must be a name of at most 100 letters, digits"),
+        ('"WZ"', '"W/Z"', "and _ . + -, the first no sign, not 'W/Z'"),
         ('["*.root"]', "[]", "files is empty"),
-        ('["*.root"]', "[1]", "files must be a list of strings, not [1]"),
+        ('["*.root"]', "[1]", "files[0] must be a line of 1 to 4096 characters, not 1"),
     ],
 )
 def test_each_mistake_has_its_message(tmp_path, old, new, message):
@@ -156,7 +162,7 @@ def test_samples_of_a_folder_are_told_apart_by_their_trees(tmp_path):
     trees = {"ttbar": ["ttbar_NoSys", "MetaTree"], "data15": ["data15"], "LRSM": ["LRSM_NoSys"]}
     folder = folder_of(tmp_path, "deep/ttbar", "data15", "LRSM")
     listed = samples.find_samples(
-        folder, "susy", lambda path: trees[path.split("/")[-1].split("_")[0]]
+        folder, "susy", lambda paths: {p: trees[p.split("/")[-1].split("_")[0]] for p in paths}
     )
     found = {s.name: (s.kind, s.process, s.tree, s.normalised) for s in listed.samples}
     assert found == {
@@ -170,7 +176,7 @@ def test_samples_of_a_folder_are_told_apart_by_their_trees(tmp_path):
 def test_two_files_of_one_name_are_an_error(tmp_path):
     folder = folder_of(tmp_path, "a/ttbar", "b/ttbar")
     with pytest.raises(DeclarationError, match="two files would be the sample 'ttbar'"):
-        samples.find_samples(folder, "susy", lambda path: ["ttbar_NoSys"])
+        samples.find_samples(folder, "susy", lambda paths: dict.fromkeys(paths, ["ttbar_NoSys"]))
 
 
 def test_choose_keeps_the_order_of_the_question_and_drops_doubles():
@@ -184,3 +190,162 @@ def test_the_demo_is_declared_well():
     kinds = [declared.kind for declared in listed.samples]
     assert (kinds.count("signal"), kinds.count("data")) == (2, 1)
     assert kinds.count("background") >= 6
+
+
+# --- whatever stands in a samples file --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("[[sample]]", "[[sample]]\nxsec_pb = nan", "xsec_pb must be a finite number, not nan"),
+        ("[[sample]]", "[[sample]]\nxsec_pb = inf", "xsec_pb must be a finite number, not inf"),
+        (
+            "[[sample]]",
+            "[[sample]]\nk_factor = -1.0",
+            "k_factor must be a number above 0",
+        ),
+        ("[[sample]]", "[[sample]]\nk_factor = 0", "k_factor must be a number above 0, not 0"),
+        ("[[sample]]", f"[[sample]]\nxsec_pb = 1{'0' * 400}", "not a number of 1329 bits"),
+        ("[[sample]]", f"[[sample]]\nxsec_pb = 0x{'f' * 6000}", "not a number of 24000 bits"),
+        ("[[sample]]", "[[sample]]\nsum_of_weights = true", "sum_of_weights must be a finite"),
+        ("[[sample]]", "[[sample]]\nxsec_pb = 2020-01-01", "xsec_pb must be a finite number"),
+        ("[[sample]]", '[[sample]]\ntree = "a\\"b"', "tree must be a line of"),
+        ('"WZ"', '"../../../escaped"', "name must be a name"),
+        ('"WZ"', '".hidden"', "name must be a name"),
+        ('"WZ"', '"<script>"', "name must be a name"),
+        ('"WZ"', '"a\\nb"', "name must be a name"),
+        ('"WZ"', f'"{"a" * 300}"', "name must be a name"),
+        ('"diboson3L"', '"../escaped"', "process must be a name"),
+        ('"*.root"', '"a\\u0000b"', "files[0] must be a line"),
+    ],
+)
+def test_values_that_cannot_be(tmp_path, old, new, message):
+    (line,) = problems(write(tmp_path, "luminosity_ifb = 1.0\n" + BLOCK.replace(old, new)))
+    assert message in line
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1.0", "1" + "0" * 400])
+def test_luminosity_is_finite_and_not_negative(tmp_path, value):
+    (line,) = problems(write(tmp_path, f"luminosity_ifb = {value}\n{BLOCK}"))
+    assert 'luminosity_ifb must be a number or "run2", not ' in line
+
+
+def test_luminosity_of_zero_would_hide_the_simulation(tmp_path):
+    (line,) = problems(write(tmp_path, f"luminosity_ifb = 0\n{BLOCK}"))
+    assert line.endswith("luminosity_ifb is 0, so that no simulated event would count")
+
+
+def test_normalisation_that_overflows():
+    with pytest.raises(DeclarationError, match="a normalisation that is too large"):
+        normalisation(sample(xsec_pb=1e300, sum_of_weights=1e-300), 1.0, None)
+
+
+def test_files_that_are_none(tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name, message in (
+        ("folder", "is a directory"),
+        ("pipe", "is no regular file"),
+        ("loop", "too many levels of symbolic links"),
+        ("device", "is no regular file"),
+    ):
+        text = "luminosity_ifb = 1.0\n" + BLOCK.replace("*.root", name)
+        (line,) = problems(write(tmp_path, text))
+        assert line.endswith(message), line
+
+
+def test_folder_with_a_pipe_or_a_name_that_cannot_be(tmp_path):
+    os.mkfifo(tmp_path / "a_merged_processed.root")
+    (tmp_path / "b c_merged_processed.root").write_bytes(b"")
+    with pytest.raises(DeclarationError) as error:
+        samples.find_samples(tmp_path, "susy", lambda path: pytest.fail("opened"))
+    pipe, name = error.value.problems
+    assert pipe.endswith("is no regular file") and "must be a name" in name
+
+
+def test_samples_file_that_is_none(tmp_path):
+    os.mkfifo(tmp_path / "samples.toml")
+    assert problems(tmp_path / "samples.toml")[0].endswith("is no regular file")
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 100_000)
+    assert "too deeply nested" in problems(tmp_path / "deep.toml")[0]
+
+
+WORDS = strategies.text(max_size=30) | strategies.sampled_from(
+    ("WZ", "susy", "background", "data", "../x", ".", "a.root", "*", "a" * 200, "run2")
+)
+VALUES = strategies.recursive(
+    WORDS | strategies.floats() | strategies.integers() | strategies.booleans(),
+    lambda inner: (
+        strategies.lists(inner, max_size=3)
+        | strategies.dictionaries(strategies.sampled_from(("a", "name")), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+GOOD = {
+    "name": "WZ",
+    "process": "diboson3L",
+    "kind": "background",
+    "schema": "susy",
+    "files": ["*.root"],
+    "xsec_pb": 1.0,
+    "k_factor": 1.1,
+    "sum_of_weights": -2.0,
+    "normalised": False,
+    "tree": "t",
+}
+
+
+def toml(value):
+    """A value as TOML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{toml(key)} = {toml(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value).lower()
+
+
+@settings(deadline=None, max_examples=300, derandomize=True, database=None)
+@given(
+    changes=strategies.dictionaries(strategies.sampled_from(tuple(GOOD)), VALUES, max_size=3),
+    gone=strategies.sets(strategies.sampled_from(tuple(GOOD)), max_size=1),
+    luminosity=VALUES | strategies.floats(0, 300),
+)
+def test_any_samples_file_is_good_or_refused(tmp_path_factory, changes, gone, luminosity):
+    folder = tmp_path_factory.getbasetemp() / "any"
+    folder.mkdir(exist_ok=True)
+    block = {key: value for key, value in {**GOOD, **changes}.items() if key not in gone}
+    lines = [f"luminosity_ifb = {toml(luminosity)}", "[[sample]]"]
+    lines += [f"{key} = {toml(value)}" for key, value in block.items()]
+    path = write(folder, "\n".join(lines) + "\n")
+    try:
+        (found,) = samples.read_samples(path).samples
+        normalised = normalisation(found, samples.read_samples(path).luminosity_ifb, None)
+    except DeclarationError as error:
+        assert error.problems
+        for line in error.problems:
+            assert len(line) < 2000 and line.encode()
+        return
+    assert math.isfinite(normalised.constant)
+    assert {name for name, rule in samples.SAMPLE.known.items() if name in block} == set(block)
+    table = folder / "hdf5" / f"{found.name}_3lep.hdf5"
+    assert table.resolve() == table and not found.name.startswith((".", "-"))
+    assert all(Path(file).is_file() or "://" in file for file in found.files)
+
+
+ALPHABET = strategies.characters() | strategies.sampled_from("./\\\n\0-_ ~$`\"'é")
+
+
+@settings(deadline=None, max_examples=1000, derandomize=True, database=None)
+@given(strategies.text(ALPHABET, max_size=12) | strategies.text("._-a/", max_size=6))
+def test_a_name_is_a_plain_file_name_and_a_column_an_identifier(name):
+    if not any(records.NAME.problems(name, "name")):
+        path = Path("/folder") / f"{name}.hdf5"
+        assert path.parent == Path("/folder") and not path.name.startswith((".", "-"))
+        assert path.name.isprintable() and not set(path.name) & set(" /\\\"'$`~*?<>|&;(){}[]!#")
+    if not any(records.COLUMN.problems(name, "name")):
+        assert name.isidentifier() and name.isascii()

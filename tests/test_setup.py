@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, SAFETY_NET
 
 SETUP = REPOSITORY / "setup.sh"
 
@@ -26,7 +29,7 @@ def run_in(shell, text, folder, **environment):
         env={**inherited, **environment},
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=SAFETY_NET,
     )
 
 
@@ -82,34 +85,221 @@ def test_environment_that_cannot_be_made_leaves_the_shell_with_a_message(shell, 
     assert f"m3l: the virtual environment {venv} cannot be made, see above" in done.stderr
 
 
+# Makes environments of nothing and writes down what it was asked for; {pip} is what pip does.
 FAKE_PYTHON = """#!/bin/sh
 echo "$@" >>"{log}"
 case "$*" in
-*--version*) echo Python 3.11.2 ;;
+*--version*) echo Python {version} ;;
+*fcntl*) exec "{python}" "$@" ;;
+*sysconfig*) echo "{venv}" ;;
+*"print(\\"the ROOT in"*) {root} ;;
 *"-m venv"*)
     for venv; do :; done
     mkdir -p "$venv/bin"
     cp "$0" "$venv/bin/python"
-    echo 'VIRTUAL_ENV="{venv}"' >"$venv/bin/activate" ;;
+    echo 'export VIRTUAL_ENV="{venv}"; PATH="$VIRTUAL_ENV/bin:$PATH"' >"$venv/bin/activate" ;;
+*"-m pip"*) {pip} ;;
 esac
 """
 
 
-def test_packages_are_installed_once_with_the_wheel_of_root_where_there_is_none(shell, tmp_path):
-    tools, log, venv = tools_without_python(tmp_path / "bin"), tmp_path / "log", tmp_path / "a venv"
-    (tools / "python3").write_text(FAKE_PYTHON.format(log=log, venv=venv))
-    (tools / "python3").chmod(0o755)
-    text = f"{AFTER}; {AFTER}"
-    done = run_in(shell, text, tmp_path, PATH=str(tools), M3L_VENV=str(venv))
-    assert [line for line in done.stdout.splitlines() if "m3l" not in line] == [
-        "status 0",
-        "gone",
-    ] * 2, done
-    calls = log.read_text().splitlines()
-    (made,) = [call for call in calls if call.startswith("-m venv")]
-    (installed,) = [call for call in calls if call.startswith("-m pip install")]
-    assert made == f"-m venv --clear {venv}"
-    assert installed.endswith(f"--editable {REPOSITORY}[root,ml,test]")
+class Checkout:
+    """A checkout with only what setup.sh reads, its environment and a Python that is none."""
+
+    def __init__(self, folder, venv=None):
+        self.folder, self.venv = folder, venv or folder / "a venv"
+        folder.mkdir()
+        for name in ("setup.sh", "pyproject.toml"):
+            shutil.copy(REPOSITORY / name, folder)
+        self.tools = tools_without_python(folder / "bin")
+        self.log = folder / "log"
+        self.python()
+        self.source = AFTER.replace(str(SETUP), str(folder / "setup.sh"))
+
+    def python(self, **changed):
+        """Make its Python."""
+        text = FAKE_PYTHON.format(
+            **{"version": "3.11.2", "pip": ":", "root": ":"} | changed,
+            log=self.log,
+            venv=self.venv,
+            python=sys.executable,
+        )
+        (self.tools / "new").write_text(text)
+        (self.tools / "new").chmod(0o755)
+        (self.tools / "new").replace(self.tools / "python3")
+
+    def run(self, shell, text=None):
+        """Source setup.sh; returns what was printed, without the lines on the way."""
+        done = run_in(shell, text or self.source, self.folder, **self.environment)
+        done.lines = [line for line in done.stdout.splitlines() if not line.startswith("m3l: ")]
+        return done
+
+    @property
+    def environment(self):
+        return {"PATH": str(self.tools), "M3L_VENV": str(self.venv)}
+
+    def calls(self, begin):
+        return [call for call in self.log.read_text().splitlines() if call.startswith(begin)]
+
+
+READY = ["status 0", "gone"]
+REFUSED = ["status 1", "gone"]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return Checkout(tmp_path / "checkout")
+
+
+def contents(folder):
+    """Everything in a folder: what a change of any kind changes."""
+    return {
+        path: (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
+        for path in (folder, *folder.rglob("*"))
+    }
+
+
+def test_packages_are_installed_once_with_the_wheel_of_root_where_there_is_none(shell, checkout):
+    done = checkout.run(shell, f"{checkout.source}; {checkout.source}")
+    assert done.lines == READY * 2, done
+    (made,) = checkout.calls("-m venv")
+    (installed,) = checkout.calls("-m pip install")
+    assert made == f"-m venv {checkout.venv}"
+    assert installed.endswith(f"--editable {checkout.folder}[root,ml,test]")
+
+
+def test_child_shell_finds_the_environment_ready(shell, checkout):
+    """It inherits the variables, but not the function `deactivate`."""
+    child = f"{checkout.source}; command -v python; echo $PATH"
+    done = checkout.run(shell, f"{checkout.source}; {shell[0]} -c '{child}'")
+    inside = f"{checkout.venv}/bin"
+    assert done.lines == [*READY * 2, f"{inside}/python", f"{inside}:{checkout.tools}"], done
+    assert len(checkout.calls("-m venv")) == len(checkout.calls("-m pip install")) == 1
+
+
+def test_environment_of_another_checkout_is_not_touched(shell, checkout, tmp_path):
+    other = Checkout(tmp_path / "other", checkout.venv)
+    assert checkout.run(shell).lines == READY
+    before = contents(checkout.venv)
+    done = other.run(shell)
+    assert done.lines == REFUSED
+    assert done.stderr.splitlines() == [
+        f"m3l: the environment {checkout.venv} belongs to the checkout {checkout.folder}: "
+        f"set M3L_VENV to another folder for {other.folder}"
+    ]
+    assert contents(checkout.venv) == before
+    assert not other.calls("-m")
+    # Also where the first has been interrupted.
+    (checkout.venv / "m3l-setup").unlink()
+    before = contents(checkout.venv)
+    assert other.run(shell).lines == REFUSED
+    assert contents(checkout.venv) == before
+
+
+def test_folder_with_anything_else_is_not_touched(shell, checkout):
+    checkout.venv.mkdir()
+    (checkout.venv / "thesis.tex").write_text("years of work")
+    before = contents(checkout.venv)
+    done = checkout.run(shell)
+    assert done.lines == REFUSED
+    assert done.stderr.splitlines() == [
+        f"m3l: {checkout.venv} holds something else than an environment of this checkout: "
+        "set M3L_VENV to a new folder, or remove that one"
+    ]
+    assert contents(checkout.venv) == before
+
+
+def test_change_of_the_packages_is_installed_into_what_jobs_use(shell, checkout):
+    assert checkout.run(shell).lines == READY
+    used = checkout.venv / "module.py"
+    used.write_text("")
+    with open(checkout.folder / "pyproject.toml", "a") as file:
+        file.write("# changed\n")
+    assert checkout.run(shell).lines == READY
+    assert len(checkout.calls("-m pip install")) == 2 and used.exists()
+    assert not [call for call in checkout.calls("-m venv") if "clear" in call]
+
+
+@pytest.mark.parametrize(
+    "other, made_with",
+    [({"version": "3.12.1"}, "Python 3.12 and the wheel of ROOT")]
+    + [({"root": "echo the ROOT in /view"}, "Python 3.11 and the ROOT in /view")],
+)
+def test_environment_made_with_another_python_or_root_is_kept(shell, checkout, other, made_with):
+    assert checkout.run(shell).lines == READY
+    before = contents(checkout.venv)
+    checkout.python(**other)
+    done = checkout.run(shell)
+    assert done.lines == REFUSED
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        f"m3l: the environment {checkout.venv} was made with Python 3.11 and the wheel of ROOT, "
+        f"this shell has {made_with}: "
+    )
+    assert contents(checkout.venv) == before
+
+
+def test_environment_of_an_earlier_version_is_taken_over(shell, checkout):
+    assert checkout.run(shell).lines == READY
+    used = checkout.venv / "module.py"
+    used.write_text("")
+    (checkout.venv / "m3l-checkout").unlink()
+    old = f"[project]\nPython 3.11.1\n {checkout.folder}"
+    (checkout.venv / "m3l-setup").write_text(old)
+    assert checkout.run(shell).lines == READY
+    assert len(checkout.calls("-m pip install")) == 2 and used.exists()
+    owner, made_with = (checkout.venv / "m3l-checkout").read_text().splitlines()
+    assert (owner, made_with) == (str(checkout.folder), "Python 3.11 and the wheel of ROOT")
+
+
+def test_interrupted_setup_is_finished_by_the_next(shell, checkout):
+    checkout.python(pip="kill -9 $PPID")
+    done = checkout.run(shell, f"{shell[0]} -c 'source \"{checkout.folder}/setup.sh\"'; echo next")
+    assert done.lines == ["next"]
+    assert not (checkout.venv / "m3l-setup").exists()
+    half = checkout.venv / "numpy-2.dist-info"
+    half.mkdir()
+    (half / "METADATA").write_text("half")
+    whole = checkout.venv / "scipy-1.dist-info"
+    whole.mkdir()
+    (whole / "RECORD").write_text("")
+    checkout.python()
+    assert checkout.run(shell).lines == READY
+    assert len(checkout.calls("-m pip install")) == 2
+    assert whole.exists() and not half.exists()
+
+
+def test_second_shell_waits_for_the_first(shell, checkout):
+    go = checkout.folder / "go"
+    os.mkfifo(go)
+    checkout.python(pip=f'read line <"{go}"')
+    started = [
+        subprocess.Popen(
+            [*shell, "-c", checkout.source],
+            env={k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"} | checkout.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        for _ in range(2)
+    ]
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            first = [pool.submit(process.stdout.readline) for process in started]
+            said = sorted(line.result() for line in first)
+        assert said == [
+            f"m3l: another shell is preparing {checkout.venv}, waiting for it\n",
+            f"m3l: preparing {checkout.venv}, which takes some minutes the first time\n",
+        ]
+        go.write_text("\n")
+        for process in started:
+            rest, _ = process.communicate()
+            assert rest.splitlines() == READY
+    finally:
+        for process in started:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert len(checkout.calls("-m pip install")) == 1
 
 
 def test_options_of_the_shell_survive(shell, tmp_path):

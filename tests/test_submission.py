@@ -8,7 +8,7 @@ import sys
 import tarfile
 
 import pytest
-from conftest import REPOSITORY, read_json
+from conftest import REPOSITORY, SAFETY_NET, read_json
 
 from analysis.batch.submission import DONE, FAILED, MISSING, RUNNING, WAITING, Submission, is_alive
 from analysis.errors import InputError
@@ -124,7 +124,11 @@ def test_status_loads_neither_root_nor_numpy(pieces):
         "print(*sorted({'ROOT', 'numpy', 'pandas', 'tables'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=SAFETY_NET,
     )
     *table, modules = done.stdout.splitlines()
     assert modules == "" and done.stderr == ""

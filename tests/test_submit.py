@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from batch import WORDS, submit_program
-from conftest import DEMO, REPOSITORY, assert_nothing_left, read_json, run_program
+from conftest import DEMO, REPOSITORY, SAFETY_NET, assert_nothing_left, read_json, run_program
 from slurm import slurm_cluster
 from test_run import assert_same_results
 
@@ -96,7 +96,7 @@ def test_interrupt_ends_the_jobs_and_resubmit_goes_on(finished, tmp_path):
             break
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=SAFETY_NET)
     assert process.returncode == 130
     assert err == f"m3l: interrupted; python -m analysis.submit resubmit {out} goes on\n"
     assert not list(results.glob("*.started"))

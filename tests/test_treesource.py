@@ -2,8 +2,11 @@
 
 from array import array
 
+import ntuples
 import numpy as np
 import pytest
+from conftest import read_table
+from ntuples import three_leptons
 
 EVENTS = 1000
 
@@ -16,11 +19,16 @@ NUMBERS = {
     "s": ("unsigned short", "u2"),
     "I": ("int", "i4"),
     "i": ("unsigned int", "u4"),
+    "G": ("long", "i8"),
+    "g": ("unsigned long", "u8"),
     "L": ("Long64_t", "i8"),
     "l": ("ULong64_t", "u8"),
     "F": ("float", "f4"),
     "D": ("double", "f8"),
 }
+
+
+LETTERS = {kind: letter for letter, (_, kind) in NUMBERS.items()}
 
 
 def random_numbers(rng, kind, size):
@@ -79,14 +87,16 @@ def written(ROOT, tmp_path_factory):
 SOURCE = """
 #include "engine/treesource.h"
 ROOT::RDataFrame openTreeSource(const std::string &tree, const std::vector<std::string> &files,
-                                long long entries, long long begin, long long end)
+                                long long entries, long long begin, long long end,
+                                const std::string &uuid, long long size)
 {
    std::unique_ptr<TFile> file(TFile::Open(files[0].c_str()));
    std::vector<m3l::TreeFile> parts;
    for (const auto &path : files)
-      parts.push_back({path, entries});
+      parts.push_back({path, entries, uuid, size});
    return ROOT::RDataFrame(
-      std::make_unique<m3l::TreeSource>(*file->Get<TTree>(tree.c_str()), parts, begin, end));
+      std::make_unique<m3l::TreeSource>(tree, *file->Get<TTree>(tree.c_str()), parts, begin,
+                                        end));
 }
 """
 
@@ -96,10 +106,42 @@ def open_dataset(ROOT):
     """Function that opens files of equal numbers of entries with a TreeSource."""
     assert ROOT.gInterpreter.Declare(SOURCE)
 
-    def open_files(paths, begin=0, end=-1, entries=EVENTS):
-        return ROOT.openTreeSource("events", [str(path) for path in paths], entries, begin, end)
+    def open_files(paths, begin=0, end=-1, entries=EVENTS, uuid="", size=-1):
+        names = [str(path) for path in paths]
+        return ROOT.openTreeSource("events", names, entries, begin, end, uuid, size)
 
     return open_files
+
+
+def write_kind(ROOT, path, kind, events, first=0, cpp="float", numpy="f4", setting=101):
+    """Write arrays x of 0 to 4 numbers; returns what is in them."""
+    modulus = 2 if cpp == "bool" else 100
+    expected = [[(first + e + i) % modulus for i in range(e % 5)] for e in range(events)]
+    file = ROOT.TFile(str(path), "recreate", "", setting)
+    tree = ROOT.TTree("events", "")
+    tree.SetAutoFlush(300)
+    n, values = array("i", [0]), np.zeros(5, numpy)
+    if kind == "vector":
+        values = ROOT.std.vector[cpp]()
+        tree.Branch("x", values)
+    elif kind == "RVec":
+        values = ROOT.VecOps.RVec[cpp]()
+        tree.Branch("x", values)
+    tree.Branch("n", n, "n/I")  # not the same place in all kinds
+    if kind == "array":
+        tree.Branch("x", values, f"x[n]/{LETTERS[numpy]}")
+    for numbers in expected:
+        n[0] = len(numbers)
+        if kind == "array":
+            values[: n[0]] = numbers
+        else:
+            values.clear()
+            for number in numbers:
+                values.push_back(number)
+        tree.Fill()
+    tree.Write()
+    file.Close()
+    return expected
 
 
 def read(df, columns):
@@ -115,10 +157,10 @@ def read(df, columns):
     }
 
 
-def decoded(ROOT, path, column):
+def decoded(ROOT, path, column, tree="events"):
     """Whether TreeSource can read a branch."""
     with ROOT.TFile(str(path)) as file:
-        return bool(str(ROOT.m3l.TreeSource.typeOf(file.Get("events").GetBranch(column))))
+        return bool(str(ROOT.m3l.TreeSource.typeOf(file.Get(tree).GetBranch(column))))
 
 
 def test_every_kind_of_number_is_read_as_written(ROOT, open_dataset, written):
@@ -127,6 +169,59 @@ def test_every_kind_of_number_is_read_as_written(ROOT, open_dataset, written):
     found = read(open_dataset([path for path, _ in written]), columns)
     for column in columns:
         assert found[column] == [v for _, expected in written for v in expected[column]], column
+
+
+KINDS = ("vector", "RVec", "array")
+
+
+@pytest.mark.parametrize("cpp, kind", [("float", "f4"), ("bool", "?"), ("char", "i1")])
+def test_files_of_different_kinds(ROOT, open_dataset, tmp_path, cpp, kind):
+    paths, expected = [], []
+    for number, how in enumerate((*KINDS, *reversed(KINDS))):
+        paths.append(tmp_path / f"{number}.root")
+        expected += write_kind(ROOT, paths[-1], how, EVENTS, number, cpp, kind)
+    if cpp == "bool":
+        expected = [[bool(x) for x in numbers] for numbers in expected]
+    assert read(open_dataset(paths), ["x"])["x"] == expected
+
+
+def test_what_a_snapshot_writes(ROOT, open_dataset, written, tmp_path):
+    path, expected = written[0]
+    columns = list(expected)
+    ROOT.RDataFrame("events", str(path)).Snapshot("events", str(tmp_path / "b.root"), columns)
+    assert all(decoded(ROOT, tmp_path / "b.root", column) for column in columns)
+    found = read(open_dataset([tmp_path / "b.root", path]), columns)
+    for column in columns:
+        assert found[column] == 2 * expected[column], column
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_type_in_a_later_file(ROOT, open_dataset, tmp_path, kind):
+    write_kind(ROOT, tmp_path / "a.root", "vector", EVENTS)
+    write_kind(ROOT, tmp_path / "b.root", kind, EVENTS, cpp="double", numpy="f8")
+    with pytest.raises(
+        Exception,
+        match="branch 'x' of .*b.root is of type ROOT::VecOps::RVec<doub"
+        "le>, not ROOT::VecOps::RVec<float>",
+    ):
+        read(open_dataset([tmp_path / "a.root", tmp_path / "b.root"]), ["x"])
+
+
+def test_number_or_object_in_a_later_file(ROOT, open_dataset, tmp_path):
+    write_kind(ROOT, tmp_path / "a.root", "vector", EVENTS)
+    df = ROOT.RDataFrame(EVENTS)
+    for name, value in (("b.root", "1.f"), ("c.root", "std::vector<std::vector<float>>{{1.f}}")):
+        df.Define("x", value).Snapshot("events", str(tmp_path / name))
+    for name, kind in (("b.root", "float,"), ("c.root", "TBranchElement vector<vector<float>")):
+        with pytest.raises(Exception, match=f"{name} is of type {kind}"):
+            read(open_dataset([tmp_path / "a.root", tmp_path / name]), ["x"])
+
+
+def test_file_without_the_branch(ROOT, open_dataset, tmp_path):
+    write_kind(ROOT, tmp_path / "a.root", "vector", EVENTS)
+    ROOT.RDataFrame(EVENTS).Define("y", "1.f").Snapshot("events", str(tmp_path / "b.root"))
+    with pytest.raises(Exception, match="b.root has no branch 'x'"):
+        read(open_dataset([tmp_path / "a.root", tmp_path / "b.root"]), ["x"])
 
 
 @pytest.mark.parametrize("begin, end", [(0, 1), (299, 301), (500, 1500), (1000, 2000), (7, 9999)])
@@ -159,9 +254,9 @@ def test_branches_that_cannot_be_decoded_are_left_to_root(ROOT, tmp_path):
     path = tmp_path / "other.root"
     df = ROOT.RDataFrame(3).Define("x", "float(rdfentry_)")
     df = df.Define("nested", "std::vector<std::vector<float>>{{x}, {x, x}}")
-    df.Define("snapped", "ROOT::RVecF{x}").Snapshot("events", str(path))
+    df.Define("text", 'std::string{"x"}').Snapshot("events", str(path))
     assert decoded(ROOT, path, "x")
-    assert not decoded(ROOT, path, "nested") and not decoded(ROOT, path, "snapped")
+    assert not decoded(ROOT, path, "nested") and not decoded(ROOT, path, "text")
 
 
 def test_fixed_arrays_and_pairs_of_leaves_are_left_to_root(ROOT, tmp_path):
@@ -183,3 +278,97 @@ def test_file_that_has_changed_is_not_read(open_dataset, written):
     df = open_dataset([path], entries=EVENTS - 1)
     with pytest.raises(Exception, match="the file has changed while it was in use"):
         df.Sum("number_F").GetValue()
+
+
+def test_file_that_was_replaced_by_one_of_equal_entries_is_not_read(ROOT, open_dataset, written):
+    (path, _), (other, _) = written
+    uuid = ROOT.m3l.inspectDataset(str(path), "events").uuid
+    assert len(read(open_dataset([path], uuid=uuid), ["n"])["n"]) == EVENTS
+    with pytest.raises(Exception, match="the file has changed while it was in use"):
+        read(open_dataset([other], uuid=uuid), ["n"])
+
+
+def test_file_that_has_grown_is_not_read(ROOT, open_dataset, written):
+    path, _ = written[0]
+    size = ROOT.m3l.inspectDataset(str(path), "events").size
+    assert size == path.stat().st_size
+    assert len(read(open_dataset([path], size=size), ["n"])["n"]) == EVENTS
+    with pytest.raises(Exception, match="the file has changed while it was in use"):
+        read(open_dataset([path], size=size - 1), ["n"])
+
+
+def test_tree_that_keeps_its_last_baskets(ROOT, open_dataset, tmp_path):
+    """As a writer does that saves its tree now and then."""
+    path = tmp_path / "a.root"
+    file = ROOT.TFile(str(path), "recreate")
+    tree = ROOT.TTree("events", "")
+    n, x, values = array("i", [0]), ROOT.std.vector["float"](), np.zeros(9, "f4")
+    tree.Branch("n", n, "n/I")
+    tree.Branch("x", x)
+    tree.Branch("y", values, "y[n]/F")
+    for event in range(EVENTS):
+        n[0] = event % 7
+        x.clear()
+        for i in range(n[0]):
+            values[i] = event + i
+            x.push_back(event + i)
+        tree.Fill()
+    file.WriteTObject(tree, "events")  # without writing the baskets first
+    assert tree.GetBranch("x").GetBasketSeek(0) == 0
+    file.Close()
+    found = read(open_dataset([path]), ["n", "x", "y"])
+    expected = [[e + i for i in range(e % 7)] for e in range(EVENTS)]
+    assert found == {"n": [e % 7 for e in range(EVENTS)], "x": expected, "y": expected}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lengths_in_a_damaged_basket(ROOT, open_dataset, tmp_path, kind):
+    """Each byte of the description and of the starts, of which some do not matter."""
+    expected = write_kind(ROOT, tmp_path / "a.root", kind, 60, setting=0)
+    content = bytearray((tmp_path / "a.root").read_bytes())
+    with ROOT.TFile(str(tmp_path / "a.root")) as file:
+        branch = file.Get("events").GetBranch("x")
+        begin, basket = branch.GetBasketSeek(0), branch.GetBasket(0)
+        key, last = basket.GetKeylen(), basket.GetLast()
+        places = [*range(key), *range(last, key + basket.GetObjlen())]
+    refused = 0
+    for place in places:
+        for value in (0, 1, 255):
+            damaged = content.copy()
+            damaged[begin + place] = value
+            (tmp_path / "b.root").write_bytes(damaged)
+            df = open_dataset([tmp_path / "b.root"], entries=60)
+            found = df.Take["ROOT::VecOps::RVec<float>"]("x")
+            try:
+                values = [list(numbers) for numbers in found.GetValue()]
+            except Exception as error:
+                assert f"branch 'x' of {tmp_path}/b.root cannot be read" in str(error)
+                refused += 1
+            else:
+                assert values == expected, (place, value)
+    assert refused > len(places)
+
+
+def test_files_of_which_root_has_to_read_a_later_one(ROOT, open_dataset, run_here, tmp_path):
+    """A branch of it lies in a file of its own, which is left to ROOT."""
+    events = [three_leptons(number=number, met=10.0 * number) for number in range(1, 20)]
+    for name in "ab":
+        ntuples.write(tmp_path / f"{name}.root", events)
+    with ROOT.TFile(str(tmp_path / "b.root")) as file:
+        tree = file.Get("nominal")
+        copy = ROOT.TFile(str(tmp_path / "c.root"), "recreate")
+        made = tree.CloneTree(0)
+        made.GetBranch("met_Et").SetFile(str(tmp_path / "met.root"))
+        made.CopyEntries(tree)
+        copy.Write()
+        copy.Close()
+    assert decoded(ROOT, tmp_path / "b.root", "met_Et", "nominal")
+    assert not decoded(ROOT, tmp_path / "c.root", "met_Et", "nominal")
+    for files in ("ab", "ac"):
+        names = [f"{name}.root" for name in files]
+        ntuples.samples_file(tmp_path / "made.toml", {"name": files, "files": names})
+        outcome = run_here("--samples", tmp_path / "made.toml", "-o", tmp_path / files)
+        assert outcome.status == 0, outcome.err
+    tables = [read_table(tmp_path / name, name) for name in ("ab", "ac")]
+    assert len(tables[0]) == 2 * len(events)
+    assert tables[0].equals(tables[1])

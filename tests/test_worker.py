@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import DEMO, read_json
+from conftest import DEMO, SAFETY_NET, read_json
 
 
 def start(folder, name="0003", **environment):
@@ -25,7 +25,7 @@ def start(folder, name="0003", **environment):
 def run(folder, name="0003", **environment):
     """Run a piece in the environment that its script sets up; (status, what it printed)."""
     job = start(folder, name, **environment)
-    text, _ = job.communicate(timeout=120)
+    text, _ = job.communicate(timeout=SAFETY_NET)
     return job.returncode, text
 
 
@@ -91,6 +91,25 @@ def test_failure_is_a_line(open_piece):
     assert (open_piece / "jobs/pieces/0003.failed").read_text().startswith(f"{reason} (on ")
 
 
+def test_scratch_that_cannot_be_written_is_a_line(open_piece):
+    job = open_piece / "jobs/job.sh"
+    job.write_text(job.read_text().replace("#!/bin/bash", "#!/bin/bash\nulimit -f 1", 1))
+    status, text = run(open_piece)
+    assert status == 1 and "Traceback" not in text
+    assert "File too large" in (open_piece / "jobs/pieces/0003.failed").read_text()
+
+
+def test_what_a_killed_attempt_has_left_goes(tmp_path):
+    from analysis.batch.worker import deliver
+
+    scratch, results = tmp_path / "scratch", tmp_path / "pieces"
+    for folder in (scratch, results / ".node1-99-0003", results / ".node1-99-0004"):
+        folder.mkdir(parents=True)
+        (folder / "table").write_text("rows")
+    deliver(scratch, results / "0003")
+    assert sorted(path.name for path in results.iterdir()) == [".node1-99-0004", "0003"]
+
+
 def test_input_that_changed_after_the_submission(open_piece, tmp_path):
     record = open_piece / "jobs/submission.json"
     copy = tmp_path / "ttZ.root"
@@ -132,7 +151,7 @@ def test_time_limit_is_a_line(open_piece):
     python = python_of(job)
     wait_for(lambda: "libCore" in Path(f"/proc/{python}/maps").read_text())
     job.send_signal(signal.SIGTERM)
-    job.communicate(timeout=60)
+    job.communicate(timeout=SAFETY_NET)
     assert job.returncode != 0 and left(open_piece) == ["0003.failed"]
     assert "ended" in (open_piece / "jobs/pieces/0003.failed").read_text()
 
@@ -140,7 +159,7 @@ def test_time_limit_is_a_line(open_piece):
 def test_killed_python_is_a_line(open_piece):
     job = start(open_piece)
     os.kill(python_of(job), signal.SIGKILL)
-    job.communicate(timeout=60)
+    job.communicate(timeout=SAFETY_NET)
     assert job.returncode == 137 and left(open_piece) == ["0003.failed"]
     failure = (open_piece / "jobs/pieces/0003.failed").read_text()
     assert failure.startswith("ended with status 137, killed? out of memory? (on ")
@@ -154,6 +173,6 @@ def test_killed_script_leaves_no_final_name(open_piece):
     assert [s.state for s in Submission(open_piece).states() if s.piece.name == "0003"] == [RUNNING]
     job.kill()
     os.kill(python, signal.SIGKILL)
-    job.communicate(timeout=60)
+    job.communicate(timeout=SAFETY_NET)
     assert left(open_piece) == ["0003.started"]
     assert [s.state for s in Submission(open_piece).states() if s.piece.name == "0003"] == [MISSING]

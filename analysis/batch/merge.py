@@ -5,10 +5,7 @@ to the last byte and histograms are filled in the same order; sums of weights ar
 rounding.
 """
 
-import contextlib
 import math
-import os
-import socket
 import time
 from collections import Counter, defaultdict
 
@@ -16,15 +13,18 @@ import numpy as np
 import ROOT
 
 import helpers
-from analysis.batch.submission import DONE, FAILED, MISSING, RUNNING, WAITING, is_alive
-from analysis.errors import InputError, OutputError
-from analysis.export import BATCH, Output, cutflow_json
+from analysis.batch.submission import DONE, FAILED, MISSING, RUNNING, WAITING
+from analysis.errors import InputError
+from analysis.export import BATCH
 from analysis.files import checksum
-from analysis.inputs import total
+from analysis.inputs import InputFile, total
 from analysis.job import complete, feature_of, job_of
 from analysis.loops import ROW_MEMORY, CutflowRow
-from analysis.output import CUTFLOW, IDENTITY, RUN, WEIGHT, Table, latest_format
-from analysis.run import row_layout, visible
+from analysis.output import IDENTITY, WEIGHT, Table
+from analysis.prepare import row_layout, visible
+from analysis.products import Output, count_repeated, tell_dropped
+from analysis.records import latest_format
+from analysis.run import Results
 
 UNIT = 1 << 1074  # of the exact sums, see ExactSum in helpers/engine/cutflow.h
 
@@ -33,13 +33,13 @@ def merge(submission, states):
     """Merge the pieces of a submission into its output folder.
 
     states: of all pieces
-    Returns the Job, the cutflows as {region: {sample: rows}} and the names of the files written.
+    Returns the Job and the run.Results.
     Raises InputError if pieces are missing, damaged or do not belong together, and OutputError;
     nothing is written then.
     """
     helpers.load_engine()
     refuse_gaps(submission, states)
-    with merge_lock(submission.jobs / "merging"):
+    with Output(submission.folder) as output:
         begin = time.monotonic()
         manifests = {piece.name: submission.manifest(piece.name) for piece in submission.pieces}
         run = grid_run(submission, manifests) if submission.on_grid else submission.run
@@ -47,30 +47,45 @@ def merge(submission, states):
         run = latest_format(run, submission.jobs / "submission.json")
         job = job_of(run, submission.jobs / "submission.json")
         row = tuple(feature_of(feature) for feature in run["features"])
-        cutflows = {region.name: {} for region in job.declarations.regions}
-        written = {}
-        with Output(submission.folder) as output:
-            for sample in job.samples.samples:
-                parts = [m for m in manifests.values() if m["piece"]["sample"] == sample.name]
-                written[sample.name] = {}
+        cutflows, made = {region.name: {} for region in job.declarations.regions}, {}
+        for sample, record in zip(job.samples.samples, run["samples"], strict=True):
+            parts = [m for m in manifests.values() if m["piece"]["sample"] == sample.name]
+            with output.sample(sample.name) as new:
                 for region in visible(job, sample):
                     cutflows[region.name][sample.name] = sum_cutflow(parts, region)
-                    rows = sorted_rows(submission, parts, region, job, row, output.staging)
-                    written[sample.name][region.name] = output.write_rows(
-                        sample.name, region, rows, row
-                    )
-            timings = {
-                "event loop": round(sum(m["seconds"] for m in manifests.values()), 1),
-                "merge": round(time.monotonic() - begin, 1),
-            }
-            output.write_json(CUTFLOW, cutflow_json(cutflows))
-            read = sum(manifest["bytes_read"] for manifest in manifests.values())
-            record = complete(run, written, timings, read)
-            record["model"] = submission.record["options"]["model"]  # not the copy of the jobs
-            record["submission"] = {"id": submission.id, "pieces": len(manifests)}
-            output.write_json(RUN, record)
-            files = output.publish()
-    return job, cutflows, files
+                    rows = sorted_rows(submission, parts, region, job, row, output.partial)
+                    new.write_rows(region, rows, row)
+                made[sample.name] = new.finish(
+                    key=submission.id,
+                    cutflow={r.name: cutflows[r.name][sample.name] for r in visible(job, sample)},
+                    inputs=tuple(with_checksums(record["inputs"], parts)),
+                    dropped_events=sum(m["dropped_events"] for m in parts),
+                    seconds={"event loop": sum(m["seconds"] for m in parts)},
+                    bytes_read=sum(manifest["bytes_read"] for manifest in parts),
+                )
+        timings = {
+            "event loop": round(sum(m["seconds"] for m in manifests.values()), 1),
+            "merge": round(time.monotonic() - begin, 1),
+        }
+        record = complete(run, made, {}, timings)
+        tell_dropped(made, record)
+        data = [sample.name for sample in job.samples.samples if sample.kind == "data"]
+        record["repeated_data_events"] = count_repeated(made, data, output)
+        record["model"] = submission.record["options"]["model"]  # not the copy of the jobs
+        record["submission"] = {"id": submission.id, "pieces": len(manifests)}
+        files = output.publish(made, record, cutflows)
+    return job, Results(cutflows, None, files, {}, 0)
+
+
+def with_checksums(inputs, manifests):
+    """The files of a sample in the record, with the checksums that its pieces have read."""
+    read = {
+        file["path"]: file["checksum"]
+        for manifest in manifests
+        for file in manifest["sample"]["inputs"]
+        if file.get("checksum")
+    }
+    return [{**file, "checksum": read.get(file["path"], file.get("checksum"))} for file in inputs]
 
 
 def refuse_gaps(submission, states):
@@ -87,34 +102,6 @@ def refuse_gaps(submission, states):
         f"{len(states) - numbers[DONE]} of {len(states)} pieces are not done "
         f"({', '.join(open_)}): {advice}"
     )
-
-
-@contextlib.contextmanager
-def merge_lock(path):
-    """Refuse to run beside another merge, which the file at `path` tells."""
-    try:
-        while True:
-            try:
-                descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-                break
-            except FileExistsError:
-                other = path.read_text()
-                if is_alive(other):
-                    host, _, pid = other.partition(" ")
-                    raise InputError(
-                        f"another merge runs on {host} (process {pid}); "
-                        f"if that is no longer so, remove {path}"
-                    ) from None
-                path.unlink()
-        with open(descriptor, "w") as file:
-            file.write(f"{socket.gethostname()} {os.getpid()}")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def grid_run(submission, manifests):
@@ -138,8 +125,7 @@ def grid_run(submission, manifests):
                 f"declared is {declared}"
             )
         entries = sum(manifest["entries_read"] for manifest in parts)
-        known = {**sample, **parts[0]["sample"], "files": sample["files"]}
-        found.append({**known, "inputs": inputs, "entries_read": entries})
+        found.append({**parts[0]["sample"], **sample, "inputs": inputs, "entries_read": entries})
     if problems:
         raise InputError(*problems)
     common = set.intersection(*(set(manifest["features"]) for manifest in manifests.values()))
@@ -159,12 +145,16 @@ def check(submission, run, manifests):
         manifest = manifests[piece.name]
         found = manifest["piece"]
         where = f"piece {piece.name}"
+        cuts = {r: [row["cut"] for row in rows] for r, rows in manifest["cutflow"].items()}
+        wanted = wanted_cuts(run, promised[piece.sample])
         if manifest["submission"] != submission.id:
             problems.append(f"{where} belongs to another submission")
         elif found["name"] != piece.name:
             problems.append(f"{where} is a copy of piece {found['name']}")
         elif manifest["helpers"] != run["helpers"]:
             problems.append(f"{where} was made with other helpers than were submitted")
+        elif cuts != wanted or set(manifest["tables"]) != set(wanted):
+            problems.append(f"{where} holds other regions or cuts than were submitted")
         elif (*found["files"], found["begin"], found["entries"]) != (
             *piece.files,
             piece.begin,
@@ -188,17 +178,28 @@ def check(submission, run, manifests):
         raise InputError(*problems)
 
 
+def wanted_cuts(run, sample):
+    """{region: names of the rows of its cutflow} of a sample in the record of a run."""
+    hidden = sample["kind"] == "data" and not run["unblind"]
+    return {
+        region["name"]: ["all", *(cut["name"] for cut in region["cuts"])]
+        for region in run["regions"]
+        if not (hidden and region["blind"])
+    }
+
+
 def check_numbers(where, manifest, promised):
     """Problems if entries or sums of weights of a piece are not those that were submitted."""
     problems = []
     entries = manifest["piece"]["entries"]
-    counts = {rows[0]["entries"] for rows in manifest["cutflow"].values()}
+    dropped = manifest["dropped_events"]
+    counts = {rows[0]["entries"] + dropped for rows in manifest["cutflow"].values()}
     counts.add(manifest["entries_read"])
     if counts != {entries}:
         problems.append(f"{where} has {min(counts - {entries})} of {entries} entries")
     before = {file["path"]: file for file in promised["inputs"]}
     for file in manifest["sample"]["inputs"]:
-        if file != before.get(file["path"]):
+        if not InputFile(**file).is_that_of(before.get(file["path"], {})):
             problems.append(f"{where} has read another {file['path']} than was submitted")
     if manifest["sample"]["normalisation"] != promised["normalisation"]:
         problems.append(f"{where} is normalised with another sum of weights than was submitted")
@@ -251,7 +252,7 @@ def sorted_rows(submission, manifests, region, job, row, folder):
     names = [feature.name for feature in row]
     # Rows are added to the first slot; with a second, they are given back by a thread of their own.
     store = ROOT.m3l.makeRows(floats, integers, 2, 2 * ROW_MEMORY, str(folder))
-    none = np.zeros(1, "int32")
+    none = np.zeros(1)
     for manifest in manifests:
         piece = submission.results / manifest["piece"]["name"]
         path = piece / manifest["tables"][region.name]["name"]
@@ -262,7 +263,9 @@ def sorted_rows(submission, manifests, region, job, row, folder):
                     weights = table.read([WEIGHT], start, stop, "float64")
                     features = table.read(names[:floats], start, stop, "float32")
                     # An array without elements has no address that ROOT could take.
-                    counts = table.read(names[floats:], start, stop, "int32") if integers else none
+                    counts = (
+                        table.read(names[floats:], start, stop, "float64") if integers else none
+                    )
                     ROOT.m3l.addRows(
                         store,
                         stop - start,

@@ -14,7 +14,6 @@ machines look at it. Nothing depends on clocks.
 """
 
 import contextlib
-import json
 import os
 import shlex
 import shutil
@@ -24,14 +23,135 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.batch.pieces import Piece
+from analysis.content import (
+    FLAG,
+    FROM_0,
+    Fields,
+    ListOf,
+    MapOf,
+    Maybe,
+    OneOf,
+    line,
+    matching,
+    shown,
+    whole,
+)
 from analysis.errors import InputError, OutputError
-from analysis.files import aside, digest, put_in_place
+from analysis.files import aside, digest, irregular, parse_json, put_in_place, read_regular
+from analysis.records import (
+    COLUMN,
+    CUT_NAME,
+    FILE,
+    NAME,
+    PATH,
+    RECORD,
+    RUN_SAMPLE,
+    SHA256,
+    WORDS,
+    latest_format,
+)
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 
 DONE, FAILED, RUNNING, WAITING, MISSING = "done", "failed", "running", "waiting", "missing"
 STATES = (DONE, RUNNING, WAITING, FAILED, MISSING)
+
+
+# --- what submission.json and manifest.json must be -------------------------------------------
+
+PIECE = Fields(
+    {"name": NAME, "sample": NAME, "files": ListOf(PATH), "begin": whole(), "entries": whole()}
+)
+ID = matching(r"[0-9a-f]{1,64}", "a hexadecimal number")
+
+# Options that the batch systems take from the record, beside those of all.
+OPTIONS = {
+    "local": ("jobs",),
+    "slurm": ("minutes", "memory", "extra"),
+    "condor": ("minutes", "memory", "extra", "flavour", "logs", "spool"),
+    "grid": ("out_ds", "view", "memory", "extra"),
+}
+OPTION = {
+    "output": PATH,
+    "cores": whole(1, 4096),
+    "model": Maybe(PATH),
+    "files_per_job": Maybe(whole(1)),
+    "events_per_job": Maybe(whole(1)),
+    "entries": Maybe(whole(1)),
+    "jobs": Maybe(whole(1)),
+    "minutes": Maybe(whole(1)),
+    "memory": Maybe(whole(1)),
+    "extra": ListOf(line()),
+    "flavour": Maybe(line(100, without='"')),
+    "logs": Maybe(PATH),
+    "spool": FLAG,
+    "out_ds": line(200, least=1),
+    "view": Maybe(line(200)),
+}
+COMMON = ("output", "cores", "model", "files_per_job", "events_per_job", "entries")
+
+SEEN = ("inputs", "entries_read", "normalisation", "left_out")  # of a sample whose files were seen
+
+
+def sample_rule(*more):
+    """The rule of a sample in a record with some more keys than all have."""
+    return Fields(RUN_SAMPLE.known, (*RUN_SAMPLE.needed, "files", "sum_of_weights", *more), True)
+
+
+def submission_rule(backend):
+    """The rule of the submission.json of a batch system (name)."""
+    sample = sample_rule("promised") if backend == "grid" else sample_rule(*SEEN)
+    run = RECORD.of(samples=ListOf(sample, least=1, by="name"))
+    # Of a run that has ended, or not in all formats.
+    finished = set("timings_s bytes_read submission failed checksums".split())
+    finished |= set("plain interpret skip_bad_files drop_bad_events".split())
+    return Fields(
+        {
+            "format": whole(FORMAT, FORMAT),
+            "id": ID,
+            "backend": OneOf(tuple(OPTIONS)),
+            "options": Fields(OPTION, (*COMMON, *OPTIONS.get(backend, ())), True),
+            "pieces": ListOf(PIECE, by="name"),
+            "run": Fields(run.known, tuple(key for key in run.known if key not in finished), True),
+        },
+        others=True,
+    )
+
+
+HEXADECIMAL = matching(r"-?[0-9a-f]{1,520}", "a hexadecimal number")  # at most 2^1006 when divided
+MANIFEST_RULE = Fields(
+    {
+        "submission": ID,
+        "piece": PIECE,
+        "sample": sample_rule(*SEEN),
+        "entries_read": whole(),
+        "dropped_events": whole(),
+        "bytes_read": whole(),
+        "cutflow": MapOf(
+            NAME,
+            ListOf(
+                Fields(
+                    {
+                        "cut": CUT_NAME,
+                        "entries": whole(),
+                        "sumw": HEXADECIMAL,
+                        "sumw2": HEXADECIMAL,
+                    }
+                ),
+                least=1,
+            ),
+        ),
+        "tables": MapOf(
+            NAME, Fields({"name": FILE, "rows": whole(), "size": whole(), "sha256": SHA256})
+        ),
+        "features": ListOf(COLUMN),
+        "versions": MapOf(WORDS, WORDS),
+        "helpers": WORDS,
+        "seconds": FROM_0,
+    },
+    others=True,
+)
 
 
 @dataclass(frozen=True)
@@ -59,17 +179,26 @@ class Submission:
         self.jobs = self.folder / "jobs"
         path = self.jobs / "submission.json"
         try:
-            self.record = json.loads(path.read_text())
+            self.record = parse_json(read_regular(path))
             if self.record["format"] != FORMAT:
-                raise InputError(f"{path} has format {self.record['format']}, not {FORMAT}")
-            self.run = self.record["run"]
-            self.sent = tuple(piece_of(piece) for piece in self.record["pieces"])
+                raise InputError(f"{path} has format {shown(self.record['format'])}, not {FORMAT}")
+            latest = {**self.record, "run": latest_format(self.record["run"], path)}
+            for problem in submission_rule(latest["backend"]).problems(latest, ""):
+                raise ValueError(problem)
         except FileNotFoundError:
             raise InputError(f"{folder} has no submission ({path} is missing)") from None
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is no record of a submission: {error!r}") from None
+        except KeyError as error:
+            raise InputError(f"{path} is no record of a submission: {error} is missing") from None
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path} is no record of a submission: {error}") from None
+        self.run = self.record["run"]
+        self.sent = tuple(piece_of(piece) for piece in self.record["pieces"])
+        known = {sample["name"] for sample in self.run["samples"]}
+        for piece in self.sent:
+            if piece.sample not in known:
+                raise InputError(f"{path}: piece {piece.name} is of no sample of the submission")
 
     @property
     def id(self):
@@ -101,6 +230,8 @@ class Submission:
         found, left = [], {s["name"]: set(s["promised"]) for s in self.run["samples"]}
         for path in sorted(self.results.glob(f"*/{MANIFEST}")):
             found.append(piece_of(self.manifest(path.parent.name)["piece"]))
+            if found[-1].name != path.parent.name or found[-1].sample not in left:
+                raise InputError(f"{path} is of another piece: remove {path.parent}, resubmit")
             left[found[-1].sample] -= {Path(file).name for file in found[-1].files}
         for path in sorted(self.results.glob("*.failed")):
             sample = path.stem.rpartition("-")[0]
@@ -123,6 +254,8 @@ class Submission:
     def unpack(self):
         """Unpack what was transferred: archives of pieces and of the reasons for failures."""
         for path in sorted(self.results.rglob("*.tar")):
+            if irregular(path):
+                continue
             unpacked = aside(path)
             try:
                 extract(path, unpacked)
@@ -172,10 +305,12 @@ class Submission:
         """The manifest of a piece that is done. Raises InputError if it is damaged."""
         path = self.results / name / MANIFEST
         try:
-            manifest = json.loads(path.read_text())
+            manifest = parse_json(read_regular(path))
             if manifest.pop("sha256") != digest(manifest):
                 raise ValueError
-        except (OSError, ValueError, KeyError, TypeError):
+            for problem in MANIFEST_RULE.problems(manifest, ""):
+                raise ValueError(problem)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(
                 f"piece {name} is damaged: {path} is not as it was written; "
                 f"remove {path.parent}, resubmit"
@@ -211,7 +346,7 @@ def extract(path, folder):
 def read_line(path):
     """The first line of a small file, "" where it vanished."""
     with contextlib.suppress(OSError):
-        return (path.read_text(errors="replace").splitlines() or [""])[0]
+        return (read_regular(path).decode(errors="replace").splitlines() or [""])[0]
     return ""
 
 

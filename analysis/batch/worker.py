@@ -16,11 +16,12 @@ import time
 import traceback
 import warnings
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from analysis.batch.submission import MANIFEST, Submission
 from analysis.errors import InputError, M3LError, OutputError, interrupt
-from analysis.files import aside, checksum, digest, put_in_place, write_file
+from analysis.files import aside, checksum, digest, put_in_place, reason, write_file
 from analysis.options import show_warning
 
 
@@ -29,10 +30,11 @@ def main(words):
     folder, name, *files = words  # on the grid also the files, with commas
     warnings.showwarning = show_warning
     signal.signal(signal.SIGTERM, interrupt)
-    submission = Submission(folder)
-    scratch = Path(tempfile.mkdtemp(prefix=f"m3l-{name}-"))
+    submission = scratch = None
     problem = ""
     try:
+        submission = Submission(folder)
+        scratch = Path(tempfile.mkdtemp(prefix=f"m3l-{name}-"))
         files = tuple(files[0].split(",")) if files else None
         compute(submission, submission.piece(name, files), scratch)
         deliver(scratch, submission.results / name)
@@ -40,12 +42,18 @@ def main(words):
         problem = "; ".join(error.problems)
     except KeyboardInterrupt:
         problem = "ended by a signal: cancelled, or out of time"
+    except OSError as error:
+        problem = f"{error.filename or scratch or 'the temporary folder'}: {reason(error)}"
+    except MemoryError:
+        problem = "not enough memory: ask for more, or for smaller pieces"
     except Exception as error:
         traceback.print_exc()
         problem = f"{type(error).__name__}: {error}"
-    shutil.rmtree(scratch, ignore_errors=True)
+    if scratch:
+        shutil.rmtree(scratch, ignore_errors=True)
     if problem:
-        print(f"m3l: {problem}", file=sys.stderr)
+        print(f"m3l: {' '.join(problem.split())}", file=sys.stderr)
+    if problem and submission:
         failure = f"{' '.join(problem.split())} (on {socket.gethostname()})\n"
         with contextlib.suppress(OutputError):  # on a full disk the piece will be missing
             write_file(submission.results / f"{name}.failed", failure)
@@ -56,11 +64,10 @@ def main(words):
 
 def compute(submission, piece, folder):
     """Run the event loop of a piece; writes its tables and its manifest into a folder."""
-    from analysis.export import write_rows
-    from analysis.job import bytes_read, fingerprint, job_of, sample_json, versions
-    from analysis.loops import set_threads
-    from analysis.output import table_name
-    from analysis.run import event_loops, prepare, row_layout
+    from analysis.guard import run_guarded
+    from analysis.job import fingerprint, job_of, sample_json, versions
+    from analysis.loops import number_of_threads
+    from analysis.prepare import prepare, row_layout
 
     begin = time.time()
     run = submission.run
@@ -69,7 +76,7 @@ def compute(submission, piece, folder):
     job = job_of(run, submission.jobs / "submission.json")
     (promised,) = (sample for sample in run["samples"] if sample["name"] == piece.sample)
     job = of_piece(job, piece, None if submission.on_grid else run["features"])
-    threads = set_threads(job.threads)
+    threads = number_of_threads(job.threads)
     if submission.on_grid:
         (item,), row = prepare(job, inspect_first)
         piece = replace(piece, entries=item.entries)
@@ -78,21 +85,12 @@ def compute(submission, piece, folder):
         item = replace(item, begin=piece.begin, entries=piece.entries)
         if json.loads(json.dumps([asdict(feature) for feature in row])) != run["features"]:
             raise InputError(f"piece {piece.name} would have other columns than were submitted")
-    (loop,) = event_loops([item], row_layout(job, row), folder).values()
-    loop.run()
-    tables, cutflow = {}, {}
-    declared = {region.name: region for region in job.declarations.regions}
-    for region, counts in loop.counts().items():
-        path = folder / table_name(item.sample.name, declared[region])
-        rows = write_rows(loop.rows[region], path, row, [])
-        tables[region] = {
-            "name": path.name,
-            "rows": rows,
-            "size": path.stat().st_size,
-            "sha256": checksum(path),
-        }
-        cutflow[region] = [count_json(cut, count) for cut, count in counts]
+    write = partial(write_piece, row=row, folder=folder)
+    ((_, found),) = run_guarded([item], row_layout(job, row), folder, threads, write)
+    if isinstance(found, Exception):
+        raise found
     sample = sample_json(item)
+    sample["inputs"] = found.pop("inputs")
     if submission.on_grid:  # where files are on the node is of no interest
         piece = replace(piece, files=tuple(Path(file).name for file in piece.files))
         sample["inputs"] = [{**f, "path": Path(f["path"]).name} for f in sample["inputs"]]
@@ -100,10 +98,7 @@ def compute(submission, piece, folder):
         "submission": submission.id,
         "piece": asdict(piece),
         "sample": sample,
-        "entries_read": int(loop.cutflow.all.entries()),
-        "bytes_read": bytes_read(),
-        "cutflow": cutflow,
-        "tables": tables,
+        **found,
         "features": [feature.name for feature in row],
         "versions": versions(),
         "helpers": fingerprint(),
@@ -114,6 +109,38 @@ def compute(submission, piece, folder):
         "seconds": round(time.time() - begin, 1),
     }
     write_manifest(folder, manifest)
+
+
+def write_piece(item, loop, row, folder):
+    """Run the event loop of a piece and write its tables; returns that part of the manifest."""
+    from analysis.export import write_rows
+    from analysis.inputs import read_checksums
+    from analysis.job import bytes_read
+    from analysis.output import table_name
+
+    sample, end = item.sample.name, item.begin + item.entries
+    checked = read_checksums(sample, item.inputs, item.begin, end, limited=False)
+    loop.run()
+    tables, cutflow = {}, {}
+    declared = {region.name: region for region in item.declarations.regions}
+    for region, counts in loop.counts().items():
+        path = folder / table_name(sample, declared[region])
+        rows = write_rows(loop.rows[region], path, row, [])
+        tables[region] = {
+            "name": path.name,
+            "rows": rows,
+            "size": path.stat().st_size,
+            "sha256": checksum(path),
+        }
+        cutflow[region] = [count_json(cut, count) for cut, count in counts]
+    return {
+        "inputs": [asdict(file) for file in item.inputs.with_checksums(checked).files],
+        "entries_read": int(loop.cutflow.read()),
+        "dropped_events": loop.dropped,
+        "bytes_read": bytes_read(),
+        "cutflow": cutflow,
+        "tables": tables,
+    }
 
 
 def write_manifest(folder, manifest):
@@ -148,34 +175,38 @@ def of_piece(job, piece, features):
     )
 
 
-def inspect_again(promised, sample, schema, problems):
+def inspect_again(promised, sample, looks, problems, skip):
     """As inputs.inspect, but for files that were looked at when they were submitted.
 
     promised: the sample in the record of the submission
     Returns Inputs with the sum of weights of all files of the sample.
     """
-    from analysis.inputs import inspect, total
+    from analysis.inputs import InputFile, SkippedFile, inspect, share, total
 
-    inputs = inspect(sample, schema, problems)
+    inputs = inspect(sample, looks, problems)
     before = {file["path"]: file for file in promised["inputs"]}
     for file in inputs.files:
-        if asdict(file) != before[file.path]:
+        if not file.is_that_of(before[file.path]):
             problems.append(
                 f"sample '{sample.name}': {file.path} has changed since the submission "
                 f"({file.entries} entries, it had {before[file.path]['entries']})"
             )
     sums = [file["sum_of_weights"] for file in promised["inputs"]]
-    return replace(inputs, sum_of_weights=total(sums))
+    whole = [InputFile(**file) for file in promised["inputs"]]
+    skipped = tuple(SkippedFile(**file) for file in promised.get("skipped", ()))
+    return replace(inputs, sum_of_weights=total(sums), skipped=skipped, share=share(whole, skipped))
 
 
-def inspect_first(sample, schema, problems):
+def inspect_first(sample, looks, problems, skip):
     """As inputs.inspect, for files that nobody has looked at before.
 
     The sum of weights of the whole sample is declared; those of these files are read for the merge.
     """
     from analysis.inputs import inspect
+    from analysis.looks import look_at
 
-    return inspect(replace(sample, sum_of_weights=None), schema, problems)
+    sample = replace(sample, sum_of_weights=None)
+    return inspect(sample, look_at([sample]), problems)
 
 
 def deliver(scratch, final):
@@ -195,6 +226,9 @@ def deliver(scratch, final):
             raise OutputError(f"{final} cannot be written: {reason}") from None
     finally:
         shutil.rmtree(copy, ignore_errors=True)
+        if final.exists():  # what attempts have left that were killed, nobody needs any more
+            for left in final.parent.glob(f".*-{final.name}"):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 if __name__ == "__main__":

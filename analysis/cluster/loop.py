@@ -22,14 +22,15 @@ from pathlib import Path
 import ROOT
 
 import helpers
-from analysis.chain import chain
+from analysis.chain import chain, guarded_chain
 from analysis.dataframes import dataframe
 from analysis.errors import ClusterError, DeclarationError, InputError, OutputError
 from analysis.inputs import inspect
-from analysis.loops import TICK, CutflowRow, PlainLoop, Progress, first_bad
+from analysis.looks import look_at_one
+from analysis.loops import TICK, CutflowRow, PlainLoop, Progress
 from analysis.output import WEIGHT
 from analysis.plan import Plan
-from analysis.schemas import SCHEMAS
+from analysis.soundness import BAD_EVENT, bad_events, bad_weights
 from helpers.terminal import captured_stderr
 
 TASK = 500_000  # entries; the start of a task costs as much as reading some of these
@@ -137,7 +138,8 @@ class ClusterLoop:
         df = ROOT.RDataFrame(
             prepared.sample.tree, files, executor=cluster.executor, npartitions=tasks
         )
-        df, regions = chain(prepared.plan, df)
+        self.entries, self.dropped = df.Count(), 0
+        df, regions = guarded_chain(prepared.plan, df)
         self.nodes = {"all": df, **{region: nodes[-1] for region, nodes in regions.items()}}
         self.all = Counter("all", df)
         self.counters, self.snapshots = {}, []
@@ -161,22 +163,27 @@ class ClusterLoop:
         """Run the graph; returns the number of entries. Raises ClusterError or InputError."""
         try:
             # ROOT tells a failure to who asks for a result.
-            total = self.all.row()
+            total, entries = self.all.row(), int(self.entries.GetValue())
             self.cutflows = {
                 region: (total, *(counter.row() for counter in counters))
                 for region, counters in self.counters.items()
             }
-            bad = None if math.isfinite(total.sumw) else first_bad(self.nodes["all"])
+            bad = None if math.isfinite(total.sumw) else bad_weights(self.nodes["all"])
         except Exception as error:  # whatever workers, scheduler and ROOT raise
+            if BAD_EVENT in str(error):
+                bad = bad_events(self.prepared)
+                raise InputError(
+                    f"{self.where()}: {bad}; --drop-bad-events leaves them out"
+                ) from None
             raise ClusterError(f"{self.where()}: {reason(error)}") from None
         if bad:
             raise InputError(f"{self.where()}: {bad}")
-        if total.entries != self.prepared.entries:
+        if entries != self.prepared.entries:
             raise ClusterError(
-                f"{self.where()}: workers have read {total.entries} of {self.prepared.entries} "
-                "entries"
+                f"{self.where()}: workers have read {entries} of {self.prepared.entries} entries"
             )
-        return total.entries
+        self.dropped = entries - total.entries
+        return entries
 
     def run(self):
         """Read the rows that the workers have written; returns the cutflow of each region.
@@ -195,7 +202,8 @@ class ClusterLoop:
         item, problems = self.prepared, []
         files = tuple(sorted(str(path) for path in self.rows_folder(region).iterdir()))
         sample = replace(item.sample, files=files, tree=ROWS, kind="data")
-        inputs = inspect(sample, SCHEMAS[sample.schema], problems)
+        looks = {(sample.name, path): look_at_one((sample, path)) for path in files}
+        inputs = inspect(sample, looks, problems)
         written = Plan(inputs.branches, {}, (), {region: ()}, item.plan.columns, ())
         entries = 0 if problems else inputs.entries
         item = replace(item, sample=sample, inputs=inputs, plan=written, entries=entries)
@@ -222,7 +230,7 @@ class ClusterLoop:
     def release(self):
         """Give back memory and disk of the rows; the dataframes stay."""
         # ROOT computes again what is still referred to, whenever a dataframe is used.
-        self.rows, self.snapshots, self.counters, self.all = {}, [], {}, None
+        self.rows, self.snapshots, self.counters, self.all, self.entries = {}, [], {}, None, None
         shutil.rmtree(self.folder)
 
     def where(self):

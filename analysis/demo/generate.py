@@ -17,6 +17,7 @@ tried.  Floats are rounded, momenta to 6e-5 of their value, because rounded ones
 """
 
 import argparse
+import hashlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -468,6 +469,11 @@ def make_demo(folder, seed):
     for name, process in PROCESSES.items():
         make_sample(process, process.trials, seed, folder / f"{name}.root")
     make_data(LUMINOSITY, seed + 1, folder / "data.root")
+    sums = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in sorted(folder.glob("*.root"))
+    ]
+    (folder / "SHA256SUMS").write_text("".join(sums))
 
 
 REPEAT = """

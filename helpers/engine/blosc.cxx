@@ -9,10 +9,8 @@
 namespace m3l
 {
 
-std::vector<unsigned char> bloscChunk(const float *values, std::size_t n)
+std::vector<unsigned char> bloscChunk(const unsigned char *bytes, std::size_t size)
 {
-   const auto *bytes = reinterpret_cast<const char *>(values);
-   const std::size_t size = n * sizeof(float);
    if (size > kMAXZIPBUF)
       throw std::invalid_argument("bloscChunk: more than 16 MB");
    constexpr std::size_t header = 16;
@@ -21,7 +19,8 @@ std::vector<unsigned char> bloscChunk(const float *values, std::size_t n)
    std::vector<unsigned char> chunk(blockStart + size);
    std::vector<char> compressed(size + rootHeader);
    int from = size, to = compressed.size(), done = 0;
-   R__zipMultipleAlgorithm(1, &from, const_cast<char *>(bytes), &to, compressed.data(), &done,
+   auto *source = reinterpret_cast<char *>(const_cast<unsigned char *>(bytes));
+   R__zipMultipleAlgorithm(1, &from, source, &to, compressed.data(), &done,
                            ROOT::RCompressionSetting::EAlgorithm::kLZ4);
    const auto put = [&chunk](std::size_t at, std::uint32_t value) {
       std::memcpy(&chunk[at], &value, sizeof value);
@@ -31,11 +30,11 @@ std::vector<unsigned char> bloscChunk(const float *values, std::size_t n)
    chunk[0] = formatVersion;
    chunk[1] = lz4Version;
    chunk[2] = lz4 | notSplit;
-   chunk[3] = sizeof(float);
+   chunk[3] = 1; // bytes of a value: nothing is shuffled
    put(4, size);
    put(8, size); // of a block
-   if (done > int(rootHeader)) {
-      const std::size_t length = done - rootHeader;
+   const std::size_t length = done > int(rootHeader) ? done - rootHeader : 0;
+   if (length > 0 && length < size) { // a block of its full size would be taken as stored
       chunk.resize(blockStart + length);
       put(header, blockStart - sizeof(std::uint32_t)); // where the first block starts
       put(header + 4, length);

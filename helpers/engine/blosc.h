@@ -9,13 +9,13 @@
 namespace m3l
 {
 
-/// Compresses numbers into what the HDF5 filter "blosc" with LZ4 reads.
+/// Compresses bytes into what the HDF5 filter "blosc" with LZ4 reads.
 ///
 /// The filter itself cuts a chunk into small blocks, which takes twice as long and a fifth more
 /// space for rows that are mostly zero. Here a chunk is one block, compressed by ROOT.
 /// Format: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
 /// \throws std::invalid_argument for more than 16 MB
-std::vector<unsigned char> bloscChunk(const float *values, std::size_t n);
+std::vector<unsigned char> bloscChunk(const unsigned char *bytes, std::size_t size);
 
 } // namespace m3l
 

@@ -1,6 +1,7 @@
 #include "engine/bookchain.h"
 
 #include "engine/action.h"
+#include "engine/branchcontent.h"
 #include "engine/treesource.h"
 
 #include <ROOT/RDF/RDatasetSpec.hxx>
@@ -47,9 +48,16 @@ bool withType(const std::type_info &type, const Visit &visit, Types<T...>)
 class GatheredEvent final : public Event
 {
 public:
+   GatheredEvent()
+      : Event(kSuspect)
+   {
+   }
+
    std::vector<const void *> addresses;
 
 private:
+   static constexpr bool kSuspect = true;
+
    const void *address(unsigned branch) const override { return addresses[branch]; }
 };
 
@@ -58,8 +66,8 @@ struct Booking {
    std::string event; ///< name of the column with the event
 };
 
-/// Makes one column of those branches for which `wanted` is set. A node for each branch, since the
-/// types of all are known here only.
+/// Makes one column of those branches for which `wanted` is set, or of all if it is null. A node
+/// for each branch, since the types of all are known here only.
 Booking gather(ROOT::RDF::RNode rdf, const CompiledChain &chain, bool CompiledChain::Input::*wanted,
                const std::string &name)
 {
@@ -70,7 +78,7 @@ Booking gather(ROOT::RDF::RNode rdf, const CompiledChain &chain, bool CompiledCh
    std::string column = name;
    rdf = rdf.DefineSlot(column, [events](unsigned slot) { return &(*events)[slot]; });
    for (unsigned n = 0; n < branches.size(); ++n) {
-      if (!(branches[n].*wanted))
+      if (wanted && !(branches[n].*wanted))
          continue;
       const auto add = [&, n](auto *none) {
          using Value = std::remove_pointer_t<decltype(none)>;
@@ -90,14 +98,48 @@ Booking gather(ROOT::RDF::RNode rdf, const CompiledChain &chain, bool CompiledCh
    return {rdf, name + "_event"};
 }
 
-/// Whether a TreeSource can read all branches of a chain from the first file.
+/// Whether a TreeSource can read all branches of a chain from a tree.
 bool isDecoded(TTree &tree, const CompiledChain &chain)
 {
    const auto &branches = chain.branches();
    return std::all_of(branches.begin(), branches.end(), [&](const CompiledChain::Input &input) {
-      TBranch *branch = tree.GetBranch(input.name.c_str());
-      return branch && !TreeSource::typeOf(*branch).empty();
+      TBranch *branch = findBranch(tree, input.name);
+      return branch && !contentOf(*branch).element.empty();
    });
+}
+
+/// The tree of a file; null for one that has none.
+struct OpenTree {
+   explicit OpenTree(const Dataset &dataset, const TreeFile &of)
+      : file(TFile::Open(of.path.c_str())),
+        tree(file ? file->Get<TTree>(dataset.tree.c_str()) : nullptr)
+   {
+   }
+
+   std::unique_ptr<TFile> file;
+   TTree *tree;
+};
+
+/// Whether a TreeSource can read all branches of a chain from all files.
+bool isDecoded(const Dataset &dataset, const OpenTree &first, const CompiledChain &chain)
+{
+   if (!first.tree || !isDecoded(*first.tree, chain))
+      return false;
+   return std::all_of(dataset.files.begin() + 1, dataset.files.end(), [&](const TreeFile &file) {
+      const OpenTree next(dataset, file);
+      // One that cannot be opened is left to the TreeSource, which names it.
+      return !next.tree || isDecoded(*next.tree, chain);
+   });
+}
+
+bool isGood(const CompiledChain &chain, const Event &event)
+{
+   try {
+      chain.check(event);
+      return true;
+   } catch (const std::domain_error &) {
+      return false;
+   }
 }
 
 } // namespace
@@ -129,13 +171,12 @@ std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
                                                 std::shared_ptr<Cutflow> cutflow,
                                                 const std::vector<std::shared_ptr<RowStore>> &rows)
 {
-   std::unique_ptr<TFile> file(TFile::Open(dataset.files.at(0).path.c_str()));
-   auto *tree = file ? file->Get<TTree>(dataset.tree.c_str()) : nullptr; // null for an RNTuple
-   const bool decoded = tree && isDecoded(*tree, *chain);
+   const OpenTree first(dataset, dataset.files.at(0));
+   const bool decoded = isDecoded(dataset, first, *chain);
    const auto open = [&] {
       if (decoded)
-         return ROOT::RDataFrame(
-            std::make_unique<TreeSource>(*tree, dataset.files, dataset.begin, dataset.end, chain));
+         return ROOT::RDataFrame(std::make_unique<TreeSource>(
+            dataset.tree, *first.tree, dataset.files, dataset.begin, dataset.end, chain));
       std::vector<std::string> paths;
       for (const TreeFile &part : dataset.files)
          paths.push_back(part.path);
@@ -151,12 +192,18 @@ std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
    };
 
    ROOT::RDF::RNode rdf = open();
-   Booking all = events(rdf, &CompiledChain::Input::select, "m3l_select");
+   const bool dropBad = dataset.dropBad;
+   Booking all = events(rdf, dropBad ? nullptr : &CompiledChain::Input::select, "m3l_select");
    using Flags = std::vector<char>; // for each region, whether the event is in it
    auto flags = std::make_shared<std::vector<Flags>>(rdf.GetNSlots(), Flags(rows.size()));
    const auto select = [=](unsigned slot, const EventRef &event) {
       Flags &in = (*flags)[slot];
-      chain->select(slot, *event.event, constants, *cutflow, in);
+      if (dropBad && !isGood(*chain, *event.event)) {
+         cutflow->dropped.add(slot, 0.);
+         std::fill(in.begin(), in.end(), 0);
+      } else {
+         chain->select(slot, *event.event, constants, *cutflow, in);
+      }
       return const_cast<const Flags *>(&in);
    };
    rdf = all.rdf.DefineSlot("m3l_regions", select, {all.event});

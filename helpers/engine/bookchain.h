@@ -18,6 +18,9 @@ namespace m3l
 struct TreeFile {
    std::string path;
    long long entries;
+   // As in DatasetInfo, to be found again when the file is opened.
+   std::string uuid = ""; ///< empty for any
+   long long size = -1;   ///< in bytes, negative for any
 };
 
 /// The files of a sample, and which of their entries are read.
@@ -25,8 +28,13 @@ struct Dataset {
    std::string tree;
    std::vector<TreeFile> files;
    long long begin, end; ///< counted over all files; end < 0 reads all
+   bool dropBad = false; ///< leave out events with bad values, which else end the event loop
 
-   void addFile(const std::string &path, long long entries) { files.push_back({path, entries}); }
+   void addFile(const std::string &path, long long entries, const std::string &uuid = "",
+                long long size = -1)
+   {
+      files.push_back({path, entries, uuid, size});
+   }
 };
 
 /// The chain in a library that analysis/compiled.py has made.

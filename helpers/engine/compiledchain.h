@@ -7,11 +7,14 @@
 #ifndef M3L_COMPILEDCHAIN_H
 #define M3L_COMPILEDCHAIN_H
 
+#include "arrays.h"
 #include "engine/cutflow.h"
 #include "engine/lazy.h"
 #include "engine/rowstore.h"
 
+#include <cstddef>
 #include <string>
+#include <type_traits>
 #include <typeinfo>
 #include <vector>
 
@@ -22,7 +25,14 @@ namespace m3l
 class Event
 {
 public:
+   /// \param suspect  whether numbers may not be finite; it may become true when a branch is read
+   explicit Event(const bool &suspect)
+      : fSuspect(&suspect)
+   {
+   }
    virtual ~Event() = default;
+
+   bool isSuspect() const { return *fSuspect; }
 
    /// The value of a branch, by its number in CompiledChain::branches.
    template <typename T>
@@ -33,6 +43,8 @@ public:
 
 private:
    virtual const void *address(unsigned branch) const = 0;
+
+   const bool *fSuspect;
 };
 
 /// An event as the value of a column.
@@ -40,29 +52,70 @@ struct EventRef {
    const Event *event = nullptr;
 };
 
-/// A branch of an event, asked for at most once.
-template <typename T>
+/// The number of objects of a kind in an event: that of the first of their arrays that is read.
+class Length
+{
+public:
+   /// Whether an array has that length.
+   bool is(std::size_t size)
+   {
+      if (fSize == kUnknown)
+         fSize = size;
+      return size == fSize;
+   }
+
+private:
+   static constexpr std::size_t kUnknown = -1;
+   std::size_t fSize = kUnknown;
+};
+
+/// A branch of an event, by its number, asked for at most once.
+template <typename T, unsigned number>
 class Branch
 {
 public:
-   Branch(const Event &event, unsigned number)
-      : fEvent(event),
-        fNumber(number)
+   explicit Branch(const Event &event)
+      : fEvent(event)
    {
    }
 
    const T &operator()() const
    {
       if (!fValue)
-         fValue = &fEvent.get<T>(fNumber);
+         fValue = &fEvent.get<T>(number);
       return *fValue;
    }
 
+   /// The same for one of several arrays.
+   /// \param length  of all arrays of the same objects
+   /// \throws std::domain_error if that is not the length of this array
+   const T &operator()(Length &length) const
+   {
+      if (!fValue) {
+         fValue = &fEvent.get<T>(number);
+         requireSound(length.is(fValue->size()));
+      }
+      return *fValue;
+   }
+
+   /// Looks at the numbers, if the branch was asked for.
+   /// \throws std::domain_error if one is not finite
+   void check() const { requireSound(!fValue || isSound(*fValue)); }
+
 private:
    const Event &fEvent;
-   unsigned fNumber;
    mutable const T *fValue = nullptr;
 };
+
+/// Looks at the numbers of those branches of an event that were asked for. To be called once for an
+/// event, since it takes time to ask each time.
+/// \throws std::domain_error if one is not finite
+template <typename... Branches>
+void checkNumbers(const Event &event, const Branches &...branches)
+{
+   if (event.isSuspect())
+      (branches.check(), ...);
+}
 
 /// The definitions and cuts of a plan as compiled functions of an event.
 class CompiledChain
@@ -80,13 +133,19 @@ public:
 
    virtual const std::vector<Input> &branches() const = 0;
 
+   /// Looks at all branches of an event.
+   /// \throws std::domain_error if one is not sound
+   virtual void check(const Event &event) const = 0;
+
    /// Counts an event at each cut of each region that it reaches.
    /// \param constants  of the sample, in the order of the plan
    /// \param in         becomes, for each region, whether the event is in it
+   /// \throws std::domain_error if a branch that it asks for is not sound
    virtual void select(unsigned slot, const Event &event, const std::vector<double> &constants,
                        Cutflow &cutflow, std::vector<char> &in) const = 0;
 
    /// Adds the row of an event to a store.
+   /// \throws std::domain_error if a branch that it asks for is not sound
    virtual void addRow(unsigned slot, const Event &event, const std::vector<double> &constants,
                        RowStore &rows) const = 0;
 };

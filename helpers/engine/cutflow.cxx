@@ -93,7 +93,8 @@ CutflowCount CutflowCounter::count() const
 }
 
 Cutflow::Cutflow(unsigned slots, const std::vector<unsigned> &cuts)
-   : all(slots)
+   : all(slots),
+     dropped(slots)
 {
    for (const unsigned n : cuts) {
       auto &counters = regions.emplace_back();

@@ -109,7 +109,11 @@ struct Cutflow {
    /// \param cuts  numbers of cuts of the regions
    Cutflow(unsigned slots, const std::vector<unsigned> &cuts);
 
+   /// Events read so far, counted or dropped; may be called during the event loop.
+   std::uint64_t read() const { return all.entries() + dropped.entries(); }
+
    CutflowCounter all;
+   CutflowCounter dropped; ///< events with bad values that were left out, not in `all`
    std::vector<std::vector<CutflowCounter>> regions; ///< one counter for each cut, in order
 };
 

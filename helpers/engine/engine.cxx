@@ -1,5 +1,7 @@
 // The event-loop engine as one unit, a library of its own.
+#include "engine/basket.cxx"
 #include "engine/blosc.cxx"
+#include "engine/branchcontent.cxx"
 #include "engine/cutflow.cxx"
 #include "engine/eventloop.cxx"
 #include "engine/histograms.cxx"

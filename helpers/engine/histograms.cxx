@@ -1,6 +1,11 @@
 #include "engine/histograms.h"
 
+#include <TFile.h>
 #include <TH1.h>
+#include <TKey.h>
+
+#include <algorithm>
+#include <memory>
 
 namespace m3l
 {
@@ -116,6 +121,30 @@ private:
 void startFilling(RowStore &rows, std::size_t n, const std::vector<TH1D *> &histograms)
 {
    rows.startReading(n, HistogramFiller(histograms));
+}
+
+bool copyHistograms(const std::string &path, const std::vector<std::string> &names, TDirectory &to)
+{
+   const std::unique_ptr<TFile> file(TFile::Open(path.c_str()));
+   if (!file || file->IsZombie() || file->TestBit(TFile::kRecovered))
+      return false;
+   for (TObject *region : *file->GetListOfKeys()) {
+      auto *from = file->GetDirectory(region->GetName());
+      if (!from)
+         return false;
+      TDirectory *folder = to.mkdir(region->GetName(), region->GetName(), true);
+      for (TObject *key : *from->GetListOfKeys()) {
+         if (!names.empty() && std::find(names.begin(), names.end(), key->GetName()) == names.end())
+            continue;
+         const std::unique_ptr<TH1D> histogram(static_cast<TKey *>(key)->ReadObject<TH1D>());
+         if (!histogram)
+            return false;
+         histogram->SetDirectory(nullptr);
+         if (folder->WriteTObject(histogram.get()) <= 0)
+            return false;
+      }
+   }
+   return true;
 }
 
 } // namespace m3l

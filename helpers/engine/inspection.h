@@ -14,11 +14,25 @@ namespace m3l
 /// What a file holds under the name of a TTree or RNTuple.
 struct DatasetInfo {
    std::string problem; ///< empty, or why the dataset cannot be read
+   std::string uuid;    ///< that the file was given when it was made; zeros in reproducible files
+   long long size = 0;  ///< of the file in bytes
    long long entries = 0;
    std::vector<std::string> columns; ///< names
    std::vector<std::string> types;   ///< C++ type of each column as RDataFrame gives it
-   std::vector<std::string> keys;    ///< names of all trees and RNTuples in the file
-   double sum = 0.;                  ///< of the metadata; NaN where tree or branch is missing
+
+   /// How each column is stored. "number", "array", "vector" and "RVec": branches that a TreeSource
+   /// reads, also where they are different ones of the last three in the files of a sample. Others
+   /// are read by ROOT, which with one thread takes the first file's kind for that of all. All
+   /// columns of an RNTuple are of the kind "RNTuple".
+   std::vector<std::string> kinds;
+
+   std::vector<std::string> keys; ///< names of all trees and RNTuples in the file
+   double sum = 0.;               ///< of the metadata; NaN where tree or branch is missing
+
+   /// Whether the data carry checksums that are compared when they are read, and how the first part
+   /// without is compressed, else all: "zlib", "lzma", "lz4", "zstd", "none", "RNTuple".
+   bool isProtected = false;
+   std::string compression;
 };
 
 /// Looks at one file, local or remote, without reading events.

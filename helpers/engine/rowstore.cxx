@@ -1,12 +1,16 @@
 #include "engine/rowstore.h"
 
+#include "arrays.h"
+
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <stdexcept>
+#include <tuple>
 
 namespace m3l
 {
@@ -71,6 +75,17 @@ private:
 
 } // namespace
 
+void BadRows::add(const BadRows &other)
+{
+   const auto place = [](const BadRows &bad) {
+      return std::tuple(bad.identity[0], bad.identity[1], bad.identity[2], bad.column);
+   };
+   const std::uint64_t sum = rows + other.rows;
+   if (other.rows > 0 && (rows == 0 || place(other) < place(*this)))
+      *this = other;
+   rows = sum;
+}
+
 /// The rows that one thread holds in memory.
 struct RowStore::Slot {
    /// Rows lie one after the other in pieces of memory, which are used again after a spill.
@@ -101,6 +116,7 @@ struct RowStore::Slot {
    std::vector<std::unique_ptr<char[]>> pieces;
    std::size_t piece = 0, used = 0; ///< the piece that is being filled, and its bytes
    std::uint64_t spilled = 0;
+   BadRows bad;
 };
 
 /// Sorted rows from memory or from a file.
@@ -208,7 +224,7 @@ RowStore::~RowStore()
 
 void RowStore::add(unsigned slotNumber, const std::int64_t *identity, double weight,
                    const float *cells, std::size_t nCells, const float *scalars,
-                   const std::int32_t *integers)
+                   const Integers &integers)
 {
    Slot &slot = *fSlots[slotNumber];
    if (slot.bytes() > fBytesPerSlot && !slot.rows.empty())
@@ -219,6 +235,7 @@ void RowStore::add(unsigned slotNumber, const std::int64_t *identity, double wei
    char *const mask = row + Row::maskOffset;
    char *next = mask + 8 * Row::words(fFloats);
    std::memset(mask, 0, next - mask);
+   const char *const floats = next;
    const auto add = [&](unsigned i, const float *value) {
       std::uint32_t bits;
       std::memcpy(&bits, value, sizeof bits);
@@ -241,10 +258,38 @@ void RowStore::add(unsigned slotNumber, const std::int64_t *identity, double wei
    }
    for (unsigned i = nCells; i < fFloats; ++i)
       add(i, scalars + (i - nCells));
-   std::memcpy(next, integers, fInts * 4);
+   const bool finite =
+      areFinite(reinterpret_cast<const float *>(floats), (next - floats) / sizeof(float));
+   if (!finite || integers.bad() >= 0) {
+      slot.bad.add(badRow(identity, cells, nCells, scalars, integers));
+      return;
+   }
+   std::memcpy(next, integers.values(), fInts * 4);
    std::memset(next + fInts * 4, 0, 4); // what may fill up to eight bytes
    slot.rows.push_back(row);
    slot.used += Row::rounded(next + fInts * 4 - row);
+}
+
+BadRows RowStore::badRow(const std::int64_t *identity, const float *cells, std::size_t nCells,
+                         const float *scalars, const Integers &integers) const
+{
+   BadRows bad{1, {identity[0], identity[1], identity[2]}};
+   for (; bad.column < fFloats; ++bad.column) {
+      bad.value = bad.column < nCells ? cells[bad.column] : scalars[bad.column - nCells];
+      if (!std::isfinite(bad.value))
+         return bad;
+   }
+   bad.column += integers.bad();
+   bad.value = integers.badValue();
+   return bad;
+}
+
+BadRows RowStore::bad() const
+{
+   BadRows bad;
+   for (const auto &slot : fSlots)
+      bad.add(slot->bad);
+   return bad;
 }
 
 std::uint64_t RowStore::size() const

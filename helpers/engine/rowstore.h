@@ -13,6 +13,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace m3l
@@ -27,6 +28,60 @@ struct Rows {
    std::vector<double> weights;          ///< rows
    std::vector<float> features;          ///< rows x floats
    std::vector<std::int32_t> integers;   ///< rows x ints
+};
+
+/// Why rows could not be stored: the first of them by identity, and of its values the first.
+struct BadRows {
+   std::uint64_t rows = 0;     ///< how many
+   std::int64_t identity[3]{}; ///< of the first
+   unsigned column = 0;        ///< counted over floats, then integers
+   double value = 0.;
+
+   /// Takes others into account.
+   void add(const BadRows &other);
+};
+
+/// The integers of a row, from numbers of other types; those of more than 32 bits have no place.
+class Integers
+{
+public:
+   /// \param values  room for all of them
+   explicit Integers(std::int32_t *values)
+      : fValues(values)
+   {
+   }
+
+   template <typename T>
+   void add(T value)
+   {
+      if (!fits(value)) {
+         if (fBad < 0)
+            fBad = int(fSize);
+         if (fBad == int(fSize))
+            fBadValue = double(value);
+         value = T{};
+      }
+      fValues[fSize++] = static_cast<std::int32_t>(value);
+   }
+
+   const std::int32_t *values() const { return fValues; }
+   int bad() const { return fBad; } ///< position of the first without a place, -1 if there is none
+   double badValue() const { return fBadValue; }
+
+private:
+   template <typename T>
+   static bool fits(T value)
+   {
+      if constexpr (std::is_integral_v<T> && (sizeof(T) < 4 || std::is_same_v<T, int>))
+         return true;
+      else
+         return value > -2147483649. && value < 2147483648.; // its fraction will be cut off
+   }
+
+   std::int32_t *fValues;
+   unsigned fSize = 0;
+   int fBad = -1;
+   double fBadValue = 0.;
 };
 
 /// Collects rows from several threads and gives them back sorted.
@@ -46,12 +101,16 @@ public:
    RowStore(const RowStore &) = delete;
    RowStore &operator=(const RowStore &) = delete;
 
-   /// Adds a row to those of a slot.
+   /// Adds a row to those of a slot, unless a float is not finite or an integer has more than 32
+   /// bits: those are counted, see `bad`.
    /// \param identity  three numbers
    /// \param cells     the first `nCells` of the floats; `scalars` are the others
    /// \throws std::runtime_error if rows cannot be written to `folder`
    void add(unsigned slot, const std::int64_t *identity, double weight, const float *cells,
-            std::size_t nCells, const float *scalars, const std::int32_t *integers);
+            std::size_t nCells, const float *scalars, const Integers &integers);
+
+   /// What was not added; to be called after the event loop.
+   BadRows bad() const;
 
    unsigned floats() const { return fFloats; }
    unsigned ints() const { return fInts; }
@@ -82,6 +141,8 @@ private:
    struct Less;
    struct Later;
 
+   BadRows badRow(const std::int64_t *identity, const float *cells, std::size_t nCells,
+                  const float *scalars, const Integers &integers) const;
    void sort(Slot &slot) const;
    void spill(Slot &slot);
    void startMerging();
@@ -115,14 +176,15 @@ void addRow(RowStore &rows, unsigned slot, unsigned cells, const DatasetNumber &
                                     static_cast<std::int64_t>(event)};
    // One more than needed where there is none: arrays cannot be empty.
    float floats[sizeof...(Scalars) + 1];
-   std::int32_t integers[sizeof...(Scalars) + 1];
+   std::int32_t values[sizeof...(Scalars) + 1];
+   Integers integers(values);
    const unsigned nFloats = rows.floats() - cells;
    unsigned column = 0;
    const auto put = [&](auto value) {
       if (column < nFloats)
          floats[column] = static_cast<float>(value);
       else
-         integers[column - nFloats] = static_cast<std::int32_t>(value);
+         integers.add(value);
       ++column;
    };
    (put(scalars), ...);
@@ -135,12 +197,16 @@ void addRow(RowStore &rows, unsigned slot, unsigned cells, const DatasetNumber &
 /// \param features    n x rows.floats()
 /// \param integers    n x rows.ints()
 inline void addRows(RowStore &rows, std::size_t n, const std::int64_t *identities,
-                    const double *weights, const float *features, const std::int32_t *integers)
+                    const double *weights, const float *features, const double *integers)
 {
    const unsigned floats = rows.floats();
-   for (std::size_t i = 0; i < n; ++i)
-      rows.add(0, identities + 3 * i, weights[i], features + floats * i, floats, nullptr,
-               integers + rows.ints() * i);
+   std::vector<std::int32_t> values(rows.ints());
+   for (std::size_t i = 0; i < n; ++i) {
+      Integers ofRow(values.data());
+      for (unsigned k = 0; k < rows.ints(); ++k)
+         ofRow.add(integers[rows.ints() * i + k]);
+      rows.add(0, identities + 3 * i, weights[i], features + floats * i, floats, nullptr, ofRow);
+   }
 }
 
 } // namespace m3l

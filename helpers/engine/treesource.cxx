@@ -1,123 +1,26 @@
 #include "engine/treesource.h"
 
+#include "arrays.h"
+#include "engine/basket.h"
+#include "engine/branchcontent.h"
+
 #include <ROOT/RVec.hxx>
-#include <TBasket.h>
 #include <TBranch.h>
-#include <TBranchElement.h>
 #include <TFile.h>
-#include <TLeaf.h>
 #include <TTree.h>
+#include <TUUID.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
-#include <cstring>
 #include <set>
 #include <stdexcept>
 #include <tuple>
-#include <type_traits>
 
 namespace m3l
 {
 
-/// How the numbers of an entry lie in a basket.
-enum class Shape { number, array, vector };
-
-/// What a branch holds; `element` is empty for what cannot be decoded here.
-struct Content {
-   Shape shape = Shape::number;
-   std::string element;
-};
-
 namespace
 {
-
-template <std::size_t Size>
-struct Bits;
-template <>
-struct Bits<1> {
-   using Type = std::uint8_t;
-   static Type swapped(Type bits) { return bits; }
-};
-template <>
-struct Bits<2> {
-   using Type = std::uint16_t;
-   static Type swapped(Type bits) { return __builtin_bswap16(bits); }
-};
-template <>
-struct Bits<4> {
-   using Type = std::uint32_t;
-   static Type swapped(Type bits) { return __builtin_bswap32(bits); }
-};
-template <>
-struct Bits<8> {
-   using Type = std::uint64_t;
-   static Type swapped(Type bits) { return __builtin_bswap64(bits); }
-};
-
-/// A number as baskets hold it: big-endian, `bool` as a byte.
-template <typename T>
-T decoded(const char *bytes)
-{
-   typename Bits<sizeof(T)>::Type bits;
-   std::memcpy(&bits, bytes, sizeof bits);
-   bits = Bits<sizeof(T)>::swapped(bits);
-   if constexpr (std::is_same_v<T, bool>)
-      return bits != 0;
-   T value;
-   std::memcpy(&value, &bits, sizeof value);
-   return value;
-}
-
-/// Types of numbers that ROOT's leaves hold: C++ types, their names in ROOT and in C++. Others,
-/// such as Double32_t, are stored otherwise.
-using Numbers = std::tuple<bool, char, unsigned char, short, unsigned short, int, unsigned int,
-                           Long64_t, ULong64_t, float, double>;
-constexpr std::array<std::pair<const char *, const char *>, std::tuple_size_v<Numbers>> kNames = {{
-   {"Bool_t", "bool"},
-   {"Char_t", "char"},
-   {"UChar_t", "unsigned char"},
-   {"Short_t", "short"},
-   {"UShort_t", "unsigned short"},
-   {"Int_t", "int"},
-   {"UInt_t", "unsigned int"},
-   {"Long64_t", "Long64_t"},
-   {"ULong64_t", "ULong64_t"},
-   {"Float_t", "float"},
-   {"Double_t", "double"},
-}};
-
-Content contentOf(TBranch &branch)
-{
-   const auto *leaves = branch.GetListOfLeaves();
-   if (leaves->GetEntriesFast() != 1 || branch.GetListOfBranches()->GetEntriesFast() != 0)
-      return {};
-   auto *leaf = static_cast<TLeaf *>(leaves->UncheckedAt(0));
-   std::string name = leaf->GetTypeName();
-   Content content;
-   if (branch.IsA() == TBranchElement::Class()) {
-      const auto &element = static_cast<TBranchElement &>(branch);
-      const std::string start = "vector<";
-      // Members of classes have another type or streamer.
-      if (element.GetType() != 0 || element.GetStreamerType() != -1 || name.find(start) != 0)
-         return {};
-      name = name.substr(start.size(), name.size() - start.size() - 1);
-      content.shape = Shape::vector;
-   } else if (branch.IsA() != TBranch::Class() || leaf->GetLenStatic() != 1) {
-      return {}; // an object, or an array of fixed length
-   } else if (leaf->GetLeafCount()) {
-      content.shape = Shape::array;
-   }
-   for (const auto &[root, cpp] : kNames)
-      if (name == root || name == cpp)
-         content.element = cpp;
-   return content;
-}
-
-std::string arrayOf(const std::string &element)
-{
-   return element.empty() ? "" : "ROOT::VecOps::RVec<" + element + ">";
-}
 
 constexpr int kTasksPerSlot = 16;
 
@@ -144,7 +47,10 @@ public:
       ++fGeneration;
       fFile.reset(TFile::Open(wanted.path.c_str())); // deletes the tree of the last one
       fTree = fFile && !fFile->IsZombie() ? fFile->Get<TTree>(fSource.fTree.c_str()) : nullptr;
-      if (!fTree || fTree->GetEntries() != wanted.entries)
+      const bool isOther =
+         fTree && ((!wanted.uuid.empty() && wanted.uuid != fFile->GetUUID().AsString()) ||
+                   (wanted.size >= 0 && wanted.size != fFile->GetSize()));
+      if (!fTree || fTree->GetEntries() != wanted.entries || isOther)
          throw std::runtime_error("the file has changed while it was in use: " + wanted.path);
       fEnd = fFirst + wanted.entries;
       // All baskets of some thousand entries in few large reads, as remote files need them. A tree
@@ -160,10 +66,16 @@ public:
 
    void use(std::string_view column) { fUsed.emplace(column); }
 
+   /// Whether a number that is not finite was decoded, in this file or before.
+   const bool &isSuspect() const { return fSuspect; }
+   void suspect() { fSuspect = true; }
+
    TTree &tree() const { return *fTree; }
+   TFile &file() const { return *fFile; }
    long long first() const { return fFirst; }
    unsigned generation() const { return fGeneration; } ///< changes with the file
    const std::string &path() const { return fSource.fFiles[fNumber].path; }
+   RawMemory &compressed() { return fCompressed; } ///< for a basket that is being read
 
 private:
    const TreeSource &fSource;
@@ -173,6 +85,8 @@ private:
    std::size_t fNumber = 0;
    long long fFirst = 0, fEnd = 0; ///< entries of the file
    unsigned fGeneration = 0;
+   bool fSuspect = false;
+   RawMemory fCompressed;
 };
 
 /// Decodes the baskets of a branch whose numbers are of type T.
@@ -180,9 +94,10 @@ template <typename T>
 class TreeSource::Reader : public BranchReader
 {
 public:
-   Reader(OpenFile &file, std::string_view column)
+   Reader(OpenFile &file, std::string_view column, const std::string &type)
       : fFile(file),
-        fColumn(column)
+        fColumn(column),
+        fType(type)
    {
    }
 
@@ -207,17 +122,18 @@ private:
       const long long local = entry - fFile.first();
       bool good = true;
       if (fGeneration != fFile.generation()) {
+         openBranch();
          fGeneration = fFile.generation();
-         fBranch = fFile.tree().GetBranch(fColumn.c_str());
-         if (!fBranch)
-            throw std::runtime_error(fFile.path() + " has no branch '" + fColumn + "'");
-         fContent = contentOf(*fBranch);
          good = openBasket(local);
       } else if (entry < fBegin || local >= fBasketEnd) {
          good = openBasket(local);
       }
-      while (good && entry >= fEnd)
+      while (good && entry >= fEnd) {
          good = decodeBlock();
+         if constexpr (std::is_floating_point_v<T>)
+            if (good && !areFinite(fValues.get(), fDecoded))
+               fFile.suspect();
+      }
       if (!good) {
          fBegin = fEnd = fBasketEnd = 0;
          throw std::runtime_error("branch '" + fColumn + "' of " + fFile.path() +
@@ -225,32 +141,52 @@ private:
       }
    }
 
+   /// Find the branch in the file, where it need not lie as it does in the first one.
+   void openBranch()
+   {
+      fBegin = fEnd = fBasketEnd = 0;
+      fBranch = findBranch(fFile.tree(), fColumn);
+      if (!fBranch)
+         throw std::runtime_error(fFile.path() + " has no branch '" + fColumn + "'");
+      const BranchContent content = contentOf(*fBranch);
+      if (content.type() != fType)
+         throw std::runtime_error("branch '" + fColumn + "' of " + fFile.path() + " is of type " +
+                                  (content.element.empty() ? content.kind : content.type()) +
+                                  ", not " + fType);
+      fShape = content.shape;
+   }
+
    /// Decompress the basket that holds an entry of the file.
    bool openBasket(long long entry)
    {
       const Long64_t *starts = fBranch->GetBasketEntry();
-      const int baskets = fBranch->GetWriteBasket() + 1;
+      const int baskets = std::min(fBranch->GetWriteBasket() + 1, fBranch->GetMaxBaskets());
       const int number = std::upper_bound(starts, starts + baskets, entry) - starts - 1;
       if (number < 0)
          return false;
+      const long long begin = starts[number];
       fBasketEnd = number + 1 < baskets ? starts[number + 1] : fBranch->GetEntries();
-      fBegin = fEnd = starts[number] + fFile.first();
-      fBranch->DropBaskets("all");
+      fBegin = fEnd = begin + fFile.first();
       fFile.tree().LoadTree(entry); // tells the cache where we are
-      TBasket *basket = fBranch->GetBasket(number);
-      if (!basket || basket->GetNevBuf() != fBasketEnd - starts[number])
+      if (entry < begin || entry >= fBasketEnd ||
+          !fBasket.read(fFile.file(), *fBranch, number, fBasketEnd - begin, fFile.compressed()))
          return false;
-      fBuffer = basket->GetBufferRef()->Buffer();
-      fNext = fBuffer + basket->GetKeylen();
-      fLast = fBuffer + basket->GetLast();
-      fStarts = fContent.shape == Shape::array ? basket->GetEntryOffset() : nullptr;
-      const std::size_t size =
-         fContent.shape == Shape::number ? kBlock : (fLast - fNext) / sizeof(T);
+      fNext = fBasket.begin();
+      fNumber = 0;
+      const std::size_t bytes = fBasket.end() - fBasket.begin();
+      const std::size_t size = fShape == Shape::number ? kBlock : bytes / sizeof(T);
       if (size > fSize) {
          fValues.reset(new T[size]); // enough for all arrays, whatever else is between them
          fSize = size;
       }
-      return fStarts || fContent.shape != Shape::array;
+      switch (fShape) {
+      case Shape::number:
+         return bytes == (fBasketEnd - begin) * sizeof(T);
+      case Shape::array:
+         return fBasket.hasStarts();
+      default:
+         return true;
+      }
    }
 
    /// Decode the next entries; returns false if the basket does not have the expected form.
@@ -260,51 +196,54 @@ private:
       const std::size_t entries = std::min<long long>(kBlock, fBasketEnd + fFile.first() - fBegin);
       fEnd = fBegin + entries;
       T *value = fValues.get();
-      if (fContent.shape == Shape::number) {
-         if (std::size_t(fLast - fNext) < entries * sizeof(T))
-            return false;
+      if (fShape == Shape::number) {
          for (std::size_t i = 0; i < entries; ++i, fNext += sizeof(T))
             value[i] = decoded<T>(fNext);
+         fDecoded = entries;
          return true;
       }
+      const char *last = fBasket.end();
       for (std::size_t i = 0; i < entries; ++i) {
          std::size_t n;
-         if (fContent.shape == Shape::vector) {
+         if (fShape == Shape::vector) {
             // Number of bytes that follow, with a flag; version of the class; number of values.
             constexpr std::uint32_t flag = 0x40000000;
             constexpr std::size_t header = 10;
-            if (fNext + header > fLast)
+            if (std::size_t(last - fNext) < header)
                return false;
             n = decoded<std::uint32_t>(fNext + 6);
             if (decoded<std::uint32_t>(fNext) != flag + header - 4 + n * sizeof(T))
                return false;
             fNext += header;
+            if (n * sizeof(T) > std::size_t(last - fNext))
+               return false;
          } else {
-            const bool last = fEnd == fBasketEnd + fFile.first() && i + 1 == entries;
-            fNext = fBuffer + *fStarts++;
-            const char *end = last ? fLast : fBuffer + *fStarts;
-            n = end > fNext ? (end - fNext) / sizeof(T) : 0;
+            const std::size_t bytes = fBasket.start(fNumber + 1) - fNext;
+            n = bytes / sizeof(T);
+            if (bytes % sizeof(T) != 0)
+               return false;
          }
-         if (n * sizeof(T) > std::size_t(fLast - fNext))
-            return false;
+         ++fNumber;
          fOffsets[i] = value - fValues.get();
          for (std::size_t k = 0; k < n; ++k, fNext += sizeof(T))
             *value++ = decoded<T>(fNext);
       }
-      fOffsets[entries] = value - fValues.get();
-      return true;
+      fDecoded = fOffsets[entries] = value - fValues.get();
+      // The last entry ends where the basket does.
+      return fEnd != fBasketEnd + fFile.first() || fNext == last;
    }
 
    OpenFile &fFile;
    std::string fColumn;
+   std::string fType; ///< in RDataFrame
    TBranch *fBranch = nullptr;
    unsigned fGeneration = 0;
-   Content fContent;
-   std::size_t fSize = 0;          ///< room for values
-   const char *fBuffer = nullptr;  ///< the basket
+   Shape fShape = Shape::number;
+   std::size_t fSize = 0;    ///< room for values
+   std::size_t fDecoded = 0; ///< values of the block
+   Basket fBasket;
    const char *fNext = nullptr;    ///< what is not decoded yet
-   const char *fLast = nullptr;    ///< its end
-   const int *fStarts = nullptr;   ///< of the next entries, in the buffer; only for arrays
+   long long fNumber = 0;          ///< of the next entry in the basket
    long long fBasketEnd = 0;       ///< number of its last entry + 1, in the file
    long long fBegin = 0, fEnd = 0; ///< entries of the block, in all files
 };
@@ -344,6 +283,7 @@ class TreeSource::EventReader final : public BranchReader
 {
 public:
    EventReader(TreeSource &source, unsigned slot)
+      : fEvent(source.fOpen.at(slot)->isSuspect())
    {
       for (const auto &branch : source.fChain->branches())
          fEvent.readers.push_back(source.makeReader(slot, branch.name, *branch.type));
@@ -359,6 +299,8 @@ private:
    class TreeEvent final : public Event
    {
    public:
+      using Event::Event;
+
       std::vector<std::unique_ptr<BranchReader>> readers;
       Long64_t entry = 0;
 
@@ -369,9 +311,9 @@ private:
    EventRef fRef{&fEvent};
 };
 
-TreeSource::TreeSource(TTree &first, std::vector<TreeFile> files, long long begin, long long end,
-                       std::shared_ptr<const CompiledChain> chain)
-   : fTree(first.GetName()),
+TreeSource::TreeSource(const std::string &name, TTree &first, std::vector<TreeFile> files,
+                       long long begin, long long end, std::shared_ptr<const CompiledChain> chain)
+   : fTree(name),
      fChain(std::move(chain)),
      fFiles(std::move(files)),
      fOffsets(1, 0)
@@ -398,8 +340,7 @@ TreeSource::~TreeSource() = default;
 
 std::string TreeSource::typeOf(TBranch &branch)
 {
-   const Content content = contentOf(branch);
-   return content.shape == Shape::number ? content.element : arrayOf(content.element);
+   return contentOf(branch).type();
 }
 
 void TreeSource::SetNSlots(unsigned slots)
@@ -436,13 +377,14 @@ std::unique_ptr<BranchReader> TreeSource::makeReader(unsigned slot, std::string_
    const std::string name = GetTypeName(column);
    const auto tryNumber = [&](auto number, const char *element) {
       using T = decltype(number);
-      if (name == element && type == typeid(T))
-         made = std::make_unique<NumberReader<T>>(file, column);
-      else if (name == arrayOf(element) && type == typeid(ROOT::RVec<T>))
-         made = std::make_unique<ArrayReader<T>>(file, column);
+      if (name == BranchContent{Shape::number, element, ""}.type() && type == typeid(T))
+         made = std::make_unique<NumberReader<T>>(file, column, name);
+      else if (name == BranchContent{Shape::vector, element, ""}.type() &&
+               type == typeid(ROOT::RVec<T>))
+         made = std::make_unique<ArrayReader<T>>(file, column, name);
    };
    std::apply(
-      [&, i = 0](auto... numbers) mutable { (tryNumber(numbers, kNames[i++].second), ...); },
+      [&, i = 0](auto... numbers) mutable { (tryNumber(numbers, kNumberNames[i++].second), ...); },
       Numbers());
    if (!made)
       throw std::runtime_error("column '" + std::string(column) + "' is of type " + name);

@@ -37,19 +37,21 @@ private:
 ///
 /// ROOT reads a branch with several function calls per entry, which takes longer than decompressing
 /// it. Here a basket, the compressed block of some thousand entries, is decoded in one loop when
-/// its first entry is asked for. That works for branches of numbers, of `std::vector`s of numbers
-/// and of arrays of numbers whose length is another branch.
+/// its first entry is asked for. That works for branches of numbers, of `std::vector`s and `RVec`s
+/// of numbers and of arrays of numbers whose length is another branch. The files may hold arrays in
+/// different ones of these ways.
 class TreeSource : public ROOT::RDF::RDataSource
 {
 public:
    /// Column with an EventRef to the branches of a chain.
    static constexpr const char *kEvent = "m3l_event";
 
-   /// \param first       the tree of the first file
+   /// \param name        of the tree in the files
+   /// \param first       that of the first file
    /// \param begin, end  the entries to read, counted over all files; end < 0 reads all
    /// \param chain       of the column kEvent
-   TreeSource(TTree &first, std::vector<TreeFile> files, long long begin, long long end,
-              std::shared_ptr<const CompiledChain> chain = nullptr);
+   TreeSource(const std::string &name, TTree &first, std::vector<TreeFile> files, long long begin,
+              long long end, std::shared_ptr<const CompiledChain> chain = nullptr);
    ~TreeSource() override;
 
    /// Type of a branch in RDataFrame, empty if its baskets cannot be decoded here.

@@ -117,7 +117,7 @@ def all_contestants(options, folder):
     def program(threads):
         return lambda path, output: (
             *(PROGRAM, "--samples", samples_file(path)),
-            *("-o", output, "-j", threads),
+            *("-o", output, "-j", threads, "--force"),
         )
 
     def peer(module):
@@ -195,7 +195,9 @@ def start_details(program, folder, repeat):
     for _ in range(repeat):
         for copies, found in walls.items():
             samples = samples_file(few, copies)
-            cost = python(PROGRAM, "--samples", samples, "-o", folder / "samples", "-j", 1)
+            cost = python(
+                PROGRAM, "--samples", samples, "-o", folder / "samples", "-j", 1, "--force"
+            )
             found.append(cost.wall)
     python(PROGRAM, "--list")
     listing = median(python(PROGRAM, "--list").wall for _ in range(5))
@@ -207,7 +209,7 @@ def start_details(program, folder, repeat):
 def edit_details(folder, repeat):
     """Runs over 1000 events of the demo, unedited and after an edit of a cut."""
     note("editing a cut")
-    words = ("-s", "WZ", "-n", 1000, "-o", folder / "edited")
+    words = ("-s", "WZ", "-n", 1000, "-o", folder / "edited", "--force")
     edit = ("-m", "tests.benchmarks.edit")
     python(PROGRAM, *words)
     costs = {

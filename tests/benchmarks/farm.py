@@ -1,13 +1,12 @@
 """What 10 TB of ntuples take on one core and on many, from what an event, a file, a row take."""
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from statistics import median
 
 from tests.benchmarks.contest import FEW
-from tests.benchmarks.inputs import SAMPLE, events_file
+from tests.benchmarks.inputs import SAMPLE, another, events_file
 from tests.benchmarks.measure import REPOSITORY, note, python, table
 
 PROGRAM = REPOSITORY / "run_rdf.py"
@@ -44,7 +43,7 @@ def measure_costs(program, folder, repeat):
     for _ in range(repeat):
         for copies, found in walls.items():
             output = folder / "files"
-            words = ("--samples", many_files(folder, copies), "-o", output, "-j", 1)
+            words = ("--samples", many_files(folder, copies), "-o", output, "-j", 1, "--force")
             found.append(python(PROGRAM, *words).wall)
     return Costs(
         program.slope(),
@@ -59,10 +58,7 @@ def measure_costs(program, folder, repeat):
 def many_files(folder, copies):
     """A samples file with one sample of so many files of a few events."""
     few = events_file(folder, FEW)
-    names = [f"{few.stem}-{number}.root" for number in range(copies)]
-    for name in names:
-        if not (folder / name).exists():
-            os.link(few, folder / name)
+    names = [another(few, number).name for number in range(copies)]
     path = folder / f"files-{copies}.toml"
     files = '", "'.join(names)
     path.write_text("luminosity_ifb = 1.0\n" + SAMPLE.format(number=0, file=files))

@@ -33,6 +33,16 @@ def events_file(folder, events):
     return path
 
 
+def another(events, number):
+    """The file of events; for numbers from 1 a copy with another end."""
+    if number == 0:
+        return events
+    path = events.with_name(f"{events.stem}-{number}.root")
+    if not path.exists():
+        path.write_bytes(events.read_bytes() + str(number).encode())
+    return path
+
+
 SAMPLE = """
 [[sample]]
 name = "benchmark{number}"
@@ -46,8 +56,10 @@ xsec_pb = 1.0
 
 
 def samples_file(events, copies=1):
-    """Return a samples file that declares a file of events so many times."""
+    """Return a samples file of so many samples with the same events."""
     path = events.with_name(f"{events.stem}-{copies}.toml")
-    blocks = (SAMPLE.format(number=number, file=events.name) for number in range(copies))
+    blocks = (
+        SAMPLE.format(number=number, file=another(events, number).name) for number in range(copies)
+    )
     path.write_text("luminosity_ifb = 1.0\n" + "".join(blocks))
     return path

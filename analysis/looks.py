@@ -1,0 +1,206 @@
+"""Looking at files before anything runs: in child processes, since a damaged one can crash ROOT.
+
+What was found is remembered in the cache for files that have not changed since.
+"""
+
+import json
+import math
+import os
+import stat
+import time
+from dataclasses import asdict, dataclass, replace
+
+import ROOT
+from tqdm import tqdm
+
+from analysis import checksums
+from analysis.children import DiedError, KilledError, each
+from analysis.errors import InputError, M3LError
+from analysis.files import digest, write_json
+from analysis.schemas import SCHEMAS
+from helpers.build import cache_folder
+from helpers.stamp import fingerprint
+
+# XRootD as it comes waits half an hour for a server that is gone. Here it is a minute, and two for
+# one that does not answer.
+PATIENCE = {
+    "XRD_CONNECTIONWINDOW": "15",
+    "XRD_CONNECTIONRETRY": "2",
+    "XRD_STREAMERRORWINDOW": "30",
+    "XRD_REQUESTTIMEOUT": "120",
+    "XRD_TIMEOUTRESOLUTION": "5",
+}
+for name, seconds in PATIENCE.items():
+    os.environ.setdefault(name, seconds)
+
+SETTLED = 2_000_000_000  # ns after which another change of a file shows in its time
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found in a file under the name of a tree."""
+
+    problem: str = ""  # why it cannot be read
+    keys: tuple[str, ...] = ()  # trees and RNTuples in it
+    entries: int = 0
+    branches: dict | None = None  # names and C++ types
+    kinds: dict | None = None  # names and how their values lie in the file
+    sum_of_weights: float | None = None  # from its metadata
+    uuid: str = ""  # of the file; the same in a copy
+    compression: str = ""
+    protected: bool = False  # the values carry checksums of ROOT's own
+    size: int | None = None  # bytes; None for remote files
+    modified: int | None = None  # ns, from the file system
+    place: tuple[int, int] | None = None  # device and inode
+    checksum: str | None = None  # of its content, as last read
+    known: str | None = None  # as others say
+
+
+def signature(path):
+    """(size, time of modification in ns, (device, inode)) of a local file; None if it is gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None, None, None
+    return found.st_size, found.st_mtime_ns, (found.st_dev, found.st_ino)
+
+
+def trees_of(paths):
+    """{path: names of the trees and RNTuples in the file}, empty for one that cannot be read."""
+    found = {}
+    cores = len(os.sched_getaffinity(0))
+    for number, result in each(keys_of, paths, min(cores, len(paths))):
+        found[paths[number]] = () if isinstance(result, Exception) else result
+    return found
+
+
+def keys_of(path):
+    """Names of the trees and RNTuples in a file."""
+    return tuple(str(key) for key in ROOT.m3l.inspectDataset(path, "").keys)
+
+
+def look_at(samples):
+    """Look at all files of samples; returns {(sample's name, path): Look}."""
+    found, memories, todo = {}, {}, []
+    for sample in samples:
+        memory = memories[sample.name] = Memory(sample)
+        for path in sample.files:
+            known = memory.recall(path)
+            if known:
+                found[sample.name, path] = known
+            else:
+                todo.append((sample, path))
+    cores = len(os.sched_getaffinity(0))
+    with tqdm(total=len(todo), desc="files", leave=False, delay=1, disable=None) as bar:
+        for number, result in each(look_at_one, todo, min(cores, len(todo))):
+            sample, path = todo[number]
+            if isinstance(result, KilledError):
+                raise result
+            if isinstance(result, DiedError):
+                result = Look(f"cannot be read: {result} while looking at it")
+            elif isinstance(result, Exception):
+                result = Look(str(result))
+            found[sample.name, path] = memories[sample.name].note(path, result)
+            bar.update()
+    for memory in memories.values():
+        memory.keep()
+    return {key: found[key] for key in ((s.name, path) for s in samples for path in s.files)}
+
+
+def look_at_one(sample_and_path):
+    """Look at one file of a sample; returns a Look."""
+    sample, path = sample_and_path
+    size = modified = place = None
+    if "://" not in path:
+        try:
+            kind = os.stat(path).st_mode
+        except OSError as error:
+            return Look(f"cannot be opened: {error.strerror}")
+        if not stat.S_ISREG(kind):
+            return Look(f"is {'a folder' if stat.S_ISDIR(kind) else 'no regular file'}")
+        size, modified, place = signature(path)
+    info = ROOT.m3l.inspectDataset(path, sample.tree, *(metadata(sample) or ()))
+    try:
+        known = checksums.known(path)
+    except InputError as error:
+        return Look(str(error))
+    return Look(
+        str(info.problem),
+        tuple(str(key) for key in info.keys),
+        int(info.entries),
+        {str(n): str(t) for n, t in zip(info.columns, info.types, strict=True)},
+        {str(n): str(k) for n, k in zip(info.columns, info.kinds, strict=True)},
+        None if math.isnan(info.sum) else float(info.sum),
+        str(info.uuid),
+        str(info.compression),
+        bool(info.isProtected),
+        size,
+        modified,
+        place,
+        None,
+        known,
+    )
+
+
+def metadata(sample):
+    """(tree, branch) with the sum of weights of a file; None where it is not needed."""
+    needed = sample.kind != "data" and sample.sum_of_weights is None
+    return SCHEMAS[sample.schema].sum_of_weights if needed else None
+
+
+class Memory:
+    """What is remembered of the files of a sample, in the cache."""
+
+    def __init__(self, sample):
+        what = [fingerprint(), ROOT.gROOT.GetVersion(), sample.files, sample.tree, metadata(sample)]
+        self.path = cache_folder() / f"inputs-{digest(what)[:16]}.json"
+        self.looks, self.news = {}, False
+        try:
+            for path, values in json.loads(self.path.read_text()).items():
+                tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+                self.looks[path] = Look(**tuples)
+        except (OSError, ValueError, TypeError, AttributeError):
+            self.looks = {}
+
+    def recall(self, path):
+        """The Look at a file that has not changed since, else None."""
+        look = self.looks.get(path)
+        if not look or (look.size, look.modified, look.place) != signature(path):
+            return None
+        try:
+            return look if checksums.known(path) == look.known else None
+        except InputError:
+            return None
+
+    def note(self, path, look):
+        """Remember a Look; returns it with the number of entries that a damaged file had before."""
+        before = self.looks.get(path)
+        if look.problem and before:
+            look = replace(look, entries=look.entries or before.entries)
+        elif not look.problem and look.modified and time.time_ns() - look.modified > SETTLED:
+            self.looks[path] = look
+            self.news = True
+        return look
+
+    def note_checksums(self, found):
+        """Remember checksums, as {path: checksum}."""
+        for path, checksum in found.items():
+            look = self.looks.get(path)
+            if look and look.checksum != checksum:
+                self.looks[path] = replace(look, checksum=checksum)
+                self.news = True
+
+    def keep(self):
+        """Write what is new; where that is not possible, files will be looked at again."""
+        if self.news:
+            try:
+                write_json(self.path, {path: asdict(look) for path, look in self.looks.items()})
+            except M3LError:
+                pass
+
+
+def remember(sample, files):
+    """Remember the checksums of files of a sample that were read; each is an InputFile's dict."""
+    memory = Memory(sample)
+    memory.note_checksums({file["path"]: file["checksum"] for file in files if file["checksum"]})
+    memory.keep()

@@ -1,0 +1,159 @@
+"""Before the event loops: look at the inputs, plan all samples, compile their chains."""
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+
+import ROOT
+
+import helpers
+from analysis import samples
+from analysis.anomaly import SCORE, read_model
+from analysis.compiled import compile_chains
+from analysis.complaints import check_chain
+from analysis.dataframes import dataframe_of
+from analysis.declarations import Declarations
+from analysis.errors import DeclarationError, InputError
+from analysis.inputs import Inputs, inspect, twice
+from analysis.looks import look_at
+from analysis.plan import NORMALISATION, Plan, Planner
+from analysis.schemas import SCHEMAS
+from helpers.build import CompilerError
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A sample that is ready for its event loop."""
+
+    sample: samples.Sample
+    inputs: Inputs
+    plan: Plan
+    declarations: Declarations  # what it was planned from
+    normalisation: samples.Normalisation | None  # None for data
+    entries: int  # to be read
+    begin: int = 0  # the first of them
+    compiled: object = None  # C++ CompiledChain of the plan; None: its chain runs as it is
+
+
+def prepare(job, inspect_files=inspect):
+    """Look at all inputs and check or compile all expressions, without reading events.
+
+    inspect_files: as inputs.inspect
+    Returns a list of Prepared and the features of the run; raises InputError or DeclarationError
+    with all problems of all samples.
+    """
+    planned, row = plan_samples(job, inspect_files)
+    if not job.plain and helpers.load_engine() != "interpreted":
+        planned = with_compiled(planned, job.declarations.layout.size**2)
+    for item in planned:
+        if item.entries and not item.compiled:
+            files, *_ = next(item.inputs.parts(item.begin, item.begin + item.entries))
+            check_chain(item.plan, dataframe_of(item.sample, files, 0, files[0].entries))
+    return planned, row
+
+
+def with_compiled(planned, cells):
+    """The samples with their compiled chains, where that is possible.
+
+    cells: number of values of the matrix
+    """
+    try:
+        chains = compile_chains([item.plan for item in planned], cells)
+    except CompilerError as error:
+        reason = helpers.first_error(str(error))
+        warnings.warn(
+            f"the chain cannot be compiled and runs as it is, which is slower: {reason}",
+            stacklevel=2,
+        )
+        return planned
+    made = []
+    for item, compiled in zip(planned, chains, strict=True):
+        foreign = str(ROOT.m3l.foreignBranch(compiled))
+        if foreign:
+            warnings.warn(
+                f"sample '{item.sample.name}': branch '{foreign}' is of type "
+                f"{item.plan.inputs[foreign]}, which the compiled chain cannot take; its chain "
+                "runs as it is, which is slower",
+                stacklevel=2,
+            )
+        made.append(item if foreign else replace(item, compiled=compiled))
+    return made
+
+
+def plan_samples(job, inspect_files=inspect):
+    """Look at all inputs and plan all samples, as `prepare`; nothing is compiled."""
+    helpers.load_engine()
+    declared = job.declarations
+    looks = look_at(job.samples.samples)
+    problems, found = twice(looks, job.samples.samples), []
+    for sample in job.samples.samples:
+        schema = SCHEMAS[sample.schema]
+        before = len(problems)
+        inputs = inspect_files(sample, looks, problems, job.skip_bad_files)
+        norm = None
+        if len(problems) == before:
+            try:
+                norm = normalisation(sample, job, inputs)
+            except DeclarationError as error:
+                problems += error.problems
+        if len(problems) == before:
+            planner = Planner(sample, schema, inputs.branches, declared.objects, declared.variables)
+            found.append((sample, inputs, norm, planner))
+    absent = set().union(*(planner.absent for *_, planner in found))
+    row = declared.features(absent)
+    score = None
+    if job.model:
+        scalars = [feature.name for feature in row if feature.expression]
+        score = read_model(job.model).expression(declared.layout, scalars)
+        floats = [feature for feature in row if not feature.integer]
+        row = (*floats, SCORE, *(feature for feature in row if feature.integer))
+    planned = []
+    for sample, inputs, norm, planner in found:
+        planner.add_weight(norm)
+        if score:
+            planner.add(SCORE.name, score, f"model {job.model}")
+        regions = visible(job, sample)
+        matrix = declared.layout.expression(planner.absent)
+        plan = planner.plan(regions, row, matrix, constants(norm))
+        if plan:
+            plan = replace(plan, drop_bad_events=job.drop_bad_events)
+        entries = min(inputs.entries, job.entries or math.inf)
+        planned.append(Prepared(sample, inputs, plan, declared, norm, entries))
+        problems += planner.problems
+    if problems:
+        raise InputError(*dict.fromkeys(problems))
+    return planned, row
+
+
+def normalisation(sample, job, inputs):
+    """The Normalisation of what is read of a sample, None for data. Raises DeclarationError."""
+    if sample.kind == "data":
+        return None
+    luminosity = job.samples.luminosity_ifb
+    return samples.normalisation(sample, luminosity, inputs.sum_of_weights, inputs.share)
+
+
+def constants(norm):
+    """The constant columns of a sample's plan."""
+    return {} if norm is None else {NORMALISATION: norm.constant}
+
+
+def visible(job, sample):
+    """The regions in which a sample may be looked at: data not in blind ones."""
+    hidden = sample.kind == "data" and not job.unblind
+    return tuple(r for r in job.declarations.regions if not (hidden and r.blind))
+
+
+def without(item, job, path, reason):
+    """A Prepared that leaves a bad file out."""
+    inputs = item.inputs.without(path, reason)
+    norm = normalisation(item.sample, job, inputs)
+    plan = replace(item.plan, constants=constants(norm))
+    entries = min(inputs.entries, job.entries or math.inf)
+    return replace(item, inputs=inputs, plan=plan, normalisation=norm, entries=entries)
+
+
+def row_layout(job, row):
+    """Numbers of a row's cells, of all its floats and of its integers."""
+    floats = sum(not feature.integer for feature in row)
+    return job.declarations.layout.size**2, floats, len(row) - floats

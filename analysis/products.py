@@ -1,0 +1,336 @@
+"""The products of a run on their way into the output folder.
+
+OUT/.partial/samples/<sample>/   what a sample's event loop has made: tables, histograms, a record
+OUT/.partial/                    what is made of them, and what they replace until all are in place
+
+Only one process at a time writes into OUT. What has a name in .partial/samples is complete, so that
+a run that was killed goes on with the samples that are missing. Products get their final names,
+run.json last, all of them or none.
+"""
+
+import json
+import shutil
+import warnings
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis.errors import OutputError
+from analysis.export import Histograms, book_histograms, write_rows
+from analysis.files import (
+    JOURNAL,
+    checksum,
+    lock,
+    parse_json,
+    put_all_in_place,
+    put_in_place,
+    read_regular,
+    reason,
+    take_back,
+    write_json,
+)
+from analysis.loops import CutflowRow
+from analysis.output import (
+    CUTFLOW,
+    HISTOGRAMS,
+    PARTIAL,
+    RUN,
+    TABLES,
+    Table,
+    histogram_name,
+    table_name,
+)
+
+RECORD = "products.json"
+
+# What reading a record can raise that is damaged, or of another version.
+DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError)
+
+
+@dataclass(frozen=True)
+class WrittenTable:
+    """The table of a sample in a region."""
+
+    name: str  # of its file, below the output folder
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Products:
+    """What the event loop of a sample has made."""
+
+    key: str  # of all that it depends on but the content of the input files
+    cutflow: dict[str, tuple[CutflowRow, ...]]  # by region
+    tables: dict[str, WrittenTable]  # by region
+    histograms: str  # sha256 of the file that has them
+    inputs: tuple[dict, ...]  # the InputFile of each file, with its checksum
+    dropped_events: int  # bad ones that were left out
+    seconds: dict[str, float]  # that its parts took
+    bytes_read: int  # from ROOT files
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files of some Products are."""
+
+    tables: Path
+    histograms: Path
+
+    def holds(self, products):
+        """Whether they are there as they were written."""
+        try:
+            return checksum(self.histograms) == products.histograms and all(
+                checksum(self.tables / Path(table.name).name) == table.sha256
+                for table in products.tables.values()
+            )
+        except OSError:
+            return False
+
+
+class SampleOutput:
+    """The folder of a sample's products while they are made."""
+
+    def __init__(self, sample, folder):
+        """sample: its name"""
+        self.sample, self.folder = sample, folder
+        self.tables = {}
+        self.histograms = Histograms()
+
+    def write_rows(self, region, rows, features):
+        """Write the table of a Region, and its histograms of the same rows.
+
+        rows: m3l::RowStore
+        features: in the order of a row, floats before integers
+        """
+        path = self.folder / table_name(self.sample, region)
+        histograms = book_histograms(self.sample, features)
+        number = write_rows(rows, path, features, histograms)
+        self.histograms.write(region.name, histograms)
+        self.tables[region.name] = WrittenTable(f"{TABLES}/{path.name}", number, checksum(path))
+
+    def finish(self, **more):
+        """Write the record of the Products and return them; `more`: their other fields."""
+        path = self.folder / HISTOGRAMS
+        self.histograms.save(path)
+        products = Products(tables=self.tables, histograms=checksum(path), **more)
+        write_json(self.folder / RECORD, asdict(products))
+        return products
+
+
+class Output:
+    """The output folder of a run, to be used in a `with` statement by one process at a time.
+
+    Raises OutputError for whatever cannot be written, and if another process is writing.
+
+    Attributes:
+        record: content of the run.json that is there, {} if there is none
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.partial = self.folder / PARTIAL
+        self.samples = self.partial / "samples"
+        self.record = {}
+
+    def __enter__(self):
+        self.lock = lock(self.folder / "output", shown=f"output folder {self.folder}")
+        self.lock.__enter__()
+        try:
+            take_back(self.partial, self.folder)
+            self.clean()
+            self.samples.mkdir(parents=True, exist_ok=True)
+            self.record = self.read_record()
+        except BaseException as error:
+            self.lock.__exit__(None, None, None)
+            if isinstance(error, OSError):
+                raise self.problem(error) from None
+            raise
+        return self
+
+    def __exit__(self, kind, error, _):
+        try:
+            self.clean()
+        finally:
+            self.lock.__exit__(None, None, None)
+        if isinstance(error, OSError):
+            raise self.problem(error) from None
+
+    def read_record(self):
+        """The content of the run.json that is there, {} if there is none that can be read."""
+        try:
+            record = parse_json(read_regular(self.folder / RUN))
+        except (FileNotFoundError, ValueError):
+            return {}
+        except OSError as error:
+            raise OutputError(f"{self.folder / RUN} cannot be read: {reason(error)}") from None
+        return record if isinstance(record, dict) else {}
+
+    def clean(self):
+        """Remove what is not complete, of this run or of one that was killed."""
+        if (self.partial / JOURNAL).exists():
+            return  # the next run takes it back
+        unfinished = [path for path in self.partial.glob("*") if path != self.samples]
+        for path in (*self.folder.glob(".partial-*"), *unfinished, *self.samples.glob(".*")):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        if not any(self.samples.glob("*")):
+            shutil.rmtree(self.partial, ignore_errors=True)
+
+    def problem(self, error):
+        """The OutputError for an OSError."""
+        return OutputError(f"output folder {self.folder} cannot be written: {reason(error)}")
+
+    @contextmanager
+    def sample(self, name):
+        """Yield the SampleOutput of a sample; its products are kept if all goes well."""
+        new = self.samples / f".{name}"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        try:
+            yield SampleOutput(name, new)
+            shutil.rmtree(self.samples / name, ignore_errors=True)
+            put_in_place(new, self.samples / name)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+    def place(self, name):
+        """Where the products of a sample are: still apart, or in their final place."""
+        folder = self.samples / name
+        if folder.exists():
+            return Place(folder, folder / HISTOGRAMS)
+        return Place(self.folder / TABLES, self.folder / HISTOGRAMS)
+
+    def kept(self, name):
+        """The Products of a sample that an earlier run has left whole, None if there are none."""
+        try:
+            if (self.samples / name).exists():
+                content = json.loads((self.samples / name / RECORD).read_text())
+            else:
+                content = self.published(name)
+            products = Products(
+                **{
+                    **content,
+                    "cutflow": {
+                        region: tuple(CutflowRow(**row) for row in rows)
+                        for region, rows in content["cutflow"].items()
+                    },
+                    "tables": {r: WrittenTable(**t) for r, t in content["tables"].items()},
+                    "inputs": tuple(content["inputs"]),
+                }
+            )
+            return products if self.place(name).holds(products) else None
+        except DAMAGED:
+            return None
+
+    def published(self, name):
+        """The fields of Products from run.json and cutflow.json. Raises what wrong content does."""
+        (sample,) = (sample for sample in self.record["samples"] if sample["name"] == name)
+        if checksum(self.folder / CUTFLOW) != self.record["checksums"][CUTFLOW]:
+            raise ValueError
+        cutflows = json.loads((self.folder / CUTFLOW).read_text())
+        return {
+            "cutflow": {r: rows[name] for r, rows in cutflows.items() if name in rows},
+            "tables": {
+                region: {
+                    "name": table,
+                    "rows": sample["rows"][region],
+                    "sha256": sample["checksums"][region],
+                }
+                for region, table in sample["tables"].items()
+            },
+            "histograms": self.record["checksums"][HISTOGRAMS],
+            "seconds": {},
+            **{field: sample[field] for field in ("key", "inputs", "dropped_events", "bytes_read")},
+        }
+
+    def publish(self, made, record, cutflows):
+        """Give all products their final names; returns the names.
+
+        made: {sample: Products} in the order of the run
+        record: content of run.json without checksums
+        cutflows: {region: {sample: rows}}
+        """
+        histograms, files = Histograms(), {}
+        for name, products in made.items():
+            place = self.place(name)
+            histograms.add(
+                place.histograms, [histogram_name(f["name"], name) for f in record["features"]]
+            )
+            for table in products.tables.values():
+                files[table.name] = place.tables / Path(table.name).name
+        files[HISTOGRAMS] = self.partial / HISTOGRAMS
+        histograms.save(files[HISTOGRAMS])
+        files[CUTFLOW] = self.partial / CUTFLOW
+        write_json(files[CUTFLOW], cutflow_json(cutflows))
+        sums = {name: checksum(files[name]) for name in (HISTOGRAMS, CUTFLOW)}
+        files[RUN] = self.partial / RUN
+        write_json(files[RUN], {**record, "checksums": sums})
+        new = {name: path for name, path in files.items() if path.is_relative_to(self.partial)}
+        put_all_in_place(new, self.folder, self.partial)
+        shutil.rmtree(self.samples)
+        return tuple(sorted(map(Path, files), key=lambda path: (path.name == RUN, path)))
+
+
+def cutflow_json(cutflows):
+    """The cutflow of each region and sample, from {region: {sample: rows}}."""
+    return {
+        region: {sample: [asdict(row) for row in rows] for sample, rows in samples.items()}
+        for region, samples in cutflows.items()
+    }
+
+
+def tell_dropped(made, record):
+    """Warn of events that were left out.
+
+    made: {sample: Products}
+    record: content of run.json
+    """
+    for sample in record["samples"]:
+        name, dropped = sample["name"], made[sample["name"]].dropped_events
+        if dropped:
+            warnings.warn(
+                f"sample '{name}': {dropped} of {sample['entries_read']} events have bad values "
+                "and were left out",
+                stacklevel=2,
+            )
+
+
+def repeated_events(paths):
+    """Number of events that are there again in the tables of data, and the first of them.
+
+    Returns (number, RunNumber, EventNumber), None if there is none.
+    """
+    parts = []
+    for path in paths:
+        with Table(path) as table:
+            parts.append(table.read(("RunNumber", "EventNumber")))
+    events = np.concatenate(parts)
+    events = events[np.lexsort(events.T[::-1])]
+    again = (events[1:] == events[:-1]).all(axis=1)
+    return (int(again.sum()), *map(int, events[1:][again][0])) if again.any() else None
+
+
+def count_repeated(made, data, output):
+    """{region: number of data events that are there more than once}; warns of them.
+
+    made: {sample: Products}
+    data: names of the samples of data
+    """
+    numbers = {}
+    for region in dict.fromkeys(region for name in data for region in made[name].tables):
+        names = [name for name in data if region in made[name].tables]
+        paths = [output.place(n).tables / Path(made[n].tables[region].name).name for n in names]
+        found = repeated_events(paths)
+        if found:
+            numbers[region], run, event = found
+            warnings.warn(
+                f"{numbers[region]} data events of {region} are there more than once (samples "
+                f"{', '.join(names)}), the first is event {event} of run {run}",
+                stacklevel=2,
+            )
+    return numbers

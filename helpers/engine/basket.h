@@ -1,0 +1,112 @@
+/// \file basket.h
+/// The compressed blocks of a TTree.
+#ifndef M3L_BASKET_H
+#define M3L_BASKET_H
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <type_traits>
+
+class TBranch;
+class TFile;
+class TKey;
+
+namespace m3l
+{
+
+template <std::size_t Size>
+struct Bits;
+template <>
+struct Bits<1> {
+   using Type = std::uint8_t;
+   static Type swapped(Type bits) { return bits; }
+};
+template <>
+struct Bits<2> {
+   using Type = std::uint16_t;
+   static Type swapped(Type bits) { return __builtin_bswap16(bits); }
+};
+template <>
+struct Bits<4> {
+   using Type = std::uint32_t;
+   static Type swapped(Type bits) { return __builtin_bswap32(bits); }
+};
+template <>
+struct Bits<8> {
+   using Type = std::uint64_t;
+   static Type swapped(Type bits) { return __builtin_bswap64(bits); }
+};
+
+/// A number as ROOT files hold it: big-endian, `bool` as a byte.
+template <typename T>
+T decoded(const char *bytes)
+{
+   typename Bits<sizeof(T)>::Type bits;
+   std::memcpy(&bits, bytes, sizeof bits);
+   bits = Bits<sizeof(T)>::swapped(bits);
+   if constexpr (std::is_same_v<T, bool>)
+      return bits != 0;
+   T value;
+   std::memcpy(&value, &bits, sizeof value);
+   return value;
+}
+
+/// Memory that grows and is not initialised.
+class RawMemory
+{
+public:
+   /// The memory, of at least `size` bytes; what was in it is lost where it grows.
+   char *get(std::size_t size);
+
+private:
+   std::unique_ptr<char[]> fBytes;
+   std::size_t fSize = 0;
+};
+
+/// The bytes of some consecutive entries of a branch.
+///
+/// ROOT's TBasket believes the lengths in a file, and reads out of bounds where they are damaged.
+/// Here all of them are compared with each other and with the tree.
+class Basket
+{
+public:
+   /// Reads and decompresses a basket.
+   /// \param number      among those of the branch
+   /// \param entries     that it holds
+   /// \param compressed  memory for what is read
+   /// \return whether it is as it should be
+   bool read(TFile &file, TBranch &branch, int number, long long entries, RawMemory &compressed);
+
+   const char *begin() const { return fBegin; } ///< of the values
+   const char *end() const { return fEnd; }
+   bool hasStarts() const { return fStarts != nullptr; }
+
+   /// Where the values of an entry begin; between `begin` and `end`. Only for one that hasStarts.
+   /// \param entry  at most the number of entries, for which it is the end
+   const char *start(long long entry) const
+   {
+      return entry < fEntries ? fBegin + (decoded<std::int32_t>(fStarts + 4 * entry) - fShift)
+                              : fEnd;
+   }
+
+private:
+   bool readFromFile(TFile &file, long long position, int bytes, RawMemory &compressed);
+   bool takeFromTree(TBranch &branch, int number);
+   bool divide(std::size_t values, std::size_t size);
+
+   RawMemory fMemory;
+   const char *fBegin = nullptr, *fEnd = nullptr;
+   const char *fStarts = nullptr; ///< of the entries, as in the file, counted from the key's begin
+   int fShift = 0;                ///< length of the key
+   long long fEntries = 0;
+};
+
+/// How a basket is compressed: "zlib", "lzma", "lz4", "zstd" or, where it is too short or too
+/// random, not at all: "none"; empty for one that cannot be read.
+std::string compressionOf(TFile &file, TBranch &branch, int number);
+
+} // namespace m3l
+
+#endif
