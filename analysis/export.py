@@ -2,6 +2,7 @@
 
 import numpy as np
 import ROOT
+from h5py import h5z
 
 from analysis.hdf5 import BLOSC
 from analysis.hdf5_writer import CHUNK, FrameWriter, Packer
@@ -81,6 +82,15 @@ def blosc(data):
 # Versions of the filter, type, size and level, which it does not need; no shuffling, since most
 # cells of most events are zero and that would break up their runs; LZ4.
 BLOSC_LZ4 = Packer(BLOSC, (2, 2, 1, 0, 1, 0, 1), blosc)
+
+
+def forget_filters():
+    """Take from this process the filter "blosc" that others have registered, such as PyTables.
+
+    HDF5 would note its name in each array, and equal rows would not give equal files.
+    """
+    if h5z.filter_avail(BLOSC):
+        h5z.unregister_filter(BLOSC)
 
 
 class TableWriter(FrameWriter):

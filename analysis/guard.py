@@ -1,10 +1,10 @@
 """Event loops in a child process, and the file that is to blame where one fails."""
 
 from dataclasses import replace
-from functools import partial
 
 from analysis.children import DiedError, each
 from analysis.errors import DeclarationError, InputError, listed
+from analysis.export import forget_filters
 from analysis.inputs import BadFileError
 from analysis.loops import CompiledLoop, PlainLoop, UnreadableError, use_threads
 from helpers.terminal import captured_stderr
@@ -28,7 +28,10 @@ def run_guarded(items, layout, folder, threads, use):
         item = items[number]
         return use(item, event_loop(item, layout, folder))
 
-    begin = partial(use_threads, threads)
+    def begin():
+        use_threads(threads)
+        forget_filters()
+
     for number, result in each(work, range(len(items)), begin=begin):
         if isinstance(result, DiedError | UnreadableError):
             result = blame(items[number], layout, folder, begin, str(result))

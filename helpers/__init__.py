@@ -51,13 +51,8 @@ def load_engine():
 
     Raises ImportError.
     """
-    import ROOT
-
     load()
-    how = load_library(*chosen_engine(), ENGINE)
-    # Binds ROOT's LZ4 before another library brings functions of its names: tables stay equal.
-    ROOT.m3l.bloscChunk(ROOT.std.vector["unsigned char"](64).data(), 64)
-    return how
+    return load_library(*chosen_engine(), ENGINE)
 
 
 @cache

@@ -42,6 +42,14 @@ def test_rows_are_sorted_by_their_identity(demo_output):
         assert list(table.index) == list(range(len(table)))
 
 
+def test_table_does_not_depend_on_what_the_process_has_read(demo_output, run_here, tmp_path):
+    """PyTables registers a filter, whose name HDF5 notes."""
+    read_table(demo_output, "ttZ")
+    assert run_here("-s", "ttZ", "-o", tmp_path).status == 0
+    one, other = (table_path(folder, "ttZ") for folder in (demo_output, tmp_path))
+    assert one.read_bytes() == other.read_bytes()
+
+
 def test_part_of_a_table_is_read_without_the_rest(demo_output, rows):
     path = table_path(demo_output, "WZ")
     part = pd.read_hdf(path, "mini", start=100, stop=350)

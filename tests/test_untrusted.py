@@ -11,7 +11,7 @@ import shutil
 import mutations
 import numpy as np
 import pytest
-from conftest import read_json, read_table, run_program
+from conftest import read_json, read_table
 from ml_tables import write_output
 from mutations import INJECTED, PLACED, bear, record_with, refused
 from test_anomaly import FEATURES, run_with, write_network
@@ -349,19 +349,19 @@ def test_two_cuts_of_one_name_do_not_hide_each_other(ROOT, record, tmp_path):
         rerun(path, read_record(path))
 
 
-def test_trusted_expressions_run(record, tmp_path):
+def test_trusted_expressions_run(run_here, record, tmp_path):
     path = tmp_path / "run.json"
     place = ("regions", 0, "cuts", 2, "expression")
     words = ("--rerun", path, "--trust", "-o", tmp_path / "out", "-s", "ttZ")
     same = "Sum(lepPt[lep_SG] > 20.0) >= 2"
     mutations.write(path, record_with(record, *place, value=same))
-    outcome = run_program(*words, "-j", "1")
+    outcome = run_here(*words)
     assert (outcome.status, outcome.err) == (0, "")
     assert outcome.out.splitlines()[-1] == f"same result as {path}"
     again = read_json(tmp_path / "out/run.json")
     assert again["regions"][0]["cuts"][2]["expression"] == same
     mutations.write(path, record_with(record, *place, value="Sum(lepPt[lep_SG] > 40) >= 2"))
-    outcome = run_program(*words, "-j", "1")
+    outcome = run_here(*words)
     assert (outcome.status, len(outcome.lines)) == (1, 1)
     assert f"result differs from {path}: " in outcome.err and "table of ttZ in SR3L" in outcome.err
 
