@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,12 @@ METHODS = {"adler32": 8, "md5": 32, "sha256": 64}  # and their numbers of digits
 OWN = "sha256"  # the method where none is known
 SECONDS = 60  # to wait for a server's answer
 BLOCK = 1 << 20
+
+
+def method_of(checksum):
+    """The method of a checksum that a record holds, None for one that is not known here."""
+    method = (checksum or "").partition(":")[0]
+    return method if method in METHODS else None
 
 
 def compute(path, method=OWN):
@@ -41,23 +48,37 @@ def known(path):
         return asked(str(path)) if str(path).startswith(("root://", "xroot://")) else None
     path = Path(path)
     for method, digits in METHODS.items():
-        for beside, whole in (
-            (path.with_name(f"{path.name}.{method}"), True),
-            (path.with_name(f"{method.upper()}SUMS"), False),
-        ):
-            if not beside.is_file():
-                continue
-            try:
-                lines = beside.read_text().splitlines()
-            except (OSError, UnicodeDecodeError):
-                raise InputError(f"{beside} cannot be read: mend or remove it") from None
-            for words in (line.split(maxsplit=1) for line in lines):
-                of_this = whole if len(words) == 1 else len(words) and named(words[1]) == path.name
-                if of_this and re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", words[0]):
-                    return f"{method}:{words[0].lower()}"
-            if whole:
-                raise InputError(f"{beside} holds no {method} of {path.name}: mend or remove it")
+        beside, listing = f"{path.name}.{method}", f"{method.upper()}SUMS"
+        if (own := path.with_name(beside)).is_file():
+            found = sums(own, digits)
+            if not (value := found.get(path.name) or found.get("")):
+                raise InputError(f"{own} holds no {method} of {path.name}: mend or remove it")
+            return f"{method}:{value}"
+        if (shared := path.with_name(listing)).is_file():
+            if value := sums(shared, digits).get(path.name):
+                return f"{method}:{value}"
     return None
+
+
+def sums(path, digits):
+    """{name of a file: its checksum} in a file of checksums; "" for one that stands alone.
+
+    Raises InputError.
+    """
+    try:
+        return parsed(path, digits, path.stat().st_mtime_ns)
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f"{path} cannot be read: mend or remove it") from None
+
+
+@lru_cache
+def parsed(path, digits, modified):
+    """The same; read once for all files of a folder. modified: time of modification"""
+    found = {}
+    for words in (line.split(maxsplit=1) for line in path.read_text().splitlines()):
+        if words and re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", words[0]):
+            found.setdefault(named(words[1]) if words[1:] else "", words[0].lower())
+    return found
 
 
 def named(words):

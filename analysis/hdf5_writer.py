@@ -14,7 +14,7 @@ import numpy as np
 from h5py import h5d, h5f, h5fd, h5g, h5p, h5s, h5t, h5z
 
 from analysis.errors import InputError
-from analysis.files import FULL
+from analysis.files import reason
 from analysis.hdf5 import Frame, fletcher32
 
 CHUNK = 1024  # rows that are compressed together
@@ -70,11 +70,8 @@ class Disk(io.FileIO):
             library = error
         if self.error is None and library is None:
             return
-        lines = str(library).splitlines()
-        reason = self.error.strerror if self.error else lines[0] if lines else "HDF5 failed"
-        full = self.error is not None and self.error.errno in FULL
-        advice = "; free disk space and run again" if full else ""
-        raise OSError(f"{reason}{advice}") from None
+        lines = str(library).splitlines() or ["HDF5 failed"]
+        raise OSError(reason(self.error) if self.error else lines[0]) from None
 
 
 def create(disk):

@@ -50,8 +50,8 @@ class InputFile:
             return False
         if self.modified is None or self.modified == known.get("modified"):
             return self.is_that_of(known)
-        method = (known.get("checksum") or "").partition(":")[0]
-        if method not in checksums.METHODS:
+        method = checksums.method_of(known.get("checksum"))
+        if not method:
             return False
         return replace(self, checksum=checksums.compute(self.path, method)).is_that_of(known)
 
@@ -280,8 +280,9 @@ def read_checksums(sample, inputs, begin, end, limited):
         remembered = file.checksum and look.known in (None, file.checksum)
         if not here or file.size is None or remembered:
             continue
-        method = look.known.partition(":")[0] if look.known else checksums.OWN
-        found[file.path] = checksums.compute(file.path, method)
+        found[file.path] = checksums.compute(
+            file.path, checksums.method_of(look.known) or checksums.OWN
+        )
         if look.known and found[file.path] != look.known:
             read, known = map(checksums.shortened, (found[file.path], look.known))
             reason = f"is damaged or another file: {read}, beside it stands {known}"

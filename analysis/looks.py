@@ -6,9 +6,9 @@ What was found is remembered in the cache for files that have not changed since.
 import json
 import math
 import os
-import stat
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 
 import ROOT
 from tqdm import tqdm
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from analysis import checksums
 from analysis.children import DiedError, KilledError, each
 from analysis.errors import InputError, M3LError
-from analysis.files import digest, write_json
+from analysis.files import digest, irregular, write_json
 from analysis.schemas import SCHEMAS
 from helpers.build import cache_folder
 from helpers.stamp import fingerprint
@@ -81,9 +81,10 @@ def keys_of(path):
 
 def look_at(samples):
     """Look at all files of samples; returns {(sample's name, path): Look}."""
-    found, memories, todo = {}, {}, []
+    found, todo = {}, []
+    memories = {sample.name: Memory(sample) for sample in samples}
     for sample in samples:
-        memory = memories[sample.name] = Memory(sample)
+        memory = memories[sample.name]
         for path in sample.files:
             known = memory.recall(path)
             if known:
@@ -112,12 +113,9 @@ def look_at_one(sample_and_path):
     sample, path = sample_and_path
     size = modified = place = None
     if "://" not in path:
-        try:
-            kind = os.stat(path).st_mode
-        except OSError as error:
-            return Look(f"cannot be opened: {error.strerror}")
-        if not stat.S_ISREG(kind):
-            return Look(f"is {'a folder' if stat.S_ISDIR(kind) else 'no regular file'}")
+        wrong = irregular(path)
+        if wrong:
+            return Look(wrong if wrong.startswith("is ") else f"cannot be opened: {wrong}")
         size, modified, place = signature(path)
     info = ROOT.m3l.inspectDataset(path, sample.tree, *(metadata(sample) or ()))
     try:
@@ -148,11 +146,17 @@ def metadata(sample):
     return SCHEMAS[sample.schema].sum_of_weights if needed else None
 
 
+@cache
+def reader():
+    """What reads the files: the C++ and the version of ROOT."""
+    return fingerprint(), ROOT.gROOT.GetVersion()
+
+
 class Memory:
     """What is remembered of the files of a sample, in the cache."""
 
     def __init__(self, sample):
-        what = [fingerprint(), ROOT.gROOT.GetVersion(), sample.files, sample.tree, metadata(sample)]
+        what = [reader(), sample.files, sample.tree, metadata(sample)]
         self.path = cache_folder() / f"inputs-{digest(what)[:16]}.json"
         self.looks, self.news = {}, False
         try:

@@ -13,6 +13,7 @@ import shutil
 import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -72,22 +73,17 @@ class Products:
     bytes_read: int  # from ROOT files
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the files of some Products are."""
-
-    tables: Path
-    histograms: Path
-
-    def holds(self, products):
-        """Whether they are there as they were written."""
-        try:
-            return checksum(self.histograms) == products.histograms and all(
-                checksum(self.tables / Path(table.name).name) == table.sha256
-                for table in products.tables.values()
-            )
-        except OSError:
-            return False
+def products_of(content):
+    """Make Products from their JSON form. Raises what wrong content does, see DAMAGED."""
+    cutflow, tables = content["cutflow"], content["tables"]
+    return Products(
+        **{
+            **content,
+            "cutflow": {r: tuple(CutflowRow(**row) for row in rows) for r, rows in cutflow.items()},
+            "tables": {region: WrittenTable(**table) for region, table in tables.items()},
+            "inputs": tuple(content["inputs"]),
+        }
+    )
 
 
 class SampleOutput:
@@ -198,43 +194,51 @@ class Output:
         finally:
             shutil.rmtree(new, ignore_errors=True)
 
-    def place(self, name):
-        """Where the products of a sample are: still apart, or in their final place."""
-        folder = self.samples / name
-        if folder.exists():
-            return Place(folder, folder / HISTOGRAMS)
-        return Place(self.folder / TABLES, self.folder / HISTOGRAMS)
+    def table(self, sample, written):
+        """Where a WrittenTable of a sample (name) is: still apart, or in its final place."""
+        apart = self.samples / sample
+        return (apart if apart.exists() else self.folder / TABLES) / Path(written.name).name
+
+    def histograms(self, sample):
+        """Where the histograms of a sample (name) are; in their final place beside others."""
+        apart = self.samples / sample
+        return (apart if apart.exists() else self.folder) / HISTOGRAMS
 
     def kept(self, name):
         """The Products of a sample that an earlier run has left whole, None if there are none."""
+        apart = self.samples / name
         try:
-            if (self.samples / name).exists():
-                content = json.loads((self.samples / name / RECORD).read_text())
+            if apart.exists():
+                products = products_of(json.loads((apart / RECORD).read_text()))
+                whole = checksum(apart / HISTOGRAMS) == products.histograms
             else:
-                content = self.published(name)
-            products = Products(
-                **{
-                    **content,
-                    "cutflow": {
-                        region: tuple(CutflowRow(**row) for row in rows)
-                        for region, rows in content["cutflow"].items()
-                    },
-                    "tables": {r: WrittenTable(**t) for r, t in content["tables"].items()},
-                    "inputs": tuple(content["inputs"]),
-                }
+                products, whole = products_of(self.published(name)), self.is_whole
+            whole = whole and all(
+                checksum(self.table(name, table)) == table.sha256
+                for table in products.tables.values()
             )
-            return products if self.place(name).holds(products) else None
         except DAMAGED:
             return None
+        return products if whole else None
+
+    @cached_property
+    def is_whole(self):
+        """Whether the products of all samples that are there are as the run.json there says."""
+        return all(
+            checksum(self.folder / name) == self.record["checksums"][name]
+            for name in (HISTOGRAMS, CUTFLOW)
+        )
+
+    @cached_property
+    def cutflows(self):
+        """The content of the cutflow.json that is there."""
+        return json.loads((self.folder / CUTFLOW).read_text())
 
     def published(self, name):
         """The fields of Products from run.json and cutflow.json. Raises what wrong content does."""
         (sample,) = (sample for sample in self.record["samples"] if sample["name"] == name)
-        if checksum(self.folder / CUTFLOW) != self.record["checksums"][CUTFLOW]:
-            raise ValueError
-        cutflows = json.loads((self.folder / CUTFLOW).read_text())
         return {
-            "cutflow": {r: rows[name] for r, rows in cutflows.items() if name in rows},
+            "cutflow": {r: rows[name] for r, rows in self.cutflows.items() if name in rows},
             "tables": {
                 region: {
                     "name": table,
@@ -257,12 +261,10 @@ class Output:
         """
         histograms, files = Histograms(), {}
         for name, products in made.items():
-            place = self.place(name)
-            histograms.add(
-                place.histograms, [histogram_name(f["name"], name) for f in record["features"]]
-            )
+            names = [histogram_name(feature["name"], name) for feature in record["features"]]
+            histograms.add(self.histograms(name), names)
             for table in products.tables.values():
-                files[table.name] = place.tables / Path(table.name).name
+                files[table.name] = self.table(name, table)
         files[HISTOGRAMS] = self.partial / HISTOGRAMS
         histograms.save(files[HISTOGRAMS])
         files[CUTFLOW] = self.partial / CUTFLOW
@@ -274,6 +276,18 @@ class Output:
         put_all_in_place(new, self.folder, self.partial)
         shutil.rmtree(self.samples)
         return tuple(sorted(map(Path, files), key=lambda path: (path.name == RUN, path)))
+
+
+def cutflows_of(made, job):
+    """{region: {sample: rows}} of the Products of samples, which may be hidden in a region."""
+    return {
+        region.name: {
+            name: products.cutflow[region.name]
+            for name, products in made.items()
+            if region.name in products.cutflow
+        }
+        for region in job.declarations.regions
+    }
 
 
 def cutflow_json(cutflows):
@@ -324,7 +338,7 @@ def count_repeated(made, data, output):
     numbers = {}
     for region in dict.fromkeys(region for name in data for region in made[name].tables):
         names = [name for name in data if region in made[name].tables]
-        paths = [output.place(n).tables / Path(made[n].tables[region].name).name for n in names]
+        paths = [output.table(name, made[name].tables[region]) for name in names]
         found = repeated_events(paths)
         if found:
             numbers[region], run, event = found

@@ -43,7 +43,9 @@ FILE = matching(r"(?=.{1,240}\Z)\w[\w.+-]*", "the name of a file")
 COLUMN = matching(r"(?=.{1,200}\Z)[A-Za-z_][A-Za-z0-9_]*", "a name that C++ can have")
 TABLE = matching(r"hdf5/(?=.{1,240}\Z)\w[\w.+-]*", "the name of a file in hdf5/")
 SHA256 = matching(r"[0-9a-f]{64}", "64 hexadecimal digits")
-CHECKSUM = matching(r"[a-z0-9]{1,20}:[0-9a-f]{1,128}", "a checksum")
+CHECKSUM = matching(
+    r"adler32:[0-9a-f]{8}|md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", "a checksum, see checksums.py"
+)
 PATH = line(4096, least=1)
 LABEL = line(500)
 WORDS = text(100_000)  # that are shown only

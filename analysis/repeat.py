@@ -142,7 +142,7 @@ def change(file):
         return ""
     if os.path.getsize(path) != size:
         return f"{path} has changed since the run (it had {size} bytes)"
-    if known and checksums.compute(path, known.partition(":")[0]) != known:
+    if known and checksums.compute(path, checksums.method_of(known)) != known:
         return f"{path} has changed since the run (it had {checksums.shortened(known)})"
     return ""
 

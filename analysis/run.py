@@ -18,7 +18,7 @@ from analysis.job import bytes_read, complete, made_with, record_of, sample_json
 from analysis.looks import remember
 from analysis.loops import number_of_threads
 from analysis.prepare import prepare, row_layout, visible, without
-from analysis.products import Output, count_repeated, tell_dropped
+from analysis.products import Output, count_repeated, cutflows_of, tell_dropped
 from helpers.build import cache_folder
 
 # What differs between two runs with the same products.
@@ -82,14 +82,7 @@ def run(job, folder, command, cluster=None, force=False):
             raise InputError(*(p for error in failed.values() for p in error.problems))
         tell_skipped(ready.values())
         made = {name: made[name] for name in ready if name in made}
-        cutflows = {
-            region.name: {
-                name: products.cutflow[region.name]
-                for name, products in made.items()
-                if region.name in products.cutflow
-            }
-            for region in job.declarations.regions
-        }
+        cutflows = cutflows_of(made, job)
         threads = number_of_threads(job.threads)
         record = record_of(job, [ready[name] for name in made], row, threads, command, cluster)
         data = [name for name in made if ready[name].sample.kind == "data"]
@@ -156,6 +149,7 @@ class Maker:
     def __init__(self, job, row, output):
         self.job, self.row, self.output = job, row, output
         self.layout = row_layout(job, row)
+        self.made_with = made_with()
 
     def make(self, item, loop):
         """Run the event loop of a sample and write its Products."""
@@ -185,7 +179,7 @@ class Maker:
         sample = {**sample_json(item), "inputs": None, "files": None}
         features = [asdict(feature) for feature in self.row]
         layout = asdict(self.job.declarations.layout)
-        parts = [made_with(), sample, asdict(item.plan), features, layout, item.begin]
+        parts = [self.made_with, sample, asdict(item.plan), features, layout, item.begin]
         return digest(json.loads(json.dumps(parts)))
 
     def kept(self, items):

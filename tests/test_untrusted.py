@@ -391,14 +391,14 @@ def test_merge_bears_any_manifest(ROOT, pieces):
     submission = Submission(pieces)
     names = [piece.name for piece in submission.pieces if piece.name != "0001"]
     others = {name: submission.manifest(name) for name in names}
+    job = merge.job_of(submission.run, "run.json")
 
     def read(content):
         content = {key: value for key, value in content.items() if key != "sha256"}
         mutations.write(path, {**content, "sha256": digest(content)})
         manifests = {**others, "0001": submission.manifest("0001")}
-        merge.check(submission, submission.run, manifests)
-        region = merge.job_of(submission.run, "run.json").declarations.regions[0]
-        merge.sum_cutflow([manifests["0001"]], region)
+        merge.check(submission, submission.run, job, manifests)
+        merge.sum_cutflow([manifests["0001"]], job.declarations.regions[0])
 
     read(content)
     bear(read, mutations.mutations(content))

@@ -14,15 +14,16 @@ import ROOT
 
 import helpers
 from analysis.batch.submission import DONE, FAILED, MISSING, RUNNING, WAITING
+from analysis.children import each
 from analysis.errors import InputError
-from analysis.export import BATCH
+from analysis.export import BATCH, forget_filters
 from analysis.files import checksum
 from analysis.inputs import InputFile, total
 from analysis.job import complete, feature_of, job_of
 from analysis.loops import ROW_MEMORY, CutflowRow
 from analysis.output import IDENTITY, WEIGHT, Table
 from analysis.prepare import row_layout, visible
-from analysis.products import Output, count_repeated, tell_dropped
+from analysis.products import Output, count_repeated, cutflows_of, tell_dropped
 from analysis.records import latest_format
 from analysis.run import Results
 
@@ -43,26 +44,22 @@ def merge(submission, states):
         begin = time.monotonic()
         manifests = {piece.name: submission.manifest(piece.name) for piece in submission.pieces}
         run = grid_run(submission, manifests) if submission.on_grid else submission.run
-        check(submission, run, manifests)
         run = latest_format(run, submission.jobs / "submission.json")
         job = job_of(run, submission.jobs / "submission.json")
+        check(submission, run, job, manifests)
         row = tuple(feature_of(feature) for feature in run["features"])
-        cutflows, made = {region.name: {} for region in job.declarations.regions}, {}
-        for sample, record in zip(job.samples.samples, run["samples"], strict=True):
+        samples = list(zip(job.samples.samples, run["samples"], strict=True))
+
+        def write(number):
+            sample, record = samples[number]
             parts = [m for m in manifests.values() if m["piece"]["sample"] == sample.name]
-            with output.sample(sample.name) as new:
-                for region in visible(job, sample):
-                    cutflows[region.name][sample.name] = sum_cutflow(parts, region)
-                    rows = sorted_rows(submission, parts, region, job, row, output.partial)
-                    new.write_rows(region, rows, row)
-                made[sample.name] = new.finish(
-                    key=submission.id,
-                    cutflow={r.name: cutflows[r.name][sample.name] for r in visible(job, sample)},
-                    inputs=tuple(with_checksums(record["inputs"], parts)),
-                    dropped_events=sum(m["dropped_events"] for m in parts),
-                    seconds={"event loop": sum(m["seconds"] for m in parts)},
-                    bytes_read=sum(manifest["bytes_read"] for manifest in parts),
-                )
+            return write_sample(submission, output, job, row, sample, record["inputs"], parts)
+
+        made = {}
+        for number, result in each(write, range(len(samples)), begin=forget_filters):
+            if isinstance(result, Exception):
+                raise result
+            made[samples[number][0].name] = result
         timings = {
             "event loop": round(sum(m["seconds"] for m in manifests.values()), 1),
             "merge": round(time.monotonic() - begin, 1),
@@ -73,8 +70,30 @@ def merge(submission, states):
         record["repeated_data_events"] = count_repeated(made, data, output)
         record["model"] = submission.record["options"]["model"]  # not the copy of the jobs
         record["submission"] = {"id": submission.id, "pieces": len(manifests)}
+        cutflows = cutflows_of(made, job)
         files = output.publish(made, record, cutflows)
     return job, Results(cutflows, None, files, {}, 0)
+
+
+def write_sample(submission, output, job, row, sample, inputs, parts):
+    """Write the products of a sample from its pieces; returns the Products.
+
+    inputs: its files in the record of the submission
+    parts: manifests of its pieces
+    """
+    cutflow = {region.name: sum_cutflow(parts, region) for region in visible(job, sample)}
+    with output.sample(sample.name) as new:
+        for region in visible(job, sample):
+            rows = sorted_rows(submission, parts, region, job, row, output.partial)
+            new.write_rows(region, rows, row)
+        return new.finish(
+            key=submission.id,
+            cutflow=cutflow,
+            inputs=tuple(with_checksums(inputs, parts)),
+            dropped_events=sum(part["dropped_events"] for part in parts),
+            seconds={"event loop": sum(part["seconds"] for part in parts)},
+            bytes_read=sum(part["bytes_read"] for part in parts),
+        )
 
 
 def with_checksums(inputs, manifests):
@@ -134,19 +153,21 @@ def grid_run(submission, manifests):
     return {**submission.run, "samples": found, "features": kept, "versions": versions}
 
 
-def check(submission, run, manifests):
+def check(submission, run, job, manifests):
     """Raise InputError, with a line for each problem, unless the pieces make up the submission.
 
     run: the record of the submission, which says how many entries each sample has
+    job: what it describes
     """
     promised = {sample["name"]: sample for sample in run["samples"]}
+    regions = {sample.name: visible(job, sample) for sample in job.samples.samples}
     problems = []
     for piece in submission.pieces:
         manifest = manifests[piece.name]
         found = manifest["piece"]
         where = f"piece {piece.name}"
         cuts = {r: [row["cut"] for row in rows] for r, rows in manifest["cutflow"].items()}
-        wanted = wanted_cuts(run, promised[piece.sample])
+        wanted = {r.name: ["all", *(cut.name for cut in r.cuts)] for r in regions[piece.sample]}
         if manifest["submission"] != submission.id:
             problems.append(f"{where} belongs to another submission")
         elif found["name"] != piece.name:
@@ -176,16 +197,6 @@ def check(submission, run, manifests):
             )
     if problems:
         raise InputError(*problems)
-
-
-def wanted_cuts(run, sample):
-    """{region: names of the rows of its cutflow} of a sample in the record of a run."""
-    hidden = sample["kind"] == "data" and not run["unblind"]
-    return {
-        region["name"]: ["all", *(cut["name"] for cut in region["cuts"])]
-        for region in run["regions"]
-        if not (hidden and region["blind"])
-    }
 
 
 def check_numbers(where, manifest, promised):
