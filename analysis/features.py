@@ -104,10 +104,14 @@ LAYOUTS = (
 
 DEFAULT_LAYOUT = "T3N5"
 
+MET_LABEL = r"E_T^{\mathrm{miss}}"
+
 CODES = Binning(6, -0.5, 5.5)
 COUNT = Binning(11, -0.5, 10.5)
 MOMENTUM = Binning(50, 0.0, 500.0)
 CHARGE = Binning(3, -1.5, 1.5)
+MASS = Binning(60, 0.0, 600.0)
+TOTAL = Binning(60, 0.0, 1500.0)
 
 FEATURES = (
     Feature("flcomp", "flavourComp3L(Take(lepFlavor, leptons))", "Flavours", "", CODES, True),
@@ -125,6 +129,28 @@ FEATURES = (
         Binning(50, 0.0, 1000.0),
     ),
     Feature("m_sfos", "sfos.mass", r"$m_{\mathrm{SFOS}}$", "GeV", Binning(60, 0.0, 300.0)),
+    Feature("m_ossf_z", "distanceFromZ(sfos.mass)", r"$|m_{\mathrm{SFOS}} - m_Z|$", "GeV", MASS),
+    Feature("m_same_sign", "pairs.sameSign", r"$m_{\mathrm{SS}}^{\max}$", "GeV", MASS),
+    Feature("m_pair_min", "pairs.lightest", r"$m_{\ell\ell}^{\min}$", "GeV", MASS),
+    Feature("m_pair_max", "pairs.heaviest", r"$m_{\ell\ell}^{\max}$", "GeV", MASS),
+    Feature("m_T_unpaired", "transverse.unpaired", r"$m_T(\ell_{\mathrm{other}})$", "GeV", MASS),
+    Feature("m_T_min", "transverse.least", r"$m_T^{\min}(\ell)$", "GeV", MASS),
+    Feature("m_T_max", "transverse.most", r"$m_T^{\max}(\ell)$", "GeV", MASS),
+    Feature(
+        "m_T_3l",
+        "transverseMass(three.pt, three.phi, three.m, met_Et, met_Phi)",
+        r"$m_T(3\ell)$",
+        "GeV",
+        TOTAL,
+    ),
+    Feature("pt_3l", "three.pt", r"$p_T(3\ell)$", "GeV", MOMENTUM),
+    Feature(
+        "pt_3l_met",
+        "addedPt(three.pt, three.phi, met_Et, met_Phi)",
+        rf"$p_T(3\ell + {MET_LABEL})$",
+        "GeV",
+        MOMENTUM,
+    ),
     Feature(
         "met_significance",
         "met_Sign",
@@ -135,13 +161,28 @@ FEATURES = (
     ),
     Feature("ht_lep", "Sum(lepPt[lep_SG])", r"$H_T(\ell)$", "GeV", Binning(50, 0.0, 1000.0)),
     Feature("ht_jet", "Sum(jetPt[jet_SG])", r"$H_T(j)$", "GeV", Binning(50, 0.0, 1000.0)),
+    Feature("lt_met", "Sum(lepPt[lep_SG]) + met_Et", rf"$L_T + {MET_LABEL}$", "GeV", TOTAL),
+    Feature(
+        "m_eff",
+        "Sum(lepPt[lep_SG]) + Sum(jetPt[jet_SG]) + met_Et",
+        r"$m_{\mathrm{eff}}$",
+        "GeV",
+        Binning(60, 0.0, 3000.0),
+    ),
+    Feature("n_ossf", "pairs.sfos", r"$N(\mathrm{SFOS})$", "", COUNT, True),
+    Feature(
+        "charge_sum",
+        "chargeSum(lepCharge, leptons)",
+        r"$\sum q(\ell)$",
+        "",
+        Binning(7, -3.5, 3.5),
+        True,
+    ),
     Feature("n_jet", "Sum(jet_SG)", r"$N(j)$", "", COUNT, True),
     Feature("n_bjet", "Sum(bjet_SG)", r"$N(b)$", "", COUNT, True),
     Feature("n_ele", "Sum(ele_SG)", r"$N(e)$", "", COUNT, True),
     Feature("n_muo", "Sum(muo_SG)", r"$N(\mu)$", "", COUNT, True),
 )
-
-MET_LABEL = r"E_T^{\mathrm{miss}}"
 
 
 def cells(layout):

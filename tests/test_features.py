@@ -46,7 +46,9 @@ def test_the_features_that_were_asked_for_are_there():
     assert names >= {
         *("flcomp", "lepPt_0", "lepPt_1", "lepPt_2", "lepCharge_0", "lepCharge_1", "lepCharge_2"),
         *("m_3l", "m_sfos", "met_significance", "ht_lep", "ht_jet"),
-        *("n_jet", "n_bjet", "n_ele", "n_muo"),
+        *("n_jet", "n_bjet", "n_ele", "n_muo", "n_ossf", "charge_sum"),
+        *("m_ossf_z", "m_same_sign", "m_pair_min", "m_pair_max", "m_T_unpaired", "m_T_min"),
+        *("m_T_max", "m_T_3l", "pt_3l", "pt_3l_met", "lt_met", "m_eff"),
     }
 
 
