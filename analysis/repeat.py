@@ -87,13 +87,12 @@ def expressions_here(layout_name):
     """{what it is: expression} of this checkout, with its layout of this name if it has one."""
     layouts = {layout.name: layout for layout in features.LAYOUTS}
     layout = layouts.get(layout_name)
-    counts = features.counts(layout) if layout else ()
     declared = Declarations(
         selection.OBJECTS,
         selection.VARIABLES,
         selection.REGIONS,
         layout,
-        (*features.FEATURES, *counts),
+        features.scalars(layout) if layout else features.FEATURES,
     )
     return dict(expressions(declared))
 
