@@ -147,6 +147,7 @@ class Dataset:
     features: tuple[Feature, ...]
     types: tuple[str, ...]  # object types whose counts n_<type> travel with the events
     samples: tuple[Sample, ...]
+    carried: tuple[str, ...] = ()  # columns of an event's objects; none in older tables
 
     @classmethod
     def open(cls, folder, region=None):
@@ -163,6 +164,7 @@ class Dataset:
         with record_errors(record):
             types = [(str(t["name"]), int(t["multiplicity"])) for t in run["layout"]["types"]]
             features = tuple(_features(run["features"], types))
+            carried = tuple(_carried(run["features"]))
             regions = list(dict.fromkeys(r for s in run["samples"] for r in s["tables"]))
             chosen = region if region is not None else (regions[0] if regions else "")
             if chosen not in regions:
@@ -188,7 +190,7 @@ class Dataset:
                 raise InputError(
                     f"sample {sample.name} in {record} has unknown kind '{sample.kind}'"
                 )
-        dataset = cls(folder, chosen, features, tuple(name for name, _ in types), samples)
+        dataset = cls(folder, chosen, features, tuple(name for name, _ in types), samples, carried)
         for sample in samples:
             with sample.open() as table:
                 table.require(dataset.columns)
@@ -336,3 +338,13 @@ def _features(declared, types):
         for category in entry.get("categories") or [None]:
             name = input_name(entry["name"], category)
             yield Feature(name, entry["unit"] or "", tuple(needed))
+
+
+def _carried(declared):
+    """The columns that an event can be computed again from, see docs/definitions.md."""
+    names = [entry["name"] for entry in declared]
+    travelling = [e["name"] for e in declared if not e["network"] and e.get("binning", 0) is None]
+    if travelling:
+        kept = [f"lep{what}_{rank}" for what in ("Pt", "Charge") for rank in range(3)]
+        kept += ["e_T_miss", "met_significance"]
+        yield from (name for name in names if name in kept or name in travelling)
