@@ -150,7 +150,7 @@ def write_tree(path, records, kinds):
         length = f"[n_{of[name]}]" if name in of else ""
         kind = leaf(name, records.dtype[name])[1]
         tree.Branch(name, buffer[name][0] if length else buffer[name], f"{name}{length}/{kind}")
-    rows, target = records.view("u1").reshape(len(records), -1), buffer.view("u1")
+    rows, target = records.view("u1").reshape(len(records), records.itemsize), buffer.view("u1")
     fill = tree.Fill
     for row in rows:
         target[:] = row
