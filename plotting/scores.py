@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError
-from analysis.hdf5 import Frame
 from analysis.output import IDENTITY, LATENT, MODELS, SCORES, WEIGHT, read_model_record
-from analysis.records import ORIGIN
 from analysis.rivals import possible_rivals
+from analysis.scored import origin, read_scored
 from plotting.matrix import members_of, model_records
-from plotting.results import SCORE_AGAIN, Histogram, read_frame
+from plotting.results import Histogram, read_frame
 
 SCORE_LABEL = r"Anomaly score $\log_{10}(\mathrm{MSE})$"
 MOST_RANKED = 100_000  # events at most from which correlations are taken
@@ -56,15 +55,6 @@ def has_scores(results):
     return any((results.folder / SCORES).glob("[!.]*.hdf5"))
 
 
-def origin(path):
-    """What ml wrote about a file of scores or latent vectors: sample, region, model."""
-    with Frame(path, None, SCORE_AGAIN) as frame:
-        about = frame.about
-    for problem in ORIGIN.problems(about, ""):
-        raise InputError(f"{path} is not a file of python -m ml ({problem}): {SCORE_AGAIN}")
-    return about
-
-
 def read_scores(results):
     """Read OUT/scores of all samples that may be looked at.
 
@@ -80,7 +70,7 @@ def read_scores(results):
     if region not in results.regions:
         raise InputError(f"the scores in {folder} are of region '{region}': {again}")
     rivals = possible_rivals(results.features)
-    columns = [*IDENTITY, WEIGHT, *dict.fromkeys(name for rival in rivals for name in rival.needs)]
+    needed = list(dict.fromkeys(name for rival in rivals for name in rival.needs))
     samples, events = [], np.zeros(2)
     for sample in results.visible(region):
         path = folder / f"{sample.name}.hdf5"
@@ -88,37 +78,23 @@ def read_scores(results):
             raise InputError(f"{folder} lacks sample '{sample.name}': {again}")
         if (of := origin(path)) and (of["region"], of["model"]) != (region, model):
             raise InputError(f"the scores in {folder} are of several models: {again}")
-        scores = read_frame(path, columns=[*IDENTITY, "score", "trained_on"])
-        table = results.table(region, sample.name, columns)
-        same = len(scores) == len(table) and (
-            scores[[*IDENTITY]].to_numpy() == table[[*IDENTITY]].to_numpy()
-        )
-        if not np.all(same):
-            raise InputError(f"{path} holds other events than the table of the run: {again}")
-        kept = ~scores["trained_on"].to_numpy(bool)
-        weight = table[WEIGHT].to_numpy()
-        if len(kept) and not kept.any():
-            raise InputError(
-                f"sample '{sample.name}': the network was trained on all its events, so their "
-                "scores mean nothing: train with --folds"
-            )
+        with results.open_table(region, sample.name) as table:
+            one = read_scored(path, table, needed, again)
         if sample.kind == "background":
-            events += [kept.sum(), len(kept)]
-        left = weight[kept].sum()
-        scale = weight.sum() / left if left and not kept.all() else 1.0
-        if "e_T_miss" in table:
-            table["e_T_miss"] *= results.energy_scale
-        values = [rival(table)[kept] for rival in rivals]
+            events += [len(one.rows), one.total]
+        if "e_T_miss" in one.columns:
+            one.columns["e_T_miss"] = one.columns["e_T_miss"] * results.energy_scale
+        values = [rival(one.columns) for rival in rivals]
         samples.append(
             Scored(
                 sample.name,
                 sample.process,
                 sample.kind,
-                scores["score"].to_numpy(float)[kept],
-                weight[kept] * scale,
-                np.stack(values, axis=1) if values else np.empty((kept.sum(), 0)),
-                table[[*IDENTITY]].to_numpy()[kept],
-                np.flatnonzero(kept),
+                one.score,
+                one.weight,
+                np.stack(values, axis=1) if values else np.empty((len(one.rows), 0)),
+                np.stack([one.columns[name] for name in IDENTITY], axis=1),
+                one.rows,
             )
         )
     labels = tuple(rival.label for rival in rivals)
