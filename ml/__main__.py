@@ -16,7 +16,7 @@ from analysis.errors import (
 )
 from analysis.files import lock, restore_folder, write_file, write_json
 from analysis.output import MODELS, SCORES, STUDY, single_models
-from analysis.performance import REPLICAS, UNCERTAINTY
+from analysis.performance import EXPERIMENTS, REPLICAS, UNCERTAINTY
 from analysis.records import SCALERS, plain_name
 from ml.dataset import Dataset
 from ml.models import MODELS as NETWORKS
@@ -145,6 +145,32 @@ def parser():
         "--seed", type=natural, default=1, help="of bootstrap and bound (%(default)s)"
     )
 
+    made = command(
+        "protocol",
+        protocol,
+        "test p-values and injected signals on pseudo-data, retrain with seeds",
+    )
+    add_output(made)
+    add_detectors(made, "whose scores are in OUT/scores")
+    made.add_argument(
+        "--signal", action="append", metavar="NAME", help="only this process; repeatable"
+    )
+    made.add_argument(
+        "--experiments",
+        type=positive_integer,
+        default=EXPERIMENTS,
+        metavar="N",
+        help="sets of pseudo-data (%(default)s)",
+    )
+    made.add_argument("--seed", type=natural, default=1, help="of all draws (%(default)s)")
+    made.add_argument(
+        "--seeds",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="also train each --detector N times, with other seeds",
+    )
+
     for name, run, text in (
         ("info", info, "print what a model is and how it was trained"),
         ("export", export, "write a model as ONNX, checked against Keras"),
@@ -269,6 +295,32 @@ def study(options):
     for line in as_text(content):
         print(line)
     print(f"wrote {folder / 'study.json'} and {folder / 'study.tex'}")
+
+
+def protocol(options):
+    """Examine detectors on pseudo-data: OUT/study/protocol.json."""
+    from ml.protocol import as_text, examine, over_seeds
+    from ml.study import Material, all_numbers
+
+    if options.seeds and not options.detector:
+        raise DeclarationError("--seeds: say which detectors to train again with --detector NAME")
+    path = options.output / STUDY / "protocol.json"
+    with lock(path):
+        material = Material(options.output, options.region)
+        signals = material.signals(options.signal) if material.of("signal") else []
+        if not signals:
+            print(f"no signal in {options.output}: nothing is injected")
+        everything = all_numbers(material, options.detector, signals, print)
+        content = examine(material, everything, signals, options.experiments, options.seed)
+        if options.seeds:
+            content["seeds"] = {
+                name: over_seeds(material, name, signals, options.seeds, options.seed, print)
+                for name in options.detector
+            }
+        write_json(path, content)
+    for line in as_text(content):
+        print(line)
+    print(f"wrote {path}")
 
 
 def info(options):

@@ -11,6 +11,7 @@ import numpy as np
 from analysis.errors import InputError, M3LError, listed
 from analysis.output import SCORES, WEIGHT, read_run
 from analysis.performance import (
+    COMPARED,
     LEAST,
     ONE_SIGMA,
     REPLICAS,
@@ -28,7 +29,6 @@ from ml.frozen import State, read_frozen, state_of_detector, state_of_rivals
 
 BOUND = "supervised"  # name of the bound among the scores
 WITH_PAIR = " with pair"  # behind the name of a signal, which has no space
-COMPARED = WORKING_POINTS[-1]  # background efficiency at which detectors are compared with rivals
 
 
 @dataclass(frozen=True)
@@ -196,19 +196,7 @@ def judge_all(
         say(line)
 
     chosen = material.signals(signals)
-    frozen = read_frozen(material.folder)
-    everything = []
-    for name in require_detectors(material.folder, detectors):
-        try:
-            state = state_of_detector(frozen, material.dataset, name)
-            everything.append(material.of_detector(name, state, chosen))
-        except M3LError as error:
-            if detectors:
-                raise
-            note(f"{name} is left out: {error}")
-    if not everything:
-        raise InputError(f"no scores in {material.folder / SCORES} can be judged: {notes[-1]}")
-    everything += material.of_rivals(state_of_rivals(frozen), chosen)
+    everything = all_numbers(material, detectors, chosen, note)
     if not material.has_pairs:
         note("the tables have no column m_sfos: no rival with a veto, and no shares without a pair")
     judged = {
@@ -227,6 +215,7 @@ def judge_all(
             kept = judged.setdefault(BOUND, one)
             kept["signals"] |= one["signals"]
             kept["replicas"] |= one["replicas"]
+    frozen = read_frozen(material.folder)
     content = {
         "format": 1,
         "region": material.region,
@@ -246,6 +235,27 @@ def judge_all(
         del one["replicas"]
     content["scores"] = judged
     return without_nan(content)
+
+
+def all_numbers(material, detectors, signals, note):
+    """The Numbers of detectors and rivals.
+
+    detectors: names; None: all whose scores fit, and `note` is given a line about each other one
+    Raises InputError where there is none.
+    """
+    frozen, everything, reason = read_frozen(material.folder), [], ""
+    for name in require_detectors(material.folder, detectors):
+        try:
+            state = state_of_detector(frozen, material.dataset, name)
+            everything.append(material.of_detector(name, state, signals))
+        except M3LError as error:
+            if detectors:
+                raise
+            reason = str(error)
+            note(f"{name} is left out: {reason}")
+    if not everything:
+        raise InputError(f"no scores in {material.folder / SCORES} can be judged: {reason}")
+    return [*everything, *material.of_rivals(state_of_rivals(frozen), signals)]
 
 
 def _about(material, name):
