@@ -206,6 +206,7 @@ def judge_all(
         note("no supervised bound: LightGBM is not installed (pip install lightgbm)")
     elif bound:
         for signal in chosen:
+            say(f"supervised bound for {signal}")
             try:
                 (numbers,) = material.of_bound(seed, [signal])
             except InputError as error:
