@@ -6,18 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError
-from analysis.hdf5 import Frame
 from analysis.output import IDENTITY, LATENT, MODELS, SCORES, WEIGHT, read_model_record
-from analysis.records import ORIGIN
+from analysis.rivals import possible_rivals
+from analysis.scored import origin, read_scored
 from plotting.matrix import members_of, model_records
-from plotting.results import SCORE_AGAIN, Histogram, read_frame
+from plotting.results import Histogram, read_frame
 
 SCORE_LABEL = r"Anomaly score $\log_{10}(\mathrm{MSE})$"
-# The simplest cuts that a search could make instead: label and the features that are summed.
-RIVALS = (
-    (r"$E_T^{\mathrm{miss}}$", ("e_T_miss",)),
-    (r"$H_T(\ell) + H_T(j)$", ("ht_lep", "ht_jet")),
-)
 MOST_RANKED = 100_000  # events at most from which correlations are taken
 
 
@@ -30,7 +25,7 @@ class Scored:
     kind: str  # background, signal or data
     score: np.ndarray  # (events,)
     weight: np.ndarray  # (events,) scaled up to the yield of all events, trained on or not
-    rivals: np.ndarray  # (events, rivals) in GeV
+    rivals: np.ndarray  # (events, rivals) in GeV, see analysis/rivals.py
     identity: np.ndarray  # (events, 3) DatasetNumber, RunNumber, EventNumber
     rows: np.ndarray  # (events,) positions in the tables of scores and features
 
@@ -60,15 +55,6 @@ def has_scores(results):
     return any((results.folder / SCORES).glob("[!.]*.hdf5"))
 
 
-def origin(path):
-    """What ml wrote about a file of scores or latent vectors: sample, region, model."""
-    with Frame(path, None, SCORE_AGAIN) as frame:
-        about = frame.about
-    for problem in ORIGIN.problems(about, ""):
-        raise InputError(f"{path} is not a file of python -m ml ({problem}): {SCORE_AGAIN}")
-    return about
-
-
 def read_scores(results):
     """Read OUT/scores of all samples that may be looked at.
 
@@ -83,8 +69,8 @@ def read_scores(results):
     region, model = first["region"], first["model"]
     if region not in results.regions:
         raise InputError(f"the scores in {folder} are of region '{region}': {again}")
-    rivals = [rival for rival in RIVALS if set(rival[1]) <= set(results.features)]
-    columns = [*IDENTITY, WEIGHT, *(name for _, names in rivals for name in names)]
+    rivals = possible_rivals(results.features)
+    needed = list(dict.fromkeys(name for rival in rivals for name in rival.needs))
     samples, events = [], np.zeros(2)
     for sample in results.visible(region):
         path = folder / f"{sample.name}.hdf5"
@@ -92,38 +78,26 @@ def read_scores(results):
             raise InputError(f"{folder} lacks sample '{sample.name}': {again}")
         if (of := origin(path)) and (of["region"], of["model"]) != (region, model):
             raise InputError(f"the scores in {folder} are of several models: {again}")
-        scores = read_frame(path, columns=[*IDENTITY, "score", "trained_on"])
-        table = results.table(region, sample.name, columns)
-        same = len(scores) == len(table) and (
-            scores[[*IDENTITY]].to_numpy() == table[[*IDENTITY]].to_numpy()
-        )
-        if not np.all(same):
-            raise InputError(f"{path} holds other events than the table of the run: {again}")
-        kept = ~scores["trained_on"].to_numpy(bool)
-        weight = table[WEIGHT].to_numpy()
-        if len(kept) and not kept.any():
-            raise InputError(
-                f"sample '{sample.name}': the network was trained on all its events, so their "
-                "scores mean nothing: train with --folds"
-            )
+        with results.open_table(region, sample.name) as table:
+            one = read_scored(path, table, needed, again)
         if sample.kind == "background":
-            events += [kept.sum(), len(kept)]
-        left = weight[kept].sum()
-        scale = weight.sum() / left if left and not kept.all() else 1.0
-        sums = [table[list(names)].sum(axis=1).to_numpy(float)[kept] for _, names in rivals]
+            events += [len(one.rows), one.total]
+        if "e_T_miss" in one.columns:
+            one.columns["e_T_miss"] = one.columns["e_T_miss"] * results.energy_scale
+        values = [rival(one.columns) for rival in rivals]
         samples.append(
             Scored(
                 sample.name,
                 sample.process,
                 sample.kind,
-                scores["score"].to_numpy(float)[kept],
-                weight[kept] * scale,
-                np.stack(sums, axis=1) if sums else np.empty((kept.sum(), 0)),
-                table[[*IDENTITY]].to_numpy()[kept],
-                np.flatnonzero(kept),
+                one.score,
+                one.weight,
+                np.stack(values, axis=1) if values else np.empty((len(one.rows), 0)),
+                np.stack([one.columns[name] for name in IDENTITY], axis=1),
+                one.rows,
             )
         )
-    labels = tuple(label for label, _ in rivals)
+    labels = tuple(rival.label for rival in rivals)
     return Scores(region, model, tuple(samples), labels, float(events[0] / max(events[1], 1)))
 
 
