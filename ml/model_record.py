@@ -42,7 +42,7 @@ class ModelRecord:
     def of(cls, network, prepared, signature, history, search):
         """The record of a network trained on `prepared`."""
         return cls(
-            network=network,
+            network=network.sized(len(prepared.dataset.features)),
             training=prepared.config,
             split=prepared.split,
             region=prepared.dataset.region,

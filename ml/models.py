@@ -7,8 +7,11 @@ cells of a 23 x 23 matrix; `deep` has the architecture of the thesis drafts' hyp
 `published` is the network of ATLAS, Phys. Rev. Lett. 132 (2024) 081801, arXiv:2307.01612, made for
 36 x 36 = 1296 cells.
 An autoencoder whose layers are wider than its input can copy the input and learns nothing of it.
-So sizes are used as published unless one of them is larger than n; then every size is multiplied by
-n over the number of features the network was made for, which keeps the proportions.
+So sizes are used as published unless a hidden one is larger than n; then every hidden size is
+multiplied by n over the number of features the network was made for, which keeps the proportions.
+The latent size says how many numbers an event is described by, which does not change with the
+number of cells it is measured in: it stays as declared, and no hidden layer is scaled below it. Only
+where it would not be smaller than n it becomes half of n.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
@@ -47,17 +50,23 @@ class ModelConfig:
 
     def sized(self, features):
         """The same network with numbers in place of every size, for `features` inputs."""
-        sizes = [layer.units for layer in (*self.encoder, self.latent, *self.decoder)]
-        ratio = features / self.made_for if max(sizes) > features else 1.0
+        widest = max((layer.units for layer in (*self.encoder, *self.decoder)), default=ALL)
+        ratio = features / self.made_for if widest > features else 1.0
+        latent = self.latent.units or features
+        if latent >= features:
+            latent = max(1, features // 2)
 
         def number(layer):
-            units = features if layer.units == ALL else max(1, round(layer.units * ratio))
-            return replace(layer, units=units)
+            if layer.units == ALL:
+                return replace(layer, units=features)
+            if ratio == 1.0:
+                return layer
+            return replace(layer, units=max(latent, round(layer.units * ratio)))
 
         return replace(
             self,
             encoder=tuple(map(number, self.encoder)),
-            latent=number(self.latent),
+            latent=replace(self.latent, units=latent),
             decoder=tuple(map(number, self.decoder)),
             made_for=features,
         )
