@@ -52,6 +52,7 @@ WORDS = text(100_000)  # that are shown only
 
 KINDS = ("data", "background", "signal")
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "leaky_relu")
+OTHER_ACTIVATION = "other"  # of a network that a child class made itself
 SCALERS = ("standard", "minmax", "robust", "log")
 
 # --- samples ----------------------------------------------------------------------------------
@@ -351,7 +352,8 @@ def network_contradictions(network):
         yield f"it has {network_numbers(network)} numbers, more than {MOST_NUMBERS}"
 
 
-LAYER = Fields({"units": whole(0, 100_000), "activation": OneOf(ACTIVATIONS)})
+DESCRIBED = OneOf((*ACTIVATIONS, OTHER_ACTIVATION))
+LAYER = Fields({"units": whole(0, 100_000), "activation": DESCRIBED})
 PART = Fields({"events": whole(), "sum_of_weights": NUMBER})
 
 AUTOENCODER = Fields(
@@ -360,7 +362,7 @@ AUTOENCODER = Fields(
         "encoder": ListOf(LAYER, most=50),
         "latent": LAYER,
         "decoder": ListOf(LAYER, most=50),
-        "output": OneOf(ACTIVATIONS),
+        "output": DESCRIBED,
         "made_for": whole(1, 100_000),
         "scaler": OneOf(SCALERS),
         "learning_rate": ABOVE_0,
@@ -382,6 +384,7 @@ MODEL = Fields(
                 "batch": whole(1),
                 "patience": whole(1),
                 "plateau": whole(1),
+                "least_gain": FROM_0,
                 "weights": OneOf(("keep", "absolute", "zero")),
                 "mask_absent": FLAG,
                 "folds": whole(1, 100),
@@ -391,7 +394,11 @@ MODEL = Fields(
                 "steps_per_call": Maybe(whole(1)),
                 "memory_gib": FROM_0,
                 "tensorboard": FLAG,
-            }
+            },
+            needed=(
+                "epochs batch patience plateau weights mask_absent folds seed precision jit "
+                "steps_per_call memory_gib tensorboard".split()
+            ),
         ),
         "split": Fields(
             {"folds": whole(1, 100), "validation": whole(0, 99), "test": Maybe(whole(0, 99))}
@@ -424,6 +431,8 @@ MODEL = Fields(
         "versions": MapOf(line(100), line(100)),
         "signature": SHA256,
         "search": Maybe(ANYTHING),
+        "own": Maybe(line(100, least=1)),
+        "capped": FLAG,
         "files": MapOf(FILE, SHA256),
     },
     needed=("format", "region", "features", "history", "best_epoch"),

@@ -305,6 +305,11 @@ def _describe(record):
     best = record.best_epoch
     losses = record.history["val_loss"]
     print(f"  best epoch {best} of {len(losses)}: validation loss {losses[best - 1]:.5g}")
+    if record.capped:
+        print(
+            f"  ended at the cap of {len(losses)} epochs, before the validation loss had settled: "
+            "train with a larger --epochs"
+        )
 
 
 if __name__ == "__main__":

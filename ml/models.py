@@ -10,8 +10,8 @@ An autoencoder whose layers are wider than its input can copy the input and lear
 So sizes are used as published unless a hidden one is larger than n; then every hidden size is
 multiplied by n over the number of features the network was made for, which keeps the proportions.
 The latent size says how many numbers an event is described by, which does not change with the
-number of cells it is measured in: it stays as declared, and no hidden layer is scaled below it. Only
-where it would not be smaller than n it becomes half of n.
+number of cells it is measured in: it stays as declared, and no hidden layer is scaled below it.
+Only where it would not be smaller than n it becomes half of n.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
@@ -53,7 +53,7 @@ class ModelConfig:
         widest = max((layer.units for layer in (*self.encoder, *self.decoder)), default=ALL)
         ratio = features / self.made_for if widest > features else 1.0
         latent = self.latent.units or features
-        if latent >= features:
+        if latent >= features and self.made_for != features:
             latent = max(1, features // 2)
 
         def number(layer):
@@ -170,7 +170,8 @@ class Parts:
     """The sub-models of an autoencoder, in scaled features."""
 
     encoder: object  # keras.Model (events, features) -> latent, or [mean, log variance]
-    decoder: object  # keras.Model latent -> (events, features)
+    decoder: object  # keras.Model latent -> (events, features); None: see `whole`
+    whole: object = None  # keras.Model (events, features) -> [latent, (events, features)]
 
 
 def build(config, features, dtype="float32"):
@@ -268,10 +269,13 @@ def inference_model(parts, scaling, objects=None, types=0):
     scaled = layers.Scale(
         scaling.log.tolist(), scaling.shift.tolist(), scaling.factor.tolist(), name="scale"
     )(features)
-    latent = parts.encoder(scaled)
-    if isinstance(latent, list):
-        latent = latent[0]
-    reconstruction = parts.decoder(latent)
+    if parts.whole:
+        latent, reconstruction = parts.whole(scaled)
+    else:
+        latent = parts.encoder(scaled)
+        if isinstance(latent, list):
+            latent = latent[0]
+        reconstruction = parts.decoder(latent)
     error = ops.square(scaled - reconstruction)
     inputs = features
     if objects is None:

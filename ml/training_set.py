@@ -34,6 +34,7 @@ class TrainingConfig:
         10, "stop after so many epochs without a better validation loss", type=positive_integer
     )
     plateau: int = 4  # epochs without one before the learning rate is halved
+    least_gain: float = 1e-3  # share of the validation loss that makes an epoch a better one
     weights: str = option(  # see event_weight
         "absolute",
         "what negative event weights become in training; in yields they always count as they are",
@@ -90,6 +91,20 @@ class Split:
     def training(self, fold):
         """(events,) bool: events of the training folds."""
         return (fold != self.validation) & (fold != (-1 if self.test is None else self.test))
+
+
+def is_better(loss, best, gain):
+    """Whether a validation loss is smaller than the best one by the share `gain` of its size."""
+    return best is None or loss < best - gain * abs(best)
+
+
+def kept_epoch(losses, gain):
+    """The epoch, from 1, whose weights early stopping keeps, of a list of validation losses."""
+    best, kept = None, 1
+    for epoch, loss in enumerate(losses, 1):
+        if is_better(loss, best, gain):
+            best, kept = loss, epoch
+    return kept
 
 
 def event_weight(weight, policy):
