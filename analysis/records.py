@@ -371,7 +371,12 @@ AUTOENCODER = Fields(
         "activity_l2": FROM_0,
         "variational": FLAG,
         "sigma": ABOVE_0,
-    }
+        "penalty": OneOf(("mean", "sum")),
+    },
+    needed=tuple(
+        "name encoder latent decoder output made_for scaler learning_rate slope kernel_l1 "
+        "activity_l2 variational sigma".split()
+    ),
 )
 
 MODEL = Fields(
@@ -395,7 +400,7 @@ MODEL = Fields(
                 "memory_gib": FROM_0,
                 "tensorboard": FLAG,
             },
-            needed=(
+            needed=tuple(
                 "epochs batch patience plateau weights mask_absent folds seed precision jit "
                 "steps_per_call memory_gib tensorboard".split()
             ),

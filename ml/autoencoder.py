@@ -490,7 +490,7 @@ def _parts(loaded):
     names = {layer.name for layer in loaded.layers}
     if "network" in names:
         whole = loaded.get_layer("network")
-        encoder = keras.Model(whole.inputs, whole.outputs[0], name="encoder")
+        encoder = keras.Model(whole.inputs[0], whole.outputs[0], name="encoder")
         return models.Parts(encoder, None, whole)
     return models.Parts(loaded.get_layer("encoder"), loaded.get_layer("decoder"))
 

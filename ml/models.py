@@ -20,6 +20,11 @@ from analysis.errors import DeclarationError, listed, near_miss
 from analysis.records import ACTIVATIONS
 
 ALL = 0  # as a size: as many units as there are features
+# What the strengths of regularisers multiply: the mean size of a weight and the mean square of an
+# output, as the loss is a mean; or their sums, as in Keras and the thesis drafts. Summed over ten
+# thousand weights, even the weakest strength there outweighs a mean squared error of 1, which is
+# what a network has that gives up.
+PENALTIES = ("mean", "sum")
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class ModelConfig:
     slope: float = 0.3  # of leaky_relu below 0
     kernel_l1: float = 0.0  # on the first and third layer of the encoder, mirrored in the decoder
     activity_l2: float = 0.0  # on the same layers
+    penalty: str = "mean"  # what the two multiply, see PENALTIES
     variational: bool = False  # the latent layer gives a mean and a log variance
     sigma: float = 1.0  # variational: assumed spread of a scaled feature around its reconstruction
 
@@ -84,7 +90,7 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values):
         """The inverse of `to_dict`."""
-        values = dict(values)
+        values = {"penalty": "sum"} | values  # older records do not have it
         if unknown := set(values) - {field.name for field in fields(cls)}:
             raise DeclarationError(f"unknown fields of a network: {listed(sorted(unknown))}")
         for part in ("encoder", "decoder"):
@@ -183,7 +189,10 @@ def build(config, features, dtype="float32"):
 
     config = config.sized(features)
 
-    def dense(layer, name, regularised=False, dtype=dtype):
+    if config.penalty not in PENALTIES:
+        raise DeclarationError(f"unknown penalty '{config.penalty}': choose {listed(PENALTIES)}")
+
+    def dense(layer, x, name, regularised=False, dtype=dtype):
         activation = layer.activation
         if activation not in ACTIVATIONS:
             raise DeclarationError(
@@ -191,33 +200,34 @@ def build(config, features, dtype="float32"):
             )
         if activation == "leaky_relu":
             activation = keras.layers.LeakyReLU(negative_slope=config.slope)
+        mean = config.penalty == "mean"
+        l1 = config.kernel_l1 / (x.shape[-1] * layer.units if mean else 1)
+        l2 = config.activity_l2 / (layer.units if mean else 1)
         return keras.layers.Dense(
             layer.units,
             activation=activation,
-            kernel_regularizer=_regulariser(keras.regularizers.L1, regularised, config.kernel_l1),
-            activity_regularizer=_regulariser(
-                keras.regularizers.L2, regularised, config.activity_l2
-            ),
+            kernel_regularizer=keras.regularizers.L1(l1) if regularised and l1 else None,
+            activity_regularizer=keras.regularizers.L2(l2) if regularised and l2 else None,
             dtype=dtype,
             name=name,
-        )
+        )(x)
 
     inputs = keras.Input((features,), name="scaled")
     x = inputs
     for i, layer in enumerate(config.encoder, 1):
-        x = dense(layer, f"encoder_{i}", i in (1, 3))(x)
-    outputs = dense(config.latent, "latent", dtype="float32")(x)
+        x = dense(layer, x, f"encoder_{i}", i in (1, 3))
+    outputs = dense(config.latent, x, "latent", dtype="float32")
     if config.variational:
         spread = Layer(config.latent.units, "linear")
-        outputs = [outputs, dense(spread, "latent_log_variance", dtype="float32")(x)]
+        outputs = [outputs, dense(spread, x, "latent_log_variance", dtype="float32")]
     encoder = keras.Model(inputs, outputs, name="encoder")
 
     latent = keras.Input((config.latent.units,), name="latent")
     x = latent
     hidden = len(config.decoder)
     for i, layer in enumerate(config.decoder, 1):
-        x = dense(layer, f"decoder_{i}", hidden - i in (0, 2))(x)
-    x = dense(Layer(features, config.output), "reconstruction", dtype="float32")(x)
+        x = dense(layer, x, f"decoder_{i}", hidden - i in (0, 2))
+    x = dense(Layer(features, config.output), x, "reconstruction", dtype="float32")
     return Parts(encoder, keras.Model(latent, x, name="decoder"))
 
 
@@ -293,7 +303,3 @@ def inference_model(parts, scaling, objects=None, types=0):
         "latent": latent,
     }
     return keras.Model(inputs, outputs, name="autoencoder")
-
-
-def _regulariser(kind, wanted, strength):
-    return kind(strength) if wanted and strength else None

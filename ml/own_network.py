@@ -84,7 +84,7 @@ def trainable(built, features, learning_rate):
             )
     loss = built.loss if built.compiled else None
     squared = loss is None or loss in SQUARED or isinstance(loss, keras.losses.MeanSquaredError)
-    model = layers.Network(built.inputs, built.outputs, name="training")
+    model = layers.Network(built.inputs[0], built.outputs[0], name="training")
     model.compile(
         optimizer=(built.compiled and built.optimizer) or keras.optimizers.Adam(learning_rate),
         loss=layers.SquaredError(features) if squared else loss,
@@ -99,8 +99,9 @@ def split(model):
     """The Parts of a functional `model`, of whose variables they are made.
 
     The latent vector is that of a sub-model or layer of the name "encoder" or "latent", else the
-    output of the narrowest hidden layer, the first if there are several. If the rest of the
-    network needs more than the latent vector, the Parts have `whole` and no decoder.
+    output of the narrowest hidden layer, with the activation that may follow it, the first if there
+    are several. If the rest of the network needs more than the latent vector, the Parts have
+    `whole` and no decoder.
     """
     hidden = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     if [layer.name for layer in hidden] == ["encoder", "decoder"]:
@@ -109,8 +110,8 @@ def split(model):
     named = [layer for layer in vectors if layer.name in ("encoder", "latent")]
     if not vectors:
         raise DeclarationError("the network of AE_model_builder has no hidden layer of vectors")
-    latent = (named or [min(vectors, key=lambda layer: layer.output.shape[-1])])[0].output
-    encoder = keras.Model(model.inputs, latent, name="encoder")
+    latent = named[0].output if named else _narrowest(vectors)
+    encoder = keras.Model(model.inputs[0], latent, name="encoder")
     x = np.random.default_rng(0).normal(size=(4, model.input_shape[-1])).astype(np.float32)
     try:
         decoder = keras.Model(latent, model.outputs[0], name="decoder")
@@ -118,8 +119,21 @@ def split(model):
             return Parts(encoder, decoder)
     except (ValueError, KeyError):  # a connection that passes by the latent layer
         pass
-    whole = keras.Model(model.inputs, [latent, model.outputs[0]], name="network")
+    whole = keras.Model(model.inputs[0], [latent, model.outputs[0]], name="network")
     return Parts(encoder, None, whole)
+
+
+def _narrowest(layers):
+    """The output of the first of the narrowest layers and the activation behind it."""
+    width = min(layer.output.shape[-1] for layer in layers)
+    place = next(n for n, layer in enumerate(layers) if layer.output.shape[-1] == width)
+    for after in range(place + 1, len(layers)):
+        if not isinstance(
+            layers[after], (keras.layers.LeakyReLU, keras.layers.ReLU, keras.layers.Activation)
+        ):
+            break
+        place = after
+    return layers[place].output
 
 
 def describe(parts, name, config):
@@ -168,14 +182,11 @@ def plain_layers(parts):
 
 
 def _chain(model):
-    steps, expected = [], model.inputs[0]
+    if not _is_sequence(model):
+        return None
+    steps = []
     for layer in model.layers:
-        if isinstance(layer, keras.layers.InputLayer):
-            continue
-        if layer.input is not expected:
-            return None
-        expected = layer.output
-        if isinstance(layer, IDENTITIES):
+        if isinstance(layer, (keras.layers.InputLayer, *IDENTITIES)):
             continue
         if type(layer) is keras.layers.Dense:
             kernel, *bias = layer.get_weights()
@@ -188,7 +199,24 @@ def _chain(model):
         if (known := _activation(activation)) is None:
             return None
         steps[-1][2:] = known
-    return [tuple(step) for step in steps] if expected is model.outputs[0] else None
+    return [tuple(step) for step in steps]
+
+
+def _is_sequence(model):
+    """Whether each layer of a functional model takes the output of the one before, and no other."""
+    first, *others = model.get_config()["layers"]
+    before = first["name"]
+    for layer in others:
+        sources = [
+            tensor["config"]["keras_history"][0]
+            for node in layer["inbound_nodes"]
+            for tensor in node["args"]
+            if isinstance(tensor, dict) and "keras_history" in tensor.get("config", {})
+        ]
+        if sources != [before] or len(layer["inbound_nodes"]) != 1:
+            return False
+        before = layer["name"]
+    return model.output_names == [before]
 
 
 def _activation(activation):

@@ -28,7 +28,7 @@ def option(default, help, **how):
 class TrainingConfig:
     """The choices of a training; with the tables, they determine the model."""
 
-    epochs: int = option(100, "at most", type=positive_integer)
+    epochs: int = option(300, "at most", type=positive_integer)
     batch: int = option(256, "events a step", type=positive_integer)
     patience: int = option(
         10, "stop after so many epochs without a better validation loss", type=positive_integer

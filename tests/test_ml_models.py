@@ -76,6 +76,20 @@ def test_regularisers_are_on_first_and_third_layer():
         assert names == [f"{model.name}_1", f"{model.name}_3"]
 
 
+def test_regularisers_multiply_means_or_sums():
+    x, weight = np.full((4, 225), 2.0, "f4"), 0.25
+    for penalty in ("mean", "sum"):
+        config = replace(MODELS["deep"], penalty=penalty, kernel_l1=0.1, activity_l2=0.2)
+        first = models.build(config, 225).encoder.get_layer("encoder_1")
+        first.set_weights([np.full((225, 150), weight, "f4"), np.zeros(150, "f4")])
+        penalties = [0.1 * weight, 0.2 * np.mean(np.asarray(first(x)) ** 2)]
+        if penalty == "sum":
+            penalties = [penalties[0] * 225 * 150, penalties[1] * 150]
+        assert sorted(map(float, first.losses)) == pytest.approx(sorted(penalties), rel=1e-4)
+    with pytest.raises(M3LError, match="unknown penalty 'most'"):
+        models.build(replace(MODELS["deep"], penalty="most"), 225)
+
+
 def test_config_survives_json():
     for config in MODELS.values():
         assert ModelConfig.from_dict(config.to_dict()) == config
