@@ -372,6 +372,8 @@ AUTOENCODER = Fields(
         "variational": FLAG,
         "sigma": ABOVE_0,
         "penalty": OneOf(("mean", "sum")),
+        "likelihood": FLAG,
+        "categories": whole(0, 100_000),
     },
     needed=tuple(
         "name encoder latent decoder output made_for scaler learning_rate slope kernel_l1 "

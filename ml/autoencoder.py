@@ -99,14 +99,7 @@ class RunAE:
         self.record_ = ModelRecord.of(
             self.config, prepared, checkpoint.signature, checkpoint.history, self.search_, own
         )
-        self._adopt(
-            models.inference_model(
-                self._parts,
-                self.record_.scaling,
-                [f.objects for f in self.record_.features] if self.training.mask_absent else None,
-                len(self.record_.types),
-            )
-        )
+        self._adopt(self._inference())
         return self
 
     def AE_model_builder(self, hp=None):  # noqa: N802, the name that the thesis gave it
@@ -163,6 +156,16 @@ class RunAE:
         parts.encoder.set_weights(trained.get_layer("encoder").get_weights())
         parts.decoder.set_weights(trained.get_layer("decoder").get_weights())
         return parts
+
+    def _inference(self):
+        """The model that is saved, see `ml.models.inference_model`."""
+        masked = self.training.mask_absent
+        return models.inference_model(
+            self._parts,
+            self.record_.scaling,
+            [f.objects for f in self.record_.features] if masked else None,
+            len(self.record_.types),
+        )
 
     def _train(self, network, prepared, devices, progress):
         config = self.training
@@ -245,6 +248,10 @@ class RunAE:
     def errors(self, events=None):
         """Squared error of each feature, scaled, (events, features of the model) float32."""
         return self._evaluate("error", events)
+
+    def explain(self, events=None):
+        """(names, (events, names) contributions to the score), the squared errors of features."""
+        return self.record_.names, self.errors(events)
 
     def encode(self, events=None):
         """Latent vector, (events, latent) float32; the latent mean of a variational model."""
@@ -476,6 +483,10 @@ class HyperParameterTuning(RunAE):
 
 def runner(config):
     """The class that trains `config`."""
+    if config.likelihood:
+        from ml.likelihood import LikelihoodAE  # its parent is here
+
+        return LikelihoodAE
     return RunVAE if config.variational else RunAE
 
 
@@ -511,6 +522,7 @@ def _load_keras(path, record):
         config = parse_json(archive.read(archive.getinfo("config.json")))
     features = len(record.features)
     known = set(map(str, record.network.sizes(features)))
+    known |= {str(record.network.categories)} if record.network.likelihood else set()
     if not _units(config) <= known:
         raise ValueError("it has layers of other sizes than model.json says")
     loaded = keras.models.load_model(path, compile=False, safe_mode=True)

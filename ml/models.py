@@ -5,7 +5,7 @@ To add a network, add one entry to `MODELS`. n is the number of features.
 Sources: `small`, `big`, `vae_small` and `vae_big` are the networks of the thesis, made for the 529
 cells of a 23 x 23 matrix; `deep` has the architecture of the thesis drafts' hyperparameter search;
 `published` is the network of ATLAS, Phys. Rev. Lett. 132 (2024) 081801, arXiv:2307.01612, made for
-36 x 36 = 1296 cells.
+36 x 36 = 1296 cells; `likelihood` is that of `ml.likelihood`.
 An autoencoder whose layers are wider than its input can copy the input and learns nothing of it.
 So sizes are used as published unless a hidden one is larger than n; then every hidden size is
 multiplied by n over the number of features the network was made for, which keeps the proportions.
@@ -50,6 +50,8 @@ class ModelConfig:
     slope: float = 0.3  # of leaky_relu below 0
     kernel_l1: float = 0.0  # on the first and third layer of the encoder, mirrored in the decoder
     activity_l2: float = 0.0  # on the same layers
+    likelihood: bool = False  # each column has the distribution of its type, see ml.likelihood
+    categories: int = 0  # likelihood: number of values of whole numbers and categories
     penalty: str = "mean"  # what the two multiply, see PENALTIES
     variational: bool = False  # the latent layer gives a mean and a log variance
     sigma: float = 1.0  # variational: assumed spread of a scaled feature around its reconstruction
@@ -136,6 +138,16 @@ MODELS = {
             output="linear",
             made_for=1296,
             learning_rate=1e-3,
+        ),
+        ModelConfig(
+            "likelihood",
+            encoder=_layers((128, "leaky_relu"), (64, "leaky_relu")),
+            latent=Layer(12, "linear"),
+            decoder=_layers((64, "leaky_relu"), (128, "leaky_relu")),
+            output="linear",
+            made_for=241,
+            learning_rate=1e-3,
+            likelihood=True,
         ),
         ModelConfig(
             "vae_small",

@@ -47,8 +47,11 @@ TOLERANCE = 1e-5  # between ONNX and Keras, in the score
 def write_network(folder, record, parts):
     """Write `network.json` and `network.bin` of the `ml.models.Parts` of a trained model.
 
-    Nothing is written for a network of a child's making that is no chain of dense layers.
+    Nothing is written for a network of a child's making that is no chain of dense layers, nor for
+    one whose score is no squared error.
     """
+    if record.network.likelihood:
+        return
     if record.own:
         found = plain_layers(parts)
         if found is None:

@@ -154,6 +154,11 @@ class TrainingSet:
         """(features,) what the network sees for the cell of a missing object: 0, scaled."""
         return self.scaling.transform(np.zeros((1, len(self.dataset.features))))[0]
 
+    def training_blocks(self):
+        """Yield the Events that are trained on, in GeV, and their (events,) weights, in blocks."""
+        for events in self.dataset.blocks(self.samples):
+            yield _chosen(events, self.split, self.config, True)
+
     def feeds(self):
         """Feeds of training and validation events, in memory if they fit."""
         need = (self.train.events + self.validation.events) * 4 * len(self.dataset.features)
