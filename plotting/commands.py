@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from analysis.errors import InputError
 from analysis.files import write_file
-from plotting import agreement, curves, graph, matrix, pool, yields
+from analysis.performance import LEAST, judge, make_curve
+from plotting import agreement, graph, matrix, pool, yields
 from plotting import scores as score_files
 from plotting.draw_agreement import draw_agreement
 from plotting.draw_event import draw_event
@@ -364,7 +365,7 @@ def score_pictures(options, say):
         drawn = {}
         for column, name in enumerate(names):
             pair = (values[:, column], weights, signal[:, column], signal_weights)
-            drawn[name] = curves.make_curve(*pair, score_files.seed_of(*pair))
+            drawn[name] = make_curve(*pair, score_files.seed_of(*pair))
             for line in curve_lines(process.name, yields.plain_text(name), drawn[name], pair):
                 say(line)
         title = f"{region}, {process.label}"
@@ -399,13 +400,17 @@ def score_pictures(options, say):
 def curve_lines(process, name, curve, pair):
     """Lines of text: the area under a curve, and cuts that were chosen on the background."""
     yield f"{process:<14} {name:<20} AUC {curve.auc:.3f} +- {curve.auc_error:.3f}"
-    for point in curves.working_points(*pair):
-        yield (
-            f"  background {point.efficiency:g}: cut at {point.threshold:.4g}, signal "
-            f"{point.signal_efficiency:.3f} +- {point.signal_efficiency_error:.3f}, "
-            f"s = {number(point.signal)}, b = {number(point.background)} +- "
-            f"{number(point.background_error)}, expected significance {point.significance:.2g}"
-        )
+    background, weights, *signal = pair
+    for judged in judge(background, weights, {process: signal}).values():
+        for point in judged.points:
+            cut = point.cut
+            less = "" if cut.supported else f", with {LEAST} effective events {cut.efficiency:.2g}"
+            yield (
+                f"  background {cut.asked:g}{less}: cut at {cut.threshold:.4g}, signal "
+                f"{point.efficiency:.3f} +- {point.efficiency_error:.3f}, "
+                f"s = {number(point.signal)}, b = {number(cut.background)} +- "
+                f"{number(cut.background_error)}, expected significance {point.significance:.2g}"
+            )
 
 
 def latent_figure(options, scores, labels, vectors, weights, axes):

@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 from plotting.style import FONT, INK, NO_CAPTION, QUIET, add_caption, styled
 
 # Okabe and Ito: score, then its rivals, told apart by dashes as well.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-DASHES = ("-", "--", "-.", ":")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 3)))
 
 
 @styled
@@ -18,7 +18,7 @@ def draw_curves(curves, *, title="", caption=NO_CAPTION):
 
     curves: {label: Curve}, the score first
     title: the signal, LaTeX
-    Curves end where fewer than ten simulated background events are left. Returns the Figure.
+    Curves end where fewer than ten effective background events are left. Returns the Figure.
     """
     figure = Figure(figsize=(9.6, 4.6))
     roc, improvement = figure.subplots(1, 2)

@@ -9,15 +9,11 @@ from analysis.errors import InputError
 from analysis.hdf5 import Frame
 from analysis.output import IDENTITY, LATENT, MODELS, SCORES, WEIGHT, read_model_record
 from analysis.records import ORIGIN
+from analysis.rivals import possible_rivals
 from plotting.matrix import members_of, model_records
 from plotting.results import SCORE_AGAIN, Histogram, read_frame
 
 SCORE_LABEL = r"Anomaly score $\log_{10}(\mathrm{MSE})$"
-# The simplest cuts that a search could make instead: label and the features that are summed.
-RIVALS = (
-    (r"$E_T^{\mathrm{miss}}$", ("e_T_miss",)),
-    (r"$H_T(\ell) + H_T(j)$", ("ht_lep", "ht_jet")),
-)
 MOST_RANKED = 100_000  # events at most from which correlations are taken
 
 
@@ -30,7 +26,7 @@ class Scored:
     kind: str  # background, signal or data
     score: np.ndarray  # (events,)
     weight: np.ndarray  # (events,) scaled up to the yield of all events, trained on or not
-    rivals: np.ndarray  # (events, rivals) in GeV
+    rivals: np.ndarray  # (events, rivals) in GeV, see analysis/rivals.py
     identity: np.ndarray  # (events, 3) DatasetNumber, RunNumber, EventNumber
     rows: np.ndarray  # (events,) positions in the tables of scores and features
 
@@ -83,8 +79,8 @@ def read_scores(results):
     region, model = first["region"], first["model"]
     if region not in results.regions:
         raise InputError(f"the scores in {folder} are of region '{region}': {again}")
-    rivals = [rival for rival in RIVALS if set(rival[1]) <= set(results.features)]
-    columns = [*IDENTITY, WEIGHT, *(name for _, names in rivals for name in names)]
+    rivals = possible_rivals(results.features)
+    columns = [*IDENTITY, WEIGHT, *dict.fromkeys(name for rival in rivals for name in rival.needs)]
     samples, events = [], np.zeros(2)
     for sample in results.visible(region):
         path = folder / f"{sample.name}.hdf5"
@@ -110,7 +106,9 @@ def read_scores(results):
             events += [kept.sum(), len(kept)]
         left = weight[kept].sum()
         scale = weight.sum() / left if left and not kept.all() else 1.0
-        sums = [table[list(names)].sum(axis=1).to_numpy(float)[kept] for _, names in rivals]
+        if "e_T_miss" in table:
+            table["e_T_miss"] *= results.energy_scale
+        values = [rival(table)[kept] for rival in rivals]
         samples.append(
             Scored(
                 sample.name,
@@ -118,12 +116,12 @@ def read_scores(results):
                 sample.kind,
                 scores["score"].to_numpy(float)[kept],
                 weight[kept] * scale,
-                np.stack(sums, axis=1) if sums else np.empty((kept.sum(), 0)),
+                np.stack(values, axis=1) if values else np.empty((kept.sum(), 0)),
                 table[[*IDENTITY]].to_numpy()[kept],
                 np.flatnonzero(kept),
             )
         )
-    labels = tuple(label for label, _ in rivals)
+    labels = tuple(rival.label for rival in rivals)
     return Scores(region, model, tuple(samples), labels, float(events[0] / max(events[1], 1)))
 
 

@@ -19,7 +19,17 @@ NEVER = {
 }
 
 # Modules of analysis that work without ROOT and start in a fraction of a second.
-SHARED = ("content", "errors", "files", "hdf5", "hdf5_writer", "output", "records")
+SHARED = (
+    "content",
+    "errors",
+    "files",
+    "hdf5",
+    "hdf5_writer",
+    "output",
+    "performance",
+    "records",
+    "rivals",
+)
 DECLARATIONS = ("processes", "samples", "schemas", "selection", "features", "plan")
 # The part of analysis that the others may import.
 OFFERED = {

@@ -8,7 +8,8 @@ import plot_inputs
 import pytest
 
 from analysis.errors import InputError
-from plotting import curves, event, graph, matrix, scores, yields
+from analysis.performance import make_curve
+from plotting import event, graph, matrix, scores, yields
 from plotting.draw_event import draw_event
 from plotting.draw_graph import draw_graph
 from plotting.draw_matrix import draw_matrix
@@ -27,56 +28,6 @@ def results(tmp_path_factory):
 def rendered(figure):
     figure.savefig(io.BytesIO(), format="png")
     return figure
-
-
-def auc_by_pairs(background, signal, bw, sw):
-    more = (signal[:, None] > background) + 0.5 * (signal[:, None] == background)
-    return float(sw @ more @ bw / (sw.sum() * bw.sum()))
-
-
-def test_area_is_that_of_all_pairs():
-    random = np.random.default_rng(5)
-    b, s = random.normal(0, 1, 400).round(1), random.normal(1, 1, 300).round(1)
-    bw, sw = random.normal(1, 0.6, 400), random.uniform(0.5, 1, 300)
-    curve = curves.make_curve(b, bw, s, sw, 1, replicas=100)
-    assert curve.auc == pytest.approx(auc_by_pairs(b, s, bw, sw))
-    assert 0 < curve.auc_error < 0.05
-    # Hanley and McNeil, Radiology 143 (1982) 29, for equal weights
-    ones = curves.make_curve(b, np.ones(400), s, np.ones(300), 1, replicas=400)
-    a = ones.auc
-    q1, q2 = a / (2 - a), 2 * a**2 / (1 + a)
-    variance = (a * (1 - a) + 299 * (q1 - a**2) + 399 * (q2 - a**2)) / (300 * 400)
-    assert ones.auc_error == pytest.approx(np.sqrt(variance), rel=0.2)
-
-
-def test_curve_goes_through_known_points():
-    values = np.arange(1000.0)
-    curve = curves.make_curve(values, np.ones(1000), values + 500, np.ones(1000), 1, replicas=50)
-    at = np.argmin(np.abs(curve.background - 0.1))
-    assert curve.signal[at] == pytest.approx(0.6, abs=5e-3)
-    assert curve.improvement[0][at] == pytest.approx(0.6 / np.sqrt(curve.background[at]), abs=0.02)
-    assert (curve.low <= curve.signal + 1e-9).all() and (curve.high >= curve.signal - 1e-9).all()
-    assert curve.reach == pytest.approx(0.01)
-    again = curves.make_curve(values, np.ones(1000), values + 500, np.ones(1000), 1, replicas=50)
-    assert (again.low == curve.low).all()
-
-
-def test_cuts_do_not_look_at_the_signal():
-    random = np.random.default_rng(6)
-    b, w = random.normal(0, 1, 5000), np.full(5000, 0.1)
-    one = curves.working_points(b, w, random.normal(1, 1, 100), np.ones(100))
-    two = curves.working_points(b, w, random.normal(5, 1, 100), np.ones(100))
-    assert [p.threshold for p in one] == [p.threshold for p in two]
-    assert [p.efficiency for p in one] == [0.1, 0.01]  # 0.001: five events are too few
-    assert one[0].background == pytest.approx(50, abs=0.2)
-    assert one[0].background_error == pytest.approx(np.sqrt(500) * 0.1, abs=0.01)
-
-
-def test_significance():
-    assert curves.significance(10, 100, 0) == pytest.approx(0.9839, abs=1e-3)
-    assert curves.significance(10, 100, 1e-4) == pytest.approx(0.9839, abs=1e-3)
-    assert curves.significance(10, 100, 10) < 0.8
-    assert np.isnan(curves.significance(1, 0, 0))
 
 
 def test_only_events_that_were_not_trained_on_count(results):
@@ -119,12 +70,12 @@ def test_everything_about_scores_is_drawn(results):
     b, w = found.joined(found.of("background"))
     s, v = found.joined(found.of("signal"))
     made = {
-        name: curves.make_curve(b[:, n], w, s[:, n], v, 1, replicas=20)
+        name: make_curve(b[:, n], w, s[:, n], v, 1, replicas=20)
         for n, name in enumerate(("Autoencoder", *found.rivals))
     }
     figure = rendered(draw_curves(made, title="x"))
     legend = [t.get_text() for t in figure.axes[0].get_legend().get_texts()]
-    assert [line.split(":")[0] for line in legend[:3]] == ["Autoencoder", *found.rivals]
+    assert [line.split(":")[0] for line in legend[: len(made)]] == ["Autoencoder", *found.rivals]
     assert "AUC" in legend[0]
     training = scores.training_curves(results, found.model)
     kept = rendered(draw_training(training)).axes[0].lines[2]
