@@ -40,6 +40,7 @@ LEAST_SPREAD, MOST_SPREAD = -3.0, 2.0  # log of the width of a cell, in standard
 COMPONENTS = 8  # of the mixture
 LATENT_EVENTS = 20_000  # that the mixture learns from, at most
 HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
+SMALLEST = LEAST_SPREAD + HALF_LOG_2PI  # negative logarithm of the largest density of a cell
 
 
 @dataclass(frozen=True)
@@ -284,14 +285,19 @@ class LatentDensity(keras.layers.Layer):
 
 
 class NegativeLogLikelihood(keras.losses.Loss):
-    """Mean of `negative_logs` over the columns, per event."""
+    """Mean of `negative_logs` over the columns, per event, less the smallest possible one.
+
+    So it is never negative, and early stopping may look at shares of it.
+    """
 
     def __init__(self, columns):
         super().__init__(name="negative_log_likelihood")
         self.columns = columns
 
     def call(self, y_true, y_pred):
-        return ops.mean(negative_logs(y_true, y_pred, self.columns), axis=-1)
+        _, there = scaled_cells(y_true, self.columns)
+        above = negative_logs(y_true, y_pred, self.columns) - there * SMALLEST
+        return ops.mean(above, axis=-1)
 
 
 class LikelihoodAE(RunAE):

@@ -367,7 +367,8 @@ def score_pictures(options, detectors, say):
         drawn = {}
         for label, pair in compared_numbers(compared, process.name):
             drawn[label] = make_curve(*pair, score_files.seed_of(*pair))
-            for line in curve_lines(process.name, yields.plain_text(label), drawn[label], pair):
+            name = yields.plain_text(label) if "$" in label else label
+            for line in curve_lines(process.name, name, drawn[label], pair):
                 say(line)
         if not drawn:
             say(f"{process.name} has no events in {region}: no curves")

@@ -23,10 +23,10 @@ def draw_curves(curves, *, detectors=1, title="", caption=NO_CAPTION):
     Curves end where fewer than ten effective background events are left. Returns the Figure.
     """
     rows = -(-(len(curves) + 1) // ENTRIES)
-    height = 4.45 + 0.24 * rows
+    height = 4.45 + 0.21 * rows
     figure = Figure(figsize=(9.6, height))
     roc, improvement = figure.subplots(1, 2)
-    bottom = (0.68 + 0.24 * rows) / height
+    bottom = (0.66 + 0.21 * rows) / height
     figure.subplots_adjust(0.075, bottom, 0.985, 1 - 0.37 / height, wspace=0.2)
     low_x = min([curve.reach for curve in curves.values()], default=1e-3)
     highest = 1.0
@@ -70,7 +70,7 @@ def draw_curves(curves, *, detectors=1, title="", caption=NO_CAPTION):
         fontsize=FONT - 2,
         handlelength=2.6,
         columnspacing=1.2,
-        borderaxespad=0.3,
+        borderaxespad=0.5,
     )
     add_caption(roc, caption, title)
     improvement.text(
