@@ -11,8 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 REPLICAS = 200  # of the bootstrap
+EXPERIMENTS = 100  # sets of pseudo-data
 LEAST = 10  # effective background events that must pass a cut
 WORKING_POINTS = (0.1, 0.01, 0.001)  # background efficiencies
+COMPARED = WORKING_POINTS[-1]  # that at which detectors are compared
+UNCERTAINTY = 0.1  # of the background, relative, where nothing else is known
 ONE_SIGMA = (0.1587, 0.8413)  # quantiles between which 68 % of the replicas are
 GRID = np.concatenate([np.logspace(-4, -1, 91), np.linspace(0.11, 1, 90)])
 ROUNDING = 1e-9  # relative, of a sum of weights

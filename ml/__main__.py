@@ -1,5 +1,6 @@
 """`python -m ml`: train on what run_rdf.py wrote, score it, use the model elsewhere."""
 
+import argparse
 import time
 from contextlib import nullcontext
 from dataclasses import fields, replace
@@ -13,8 +14,9 @@ from analysis.errors import (
     listed,
     positive_integer,
 )
-from analysis.files import lock, restore_folder
-from analysis.output import MODELS, SCORES, single_models
+from analysis.files import lock, restore_folder, write_file, write_json
+from analysis.output import MODELS, SCORES, STUDY, single_models
+from analysis.performance import EXPERIMENTS, REPLICAS, UNCERTAINTY
 from analysis.records import SCALERS, plain_name
 from ml.dataset import Dataset
 from ml.models import MODELS as NETWORKS
@@ -92,6 +94,17 @@ def parser():
     made.add_argument("--space", type=Path, metavar="TOML", help="default: that of the thesis")
     add_training(made, "tuned")
 
+    def add_detectors(made, where):
+        made.add_argument(
+            "--detector",
+            action="append",
+            metavar="NAME",
+            help=f"only this one; repeatable (default: all {where})",
+        )
+        made.add_argument(
+            "--region", help="region whose tables are used (default: the run's first)"
+        )
+
     def add_use(made):
         add_output(made)
         made.add_argument(
@@ -107,6 +120,56 @@ def parser():
     made.add_argument("--join", action="store_true", help="also the features")
     made = command("encode", encode, "write latent vectors to OUT/latent/<detector>/<sample>.hdf5")
     add_use(made)
+
+    made = command("freeze", freeze, "write down detectors, features and rivals, with a date")
+    add_output(made)
+    add_detectors(made, "below OUT/models")
+    made = command("study", study, "judge detectors beside simple rivals, for every signal")
+    add_output(made)
+    add_detectors(made, "whose scores are in OUT/scores")
+    made.add_argument(
+        "--signal", action="append", metavar="NAME", help="only this process; repeatable"
+    )
+    made.add_argument("--no-supervised", action="store_true", help="without the supervised bound")
+    made.add_argument(
+        "--uncertainty",
+        type=share,
+        default=UNCERTAINTY,
+        metavar="X",
+        help="of the background, relative, beside that of the simulation (%(default)s)",
+    )
+    made.add_argument(
+        "--replicas", type=positive_integer, default=REPLICAS, help="of the bootstrap (%(default)s)"
+    )
+    made.add_argument(
+        "--seed", type=natural, default=1, help="of bootstrap and bound (%(default)s)"
+    )
+
+    made = command(
+        "protocol",
+        protocol,
+        "test p-values and injected signals on pseudo-data, retrain with seeds",
+    )
+    add_output(made)
+    add_detectors(made, "whose scores are in OUT/scores")
+    made.add_argument(
+        "--signal", action="append", metavar="NAME", help="only this process; repeatable"
+    )
+    made.add_argument(
+        "--experiments",
+        type=positive_integer,
+        default=EXPERIMENTS,
+        metavar="N",
+        help="sets of pseudo-data (%(default)s)",
+    )
+    made.add_argument("--seed", type=natural, default=1, help="of all draws (%(default)s)")
+    made.add_argument(
+        "--seeds",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="also train each --detector N times, with other seeds",
+    )
 
     for name, run, text in (
         ("info", info, "print what a model is and how it was trained"),
@@ -196,6 +259,70 @@ def encode(options):
         print(f"wrote {write_latent(dataset, ensemble, sample)}")
 
 
+def freeze(options):
+    """Write OUT/study/frozen.json."""
+    from ml import frozen
+
+    dataset = Dataset.open(options.output, options.region)
+    path = options.output / STUDY / frozen.FROZEN
+    with lock(path):
+        content = frozen.freeze(dataset, options.detector)
+    for name, entry in content["detectors"].items():
+        late = entry["scored_signals"]
+        after = f", after signals were scored: {listed(late)}" if late else ""
+        print(f"{name:<20} frozen on {entry['date']}{after}")
+    print(f"wrote {path}")
+
+
+def study(options):
+    """Judge detectors: OUT/study/study.json and study.tex."""
+    from ml.study import Material, judge_all
+    from ml.study_tables import as_latex, as_text
+
+    folder = options.output / STUDY
+    with lock(folder / "study.json"):
+        content = judge_all(
+            Material(options.output, options.region),
+            detectors=options.detector,
+            signals=options.signal,
+            bound=not options.no_supervised,
+            relative=options.uncertainty,
+            seed=options.seed,
+            replicas=options.replicas,
+        )
+        write_json(folder / "study.json", content)
+        write_file(folder / "study.tex", as_latex(content))
+    for line in as_text(content):
+        print(line)
+    print(f"wrote {folder / 'study.json'} and {folder / 'study.tex'}")
+
+
+def protocol(options):
+    """Examine detectors on pseudo-data: OUT/study/protocol.json."""
+    from ml.protocol import as_text, examine, over_seeds
+    from ml.study import Material, all_numbers
+
+    if options.seeds and not options.detector:
+        raise DeclarationError("--seeds: say which detectors to train again with --detector NAME")
+    path = options.output / STUDY / "protocol.json"
+    with lock(path):
+        material = Material(options.output, options.region)
+        signals = material.signals(options.signal) if material.of("signal") else []
+        if not signals:
+            print(f"no signal in {options.output}: nothing is injected")
+        everything = all_numbers(material, options.detector, signals, print)
+        content = examine(material, everything, signals, options.experiments, options.seed)
+        if options.seeds:
+            content["seeds"] = {
+                name: over_seeds(material, name, signals, options.seeds, options.seed, print)
+                for name in options.detector
+            }
+        write_json(path, content)
+    for line in as_text(content):
+        print(line)
+    print(f"wrote {path}")
+
+
 def info(options):
     """Print the records of a model; no network is loaded."""
     from ml.model_record import ModelRecord
@@ -231,6 +358,24 @@ def main(arguments=None):
     ):
         with reading(options):
             options.run(options)
+
+
+def natural(text):
+    """Convert a word of the command line to a whole number from 0; raises ArgumentTypeError."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0, not '{text}'")
+    return int(text)
+
+
+def share(text):
+    """Convert a word of the command line to a number from 0 to 10; raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 10:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 10, not '{text}'")
+    return value
 
 
 def reading(options):

@@ -24,8 +24,7 @@ from analysis.output import (
 from analysis.processes import PROCESSES, Process
 from analysis.records import AGAIN, record_errors
 from analysis.samples import choose
-
-SCORE_AGAIN = "score again with python -m ml"
+from analysis.scored import SCORE_AGAIN
 
 # Names of the matrix cells by their place in it.
 CELL_KINDS = ("missing momentum", "transverse mass", "rapidity", "energy", "mass", "rapidity gap")
@@ -240,10 +239,14 @@ class Results:
 
     def table(self, region, sample, columns=None):
         """The selected events of a sample as a DataFrame, all columns or those named."""
+        with self.open_table(region, sample) as table:
+            return pd.DataFrame(table.read_columns(columns))
+
+    def open_table(self, region, sample):
+        """The Table of a sample, to be used in a `with`."""
         (found,) = [s for s in self.samples if s.name == sample]
         sha256 = found.checksums.get(region)
-        with Table(self.folder / found.tables[region], sha256=sha256) as table:
-            return pd.DataFrame(table.read_columns(columns))
+        return Table(self.folder / found.tables[region], sha256=sha256)
 
     def counts(self, table):
         """(events, types) numbers of objects of each type of the matrix, from a table.

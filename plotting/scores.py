@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError
-from analysis.hdf5 import Frame
 from analysis.output import (
     DEFAULT_DETECTOR,
     IDENTITY,
@@ -20,11 +19,11 @@ from analysis.output import (
     WEIGHT,
     read_model_record,
 )
-from analysis.records import ORIGIN
 from analysis.rivals import possible_rivals
 from analysis.samples import choose
+from analysis.scored import detectors_in, origin, read_scored
 from plotting.matrix import members_of, model_records
-from plotting.results import SCORE_AGAIN, Histogram, read_frame
+from plotting.results import Histogram, read_frame
 
 MOST_RANKED = 100_000  # events at most from which correlations are taken
 
@@ -69,13 +68,13 @@ def detectors(results):
     That is DEFAULT_DETECTOR if it is among them, else the one that scored last; the others follow
     by name.
     """
-    newest = {}
-    for path in (results.folder / SCORES).glob("[!.]*/[!.]*.hdf5"):
-        name = path.parent.name
-        newest[name] = max(newest.get(name, 0), path.stat().st_mtime_ns)
-    names = sorted(newest)
+    names = detectors_in(results.folder)
     if not names:
         return ()
+    newest = {
+        name: max(p.stat().st_mtime_ns for p in (results.folder / SCORES / name).glob("*.hdf5"))
+        for name in names
+    }
     shown = max(names, key=lambda name: (name == DEFAULT_DETECTOR, newest[name]))
     return (shown, *(name for name in names if name != shown))
 
@@ -87,15 +86,6 @@ def choose_detectors(results, names=()):
         folder = results.folder
         raise InputError(f"no scores in {folder / SCORES}: python -m ml score {folder}")
     return tuple(choose(list(names), dict.fromkeys(found), "detector that has scored this run"))
-
-
-def origin(path):
-    """What ml wrote about a file of scores or latent vectors: sample, region, model."""
-    with Frame(path, None, SCORE_AGAIN) as frame:
-        about = frame.about
-    for problem in ORIGIN.problems(about, ""):
-        raise InputError(f"{path} is not a file of python -m ml ({problem}): {SCORE_AGAIN}")
-    return about
 
 
 def read_scores(results, detector):
@@ -114,7 +104,7 @@ def read_scores(results, detector):
     if region not in results.regions:
         raise InputError(f"the scores in {folder} are of region '{region}': {again}")
     rivals = possible_rivals(results.features)
-    columns = [*IDENTITY, WEIGHT, *dict.fromkeys(name for rival in rivals for name in rival.needs)]
+    needed = list(dict.fromkeys(name for rival in rivals for name in rival.needs))
     samples, events = [], np.zeros(2)
     for sample in results.visible(region):
         path = folder / f"{sample.name}.hdf5"
@@ -122,37 +112,23 @@ def read_scores(results, detector):
             raise InputError(f"{folder} lacks sample '{sample.name}': {again}")
         if (of := origin(path)) and (of["region"], of["model"]) != (region, model):
             raise InputError(f"the scores in {folder} are of several models: {again}")
-        scores = read_frame(path, columns=[*IDENTITY, "score", "trained_on"])
-        table = results.table(region, sample.name, columns)
-        same = len(scores) == len(table) and (
-            scores[[*IDENTITY]].to_numpy() == table[[*IDENTITY]].to_numpy()
-        )
-        if not np.all(same):
-            raise InputError(f"{path} holds other events than the table of the run: {again}")
-        kept = ~scores["trained_on"].to_numpy(bool)
-        weight = table[WEIGHT].to_numpy()
-        if len(kept) and not kept.any():
-            raise InputError(
-                f"sample '{sample.name}': detector '{detector}' was trained on all its events, so "
-                "their scores mean nothing: train with --folds"
-            )
+        with results.open_table(region, sample.name) as table:
+            one = read_scored(path, table, needed, again)
         if sample.kind == "background":
-            events += [kept.sum(), len(kept)]
-        left = weight[kept].sum()
-        scale = weight.sum() / left if left and not kept.all() else 1.0
-        if "e_T_miss" in table:
-            table["e_T_miss"] *= results.energy_scale
-        values = [rival(table)[kept] for rival in rivals]
+            events += [len(one.rows), one.total]
+        if "e_T_miss" in one.columns:
+            one.columns["e_T_miss"] = one.columns["e_T_miss"] * results.energy_scale
+        values = [rival(one.columns) for rival in rivals]
         samples.append(
             Scored(
                 sample.name,
                 sample.process,
                 sample.kind,
-                scores["score"].to_numpy(float)[kept],
-                weight[kept] * scale,
-                np.stack(values, axis=1) if values else np.empty((kept.sum(), 0)),
-                table[[*IDENTITY]].to_numpy()[kept],
-                np.flatnonzero(kept),
+                one.score,
+                one.weight,
+                np.stack(values, axis=1) if values else np.empty((len(one.rows), 0)),
+                np.stack([one.columns[name] for name in IDENTITY], axis=1),
+                one.rows,
             )
         )
     labels = tuple(rival.label for rival in rivals)

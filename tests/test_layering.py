@@ -29,6 +29,7 @@ SHARED = (
     "performance",
     "records",
     "rivals",
+    "scored",
 )
 DECLARATIONS = ("processes", "samples", "schemas", "selection", "features", "plan")
 # The part of analysis that the others may import.
