@@ -57,7 +57,7 @@ def test_info_needs_no_network(output):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     *text, slow = done.stdout.splitlines()
     assert (done.returncode, done.stderr, slow) == (0, "", "slow:")
-    for word in ("small 110-110-31-110", "dropped", "m_3l", "absolute", "keras 3", "WZ"):
+    for word in ("small 110-110-55-110", "dropped", "m_3l", "absolute", "keras 3", "WZ"):
         assert word in "\n".join(text)
 
 
