@@ -57,6 +57,7 @@ WORDS = text(100_000)  # that are shown only
 
 KINDS = ("data", "background", "signal")
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "leaky_relu")
+OTHER_ACTIVATION = "other"  # of a network that a child class made itself
 SCALERS = ("standard", "minmax", "robust", "log")
 
 
@@ -372,7 +373,8 @@ def network_contradictions(network):
         yield f"it has {network_numbers(network)} numbers, more than {MOST_NUMBERS}"
 
 
-LAYER = Fields({"units": whole(0, 100_000), "activation": OneOf(ACTIVATIONS)})
+DESCRIBED = OneOf((*ACTIVATIONS, OTHER_ACTIVATION))
+LAYER = Fields({"units": whole(0, 100_000), "activation": DESCRIBED})
 PART = Fields({"events": whole(), "sum_of_weights": NUMBER})
 
 AUTOENCODER = Fields(
@@ -381,7 +383,7 @@ AUTOENCODER = Fields(
         "encoder": ListOf(LAYER, most=50),
         "latent": LAYER,
         "decoder": ListOf(LAYER, most=50),
-        "output": OneOf(ACTIVATIONS),
+        "output": DESCRIBED,
         "made_for": whole(1, 100_000),
         "scaler": OneOf(SCALERS),
         "learning_rate": ABOVE_0,
@@ -390,7 +392,14 @@ AUTOENCODER = Fields(
         "activity_l2": FROM_0,
         "variational": FLAG,
         "sigma": ABOVE_0,
-    }
+        "penalty": OneOf(("mean", "sum")),
+        "likelihood": FLAG,
+        "categories": whole(0, 100_000),
+    },
+    needed=tuple(
+        "name encoder latent decoder output made_for scaler learning_rate slope kernel_l1 "
+        "activity_l2 variational sigma".split()
+    ),
 )
 
 MODEL = Fields(
@@ -403,6 +412,7 @@ MODEL = Fields(
                 "batch": whole(1),
                 "patience": whole(1),
                 "plateau": whole(1),
+                "least_gain": FROM_0,
                 "weights": OneOf(("keep", "absolute", "zero")),
                 "mask_absent": FLAG,
                 "folds": whole(1, 100),
@@ -412,7 +422,11 @@ MODEL = Fields(
                 "steps_per_call": Maybe(whole(1)),
                 "memory_gib": FROM_0,
                 "tensorboard": FLAG,
-            }
+            },
+            needed=tuple(
+                "epochs batch patience plateau weights mask_absent folds seed precision jit "
+                "steps_per_call memory_gib tensorboard".split()
+            ),
         ),
         "split": Fields(
             {"folds": whole(1, 100), "validation": whole(0, 99), "test": Maybe(whole(0, 99))}
@@ -445,6 +459,8 @@ MODEL = Fields(
         "versions": MapOf(line(100), line(100)),
         "signature": SHA256,
         "search": Maybe(ANYTHING),
+        "own": Maybe(line(100, least=1)),
+        "capped": FLAG,
         "files": MapOf(FILE, SHA256),
     },
     needed=("format", "region", "features", "history", "best_epoch"),

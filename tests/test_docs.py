@@ -573,7 +573,7 @@ def test_histograms(demo_output):
 def test_columns_of_scores(checkout):
     prepare("python -m plotting score output", checkout)
     documented = [(name, cells[0]) for names, cells in section("Scores") for name in names]
-    path = checkout / "output" / "scores" / "WZ.hdf5"
+    path = checkout / "output" / "scores" / "small" / "WZ.hdf5"
     assert [(name, str(kind)) for name, kind in pd.read_hdf(path).dtypes.items()] == documented
     with pd.HDFStore(path, "r") as store:
         assert json.loads(store.get_storer("scores").attrs.m3l)["sample"] == "WZ"
