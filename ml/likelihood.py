@@ -308,6 +308,7 @@ class LikelihoodAE(RunAE):
     """
 
     default = "likelihood"
+    _known = None  # tables and choices, and the Columns that they gave
 
     def explain(self, events=None):
         """(names, (events, names) contributions), which add up to the score."""
@@ -323,15 +324,15 @@ class LikelihoodAE(RunAE):
         return replace(prepared, scaling=plain)
 
     def _columns(self, prepared):
+        """The Columns of a TrainingSet, learned once."""
+
         def blocks():
             for events, weight in prepared.training_blocks():
                 yield events.features, weight
 
-        features = prepared.dataset.features
-        known = self._learned[0], features
-        if getattr(self, "_known", (None,))[0] != known:
-            columns = learn_columns(features, blocks)
-            self._known = (known, columns)
+        question = (self._learned[0], prepared.inputs)
+        if self._known is None or self._known[0] != question:
+            self._known = (question, learn_columns(prepared.dataset.features, blocks))
         return self._known[1]
 
     def _network(self, drawn=None):
