@@ -129,6 +129,17 @@ class Ranked:
         return np.cumsum(weight[self.order])[self.ends]
 
     @staticmethod
+    def nearest(passed, efficiency):
+        """Position of the cut that lets pass a share of the sum that is nearest to this one.
+
+        passed: (cuts,) sums of weights
+        """
+        highest, wanted = np.maximum.accumulate(passed), efficiency * passed[-1]
+        place = min(int(np.searchsorted(highest, wanted)), len(passed) - 1)
+        closer = place > 0 and wanted - highest[place - 1] < highest[place] - wanted
+        return place - 1 if closer else place
+
+    @staticmethod
     def last_below(passed, efficiency):
         """Position of the loosest cut that lets at most this share of the sum pass; -1 for none.
 
@@ -185,16 +196,15 @@ def judge(background, weight, signals, *, points=WORKING_POINTS, relative=0.0, s
     relative: uncertainty of the background beside that of the simulation, as a share of it
     seed, replicas: of the bootstrap. Each replica gives every event a factor drawn from a Poisson
         distribution with mean 1 (B. Efron, Ann. Stat. 7 (1979) 1), background and signal alike,
-        and chooses its cut anew. Factors depend on the seed and an event's place only, so that
-        those of several numbers for the same events can be compared replica by replica.
+        and chooses its cut anew: the one whose background efficiency is nearest. Factors depend
+        on the seed and an event's place only, so that those of several numbers for the same events
+        can be compared replica by replica.
     """
     if not np.sum(weight) > 0:
         return {}
     signals = {name: (value, w) for name, (value, w) in signals.items() if np.sum(w) > 0}
     ranked = Ranked(background, weight)
     cuts = [cut for cut in map(ranked.cut, points) if cut is not None]
-    # A cut that had to be loosened is, in the replicas, one of its own efficiency.
-    wanted = [cut.asked if cut.supported else cut.efficiency for cut in cuts]
     judged = {name: _Signal(ranked, *signal) for name, signal in signals.items()}
     improvements = {name: np.full((replicas, len(cuts)), np.nan) for name in signals}
     areas = {name: np.full(replicas, np.nan) for name in signals}
@@ -203,7 +213,7 @@ def judge(background, weight, signals, *, points=WORKING_POINTS, relative=0.0, s
         passed = ranked.sums(drawn)
         if not passed[-1] > 0:
             continue
-        places = [ranked.last_below(passed, share) for share in wanted]
+        places = [ranked.nearest(passed, cut.efficiency) for cut in cuts]
         for name, signal in judged.items():
             random = np.random.default_rng([seed, replica, zlib.crc32(name.encode())])
             factors = random.poisson(1.0, len(signal.weight))
@@ -212,7 +222,7 @@ def judge(background, weight, signals, *, points=WORKING_POINTS, relative=0.0, s
                 continue
             areas[name][replica] = signal.area(passed, factors)
             for number, place in enumerate(places):
-                if place >= 0 and passed[place] > 0:
+                if passed[place] > 0:
                     b, s = passed[place] / passed[-1], at_least[place] / at_least[-1]
                     improvements[name][replica, number] = s / np.sqrt(b)
     return {

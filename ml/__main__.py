@@ -148,7 +148,7 @@ def parser():
     made = command(
         "protocol",
         protocol,
-        "test p-values and injected signals on pseudo-data, retrain with seeds",
+        "test p-values and injected signals on pseudo-data",
     )
     add_output(made)
     add_detectors(made, "whose scores are in OUT/scores")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from analysis import rivals as rivals_module
-from analysis.content import Fields, ListOf, MapOf, Value, matching, require, whole
+from analysis.content import Fields, ListOf, MapOf, Value, line, matching, require, whole
 from analysis.errors import InputError, listed
 from analysis.files import checksum, read_json, restore_folder, write_json
 from analysis.output import MODELS, SCORES, STUDY
@@ -30,7 +30,7 @@ RULE = Fields(
         "format": whole(1, 1),
         "date": DATE,
         "region": NAME,
-        "features": ListOf(COLUMN, most=10_000),
+        "features": ListOf(line(200, least=1), most=10_000),  # also "flcomp=0"
         "tables": MapOf(NAME, SHA256),
         "choices": Fields(
             {"working_points": ListOf(ABOVE_0, least=1, most=100), "least_events": whole(1)}

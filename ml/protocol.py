@@ -119,7 +119,8 @@ def examine_one(numbers, signals, count, seed, strengths=STRENGTHS):
     for number, made in enumerate(experiments(*numbers.background, count, seed)):
         p = survival(made.events, *made.calibration)
         events.append(len(p))
-        tests.append(ks_pvalue(p, made.effective))
+        possible = survival(made.calibration[0], *made.calibration)
+        tests.append(ks_pvalue(p, made.effective, possible))
         shares.append(made.expected / made.calibration[1].sum())
         background = int(np.sum(made.events >= made.cut))
         random = np.random.default_rng([seed, number, 1])
@@ -169,16 +170,23 @@ def examine_one(numbers, signals, count, seed, strengths=STRENGTHS):
     return uniform, responses
 
 
-def ks_pvalue(p, effective):
+def ks_pvalue(p, effective, possible=None):
     """P-value of Kolmogorov's and Smirnov's test of (events,) p-values for uniformity.
 
-    effective: events that would fluctuate as much as p, if there were no other error. Equal numbers
-    have equal p-values, the largest that they can have: only the ends of steps are compared.
+    effective: events that would fluctuate as much as p, if there were no other error
+    possible: all values that p can have, None: all from 0 to 1. A p-value that stands for several
+        equal scores is the largest that they can have; so the distribution is right at these only.
     """
     if not len(p):
         return 1.0
-    values, number = np.unique(p, return_counts=True)
-    distance = np.max(np.abs(np.cumsum(number) / len(p) - values))
+    ordered = np.sort(p)
+    if possible is None:
+        below = np.arange(len(p)) / len(p)
+        distance = max(np.max(below + 1 / len(p) - ordered), np.max(ordered - below))
+    else:
+        possible = np.unique(possible)
+        share = np.searchsorted(ordered, possible, side="right") / len(p)
+        distance = np.max(np.abs(share - possible))
     # M. A. Stephens, J. R. Stat. Soc. B 32 (1970) 115
     root = np.sqrt(effective)
     return float(kstwobign.sf((root + 0.12 + 0.11 / root) * distance))

@@ -155,7 +155,7 @@ class Material:
         for signal in signals:
             samples = [s for s in self.of("signal") if s.process == signal]
             events = self.dataset.load(samples)
-            b, s = supervised.supervised_scores(background, events, seed)
+            b, s = supervised.supervised_scores(background, events, seed, rounds=supervised.ROUNDS)
             pairs = np.concatenate([self.pairs(self.tables[x.name]) for x in samples])
             signals_ = {signal: (s, events.weight, pairs)}
             state = State(False, None, "it has seen the signal")
@@ -206,6 +206,7 @@ def judge_all(
         note("no supervised bound: LightGBM is not installed (pip install lightgbm)")
     elif bound:
         for signal in chosen:
+            say(f"supervised bound for {signal}")
             try:
                 (numbers,) = material.of_bound(seed, [signal])
             except InputError as error:

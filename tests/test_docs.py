@@ -14,6 +14,7 @@ from pathlib import Path
 import ntuples
 import pandas as pd
 import pytest
+import score_inputs
 import uproot
 from conftest import DEMO, REPOSITORY, SAFETY_NET, read_json, read_table, root_program
 
@@ -177,12 +178,17 @@ def prepare(command, folder):
     """Make what a command reads, for a test that runs alone."""
     if re.search(r"(?<!-o )\boutput\b", command) and not (folder / "output").exists():
         run("python run_rdf.py", folder)
-    model = re.search(r"(ml (score|encode)|plotting score) output|models/small", command)
+    model = re.search(
+        r"(ml (score|encode|freeze|study|protocol)|plotting score) output|models/small", command
+    )
     if model and not (folder / "output" / "models" / "small").exists():
         run("python -m ml train output", folder)
     if command.startswith("cmp ") and not (folder / "output_plain").exists():
         run("python run_rdf.py -o output_plain -s WZ --plain", folder)
-    if "plotting score" in command and not (folder / "output" / "scores").exists():
+    if (
+        re.search("plotting score|ml (study|protocol)", command)
+        and not (folder / "output" / "scores").exists()
+    ):
         run("python -m ml score output", folder)
 
 
@@ -487,6 +493,62 @@ def test_columns_of_mini(demo_output):
     assert set(seen) == set(documented)
     plain = [name for name in documented if "<" not in name]
     assert [column for column in table if column in plain] == plain
+
+
+def placed(value, places):
+    """The fields of a JSON value, with placeholders for the keys at some places.
+
+    places: {path: placeholder of the keys there}
+    """
+
+    def named(value, path):
+        if isinstance(value, list):
+            return [named(inside, f"{path}[]") for inside in value]
+        if not isinstance(value, dict):
+            return value
+        found = {}
+        for name, inside in value.items():
+            name = places.get(path, name)
+            inside = named(inside, f"{path}.{name}" if path else name)
+            found[name] = {**found.get(name, {}), **inside} if isinstance(inside, dict) else inside
+        return found
+
+    return dict(fields(named(value, ""), ()))
+
+
+STUDY_PLACES = {
+    "study.json": {
+        "signals": "SIGNAL",
+        "best_rival": "SIGNAL",
+        "against_best_rival": "SCORE",
+        "against_best_rival.SCORE.signals": "SIGNAL",
+        "scores": "SCORE",
+        "scores.SCORE.signals": "SIGNAL",
+    },
+    "frozen.json": {"tables": "NAME", "detectors": "NAME", "detectors.NAME.files": "FILE"},
+    "protocol.json": {"scores": "SCORE", "scores.SCORE.injections": "SIGNAL"},
+}
+
+
+def test_fields_of_studies(tmp_path):
+    from ml.__main__ import main
+
+    folder = score_inputs.write_scored(tmp_path / "out")
+    (folder / "models" / "good").mkdir(parents=True)
+    (folder / "models" / "good" / "trees.txt").write_text("")
+    main(["freeze", str(folder)])
+    main(["study", str(folder), "--replicas", "2", "--no-supervised"])
+    main(["protocol", str(folder), "--experiments", "2"])
+    text = (REPOSITORY / "docs" / "formats.md").read_text()
+    parts = re.split(r"^`study/(\w+\.json)`", text, flags=re.M)[1:]
+    for name, part in zip(parts[::2], parts[1::2], strict=True):
+        rows = re.findall(r"^\| (`.*`) \| (\w+) \|", part.split("\n## ")[0], re.M)
+        documented = {path: kind for names, kind in rows for path in re.findall("`(.*?)`", names)}
+        found = placed(read_json(folder / "study" / name), STUDY_PLACES[name])
+        occasional = {path for path in documented if path.startswith("seeds.")}
+        assert set(found) == set(documented) - occasional
+        for path, value in found.items():
+            assert value is None or TYPES[documented[path]](value), (path, value)
 
 
 def test_rows_of_cutflow_json(demo_output):

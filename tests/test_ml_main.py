@@ -64,7 +64,11 @@ def test_info_needs_no_network(output):
 def test_help_lists_the_commands_in_order():
     text = run("--help", check=True).stdout
     commands = [line.split()[0] for line in text.splitlines() if line.startswith("    ")]
-    assert commands == ["train", "tune", "score", "encode", "info", "export"]
+    assert commands == [
+        *("train", "tune", "score", "encode"),
+        *("freeze", "study", "protocol"),
+        *("info", "export"),
+    ]
 
 
 @pytest.mark.parametrize(
