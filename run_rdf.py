@@ -22,7 +22,7 @@ from pathlib import Path
 from analysis import selection
 from analysis.cluster import connect
 from analysis.errors import DeclarationError, InputError, last_words, positive_integer
-from analysis.features import DEFAULT_LAYOUT, FEATURES, LAYOUTS
+from analysis.features import CARRIED, DEFAULT_LAYOUT, FEATURES, LAYOUTS
 from analysis.options import EventName, add_job, check_job, check_rerun, declared_job, obey
 
 
@@ -216,6 +216,8 @@ def print_declarations(listed):
     print("features beside the cells of the matrix")
     for feature in FEATURES:
         print(f"  {feature.name:<17} {feature.expression}")
+    travel = ", ".join(f"{each.multiplicity} {each.of}" for each in CARRIED)
+    print(f"objects that travel with an event: up to {travel} (photons with their layout)")
 
 
 if __name__ == "__main__":

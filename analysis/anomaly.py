@@ -19,7 +19,7 @@ from analysis.features import cells as layout_cells
 from analysis.files import read_json, read_regular
 from analysis.output import IDENTITY, RETRAIN, single_models
 from analysis.plan import MATRIX
-from analysis.records import NETWORK, network_contradictions, network_numbers
+from analysis.records import NETWORK, column_of, network_contradictions, network_numbers
 
 SCORE = Feature(
     "anomaly_score", "anomaly_score", "Anomaly score", "", Binning(60, -5.0, 4.0), network=False
@@ -63,7 +63,8 @@ class Model:
 
     def check(self, network, cells, known):
         """Raise InputError if the network needs what this run does not have."""
-        unknown = [n for n in network.content["features"] if n not in cells and n not in known]
+        needed = [column_of(name)[0] for name in network.content["features"]]
+        unknown = [name for name in needed if name not in cells and name not in known]
         unknown += [n for n in count_names(network) if n not in known]
         if unknown:
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
@@ -80,9 +81,16 @@ def count_names(network):
 
 def call_arguments(network, cells):
     """What the functor is applied to: the matrix, the features that are not in it, the counts."""
-    scalars = [f"float({name})" for name in network.content["features"] if name not in cells]
+    names = [name for name in network.content["features"] if name not in cells]
+    scalars = [f"float({value_of(name)})" for name in names]
     counts = [f"int({name})" for name in count_names(network)]
     return f"{MATRIX}, {{{', '.join(scalars)}}}, {{{', '.join(counts)}}}"
+
+
+def value_of(name):
+    """C++ for the value of an input of a network."""
+    column, category = column_of(name)
+    return column if category is None else f"{column} == {category}"
 
 
 def functor_arguments(network, cells):

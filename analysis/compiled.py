@@ -8,6 +8,7 @@ engine books it on the graph (helpers/engine/bookchain.h).
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from string import Template
 
@@ -282,14 +283,18 @@ class Columns:
     """The columns that a C++ function of one event asks for, each computed at most once."""
 
     def __init__(self, plan, wanted):
-        """wanted: names of the columns"""
+        """wanted: names of the columns, as often as they are asked for"""
         self.plan = plan
         self.branches = []  # of the plan's inputs, those that are needed
         self.values = {name: f"constants[{n}]" for n, name in enumerate(plan.constants)}
-        lazy = []
-        for definition in plan.needed(wanted)[0]:
+        lazy, needed = [], plan.needed(wanted)[0]
+        uses = Counter([*wanted, *(name for each in needed for name in each.inputs)])
+        for definition in needed:
             name = definition.name
             call = self.call(f"f_{name}", definition.inputs)
+            if uses[name] == 1:  # quicker to compile
+                self.values[name] = call
+                continue
             lazy.append(f"      const Lazy v_{name}{{[&] {{ return {call}; }}}};")
             self.values[name] = f"v_{name}()"
         for name in wanted:

@@ -68,7 +68,7 @@ def declarations(regions, layout_name):
         selection.VARIABLES,
         tuple(by_name[name] for name in chosen),
         layout,
-        (*features.FEATURES, *features.counts(layout)),
+        features.scalars(layout),
     )
     problems = [*doubled(selection.REGIONS, "a region"), *declared.problems()]
     where = "analysis/selection.py or analysis/features.py"

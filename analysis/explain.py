@@ -170,7 +170,10 @@ class Reader:
                 self.unsure.add(definition.name)
         regions = {name: [c.expression for c in cuts] for name, cuts in self.plan.cuts.items()}
         # Without a region that may be looked at there is nothing to be seen of its columns.
-        self.row = self.plan.columns[len(IDENTITY) + 1 :] if regions else ()
+        # The objects are shown as they are.
+        carried = {f.name for f in item.declarations.scalars if not f.binning}
+        row = self.plan.columns[len(IDENTITY) + 1 :] if regions else ()
+        self.row = tuple(name for name in row if name not in carried)
         wanted = [WEIGHT, *IDENTITY, *self.factors, *self.cuts, *self.ranked.values()]
         wanted += [name for names in self.shown.values() for name in names]
         wanted += filter(self.has_value, self.row)

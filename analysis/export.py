@@ -52,10 +52,13 @@ class Histograms:
 
 
 def book_histograms(sample, features):
-    """Return an empty TH1D per feature."""
+    """Return an empty TH1D per feature, a null pointer for those without a binning."""
     histograms = []
     for feature in features:
         binning = feature.binning
+        if not binning:
+            histograms.append(ROOT.nullptr)
+            continue
         unit = f" [{feature.unit}]" if feature.unit else ""
         # ROOT's LaTeX has # for the backslash and no dollar signs.
         label = feature.label.replace("$", "").replace("\\", "#")
@@ -107,7 +110,7 @@ def write_rows(rows, path, features, histograms):
     """Write the sorted rows of a sample into a table and fill its histograms with them.
 
     features: Features in the order of the row, floats before integers
-    histograms: TH1D of each feature
+    histograms: TH1D of each feature, or a null pointer
     Returns the number of rows.
     """
     floats = [feature.name for feature in features if not feature.integer]

@@ -1,6 +1,7 @@
 """Features: each is a column of the table, a histogram and an input of the network.
 
-The cells of the rapidity-mass matrix come from the layout, the others are a line each below.
+The cells of the rapidity-mass matrix come from the layout, the others are a line each below. The
+objects of an event travel with it in columns that are neither histograms nor inputs.
 """
 
 from dataclasses import dataclass
@@ -23,12 +24,14 @@ class Feature:
     expression: str  # RDataFrame string; empty for a cell of the matrix, which has no own column
     label: str  # LaTeX
     unit: str  # empty where it has none
-    binning: Binning
+    binning: Binning | None  # None: no histogram
     integer: bool = False  # stored as 32 bit integer instead of float
     network: bool = True  # an input of the network
     cell: tuple[int, int] | None = None  # row and column in the matrix
     needs: tuple[str, ...] = ()  # left out for formats without these columns
     otherwise: str = ""  # its expression for these formats, with which it is not left out
+    # Of a code: instead of its number the network has an input for each of these, 1 where it is it.
+    categories: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,26 @@ LAYOUTS = (
 
 DEFAULT_LAYOUT = "T3N5"
 
+MET_LABEL = r"E_T^{\mathrm{miss}}"
+
 CODES = Binning(6, -0.5, 5.5)
+FLAVOURS = tuple(range(6))
 COUNT = Binning(11, -0.5, 10.5)
 MOMENTUM = Binning(50, 0.0, 500.0)
 CHARGE = Binning(3, -1.5, 1.5)
+MASS = Binning(60, 0.0, 600.0)
+TOTAL = Binning(60, 0.0, 1500.0)
 
 FEATURES = (
-    Feature("flcomp", "flavourComp3L(Take(lepFlavor, leptons))", "Flavours", "", CODES, True),
+    Feature(
+        "flcomp",
+        "flavourComp3L(Take(lepFlavor, leptons))",
+        "Flavours",
+        "",
+        CODES,
+        integer=True,
+        categories=FLAVOURS,
+    ),
     Feature("lepPt_0", "ranked(lepPt, leptons, 0)", r"$p_T(\ell_1)$", "GeV", MOMENTUM),
     Feature("lepPt_1", "ranked(lepPt, leptons, 1)", r"$p_T(\ell_2)$", "GeV", MOMENTUM),
     Feature("lepPt_2", "ranked(lepPt, leptons, 2)", r"$p_T(\ell_3)$", "GeV", MOMENTUM),
@@ -125,6 +141,28 @@ FEATURES = (
         Binning(50, 0.0, 1000.0),
     ),
     Feature("m_sfos", "sfos.mass", r"$m_{\mathrm{SFOS}}$", "GeV", Binning(60, 0.0, 300.0)),
+    Feature("m_ossf_z", "distanceFromZ(sfos.mass)", r"$|m_{\mathrm{SFOS}} - m_Z|$", "GeV", MASS),
+    Feature("m_same_sign", "pairs.sameSign", r"$m_{\mathrm{SS}}^{\max}$", "GeV", MASS),
+    Feature("m_pair_min", "pairs.lightest", r"$m_{\ell\ell}^{\min}$", "GeV", MASS),
+    Feature("m_pair_max", "pairs.heaviest", r"$m_{\ell\ell}^{\max}$", "GeV", MASS),
+    Feature("m_T_unpaired", "transverse.unpaired", r"$m_T(\ell_{\mathrm{other}})$", "GeV", MASS),
+    Feature("m_T_min", "transverse.least", r"$m_T^{\min}(\ell)$", "GeV", MASS),
+    Feature("m_T_max", "transverse.most", r"$m_T^{\max}(\ell)$", "GeV", MASS),
+    Feature(
+        "m_T_3l",
+        "transverseMass(three.pt, three.phi, three.m, met_Et, met_Phi)",
+        r"$m_T(3\ell)$",
+        "GeV",
+        TOTAL,
+    ),
+    Feature("pt_3l", "three.pt", r"$p_T(3\ell)$", "GeV", MOMENTUM),
+    Feature(
+        "pt_3l_met",
+        "addedPt(three.pt, three.phi, met_Et, met_Phi)",
+        rf"$p_T(3\ell + {MET_LABEL})$",
+        "GeV",
+        MOMENTUM,
+    ),
     Feature(
         "met_significance",
         "met_Sign",
@@ -135,13 +173,84 @@ FEATURES = (
     ),
     Feature("ht_lep", "Sum(lepPt[lep_SG])", r"$H_T(\ell)$", "GeV", Binning(50, 0.0, 1000.0)),
     Feature("ht_jet", "Sum(jetPt[jet_SG])", r"$H_T(j)$", "GeV", Binning(50, 0.0, 1000.0)),
+    Feature("lt_met", "Sum(lepPt[lep_SG]) + met_Et", rf"$L_T + {MET_LABEL}$", "GeV", TOTAL),
+    Feature(
+        "m_eff",
+        "Sum(lepPt[lep_SG]) + Sum(jetPt[jet_SG]) + met_Et",
+        r"$m_{\mathrm{eff}}$",
+        "GeV",
+        Binning(60, 0.0, 3000.0),
+    ),
+    Feature("n_ossf", "pairs.sfos", r"$N(\mathrm{SFOS})$", "", COUNT, True),
+    Feature(
+        "charge_sum",
+        "chargeSum(lepCharge, leptons)",
+        r"$\sum q(\ell)$",
+        "",
+        Binning(7, -3.5, 3.5),
+        True,
+    ),
     Feature("n_jet", "Sum(jet_SG)", r"$N(j)$", "", COUNT, True),
     Feature("n_bjet", "Sum(bjet_SG)", r"$N(b)$", "", COUNT, True),
     Feature("n_ele", "Sum(ele_SG)", r"$N(e)$", "", COUNT, True),
     Feature("n_muo", "Sum(muo_SG)", r"$N(\mu)$", "", COUNT, True),
 )
 
-MET_LABEL = r"E_T^{\mathrm{miss}}"
+
+@dataclass(frozen=True)
+class Carried:
+    """Objects that travel with their event, so that it can be computed again with others."""
+
+    of: str  # the arrays: lep, jet or pho
+    multiplicity: int  # objects beyond it do not travel
+    order: str  # a variable of the selection: their positions, highest pT first
+    properties: tuple[str, ...]  # arrays are <of><property>, columns <of><property>_<rank>
+
+
+CARRIED = (
+    Carried("lep", 3, "leptons", ("Pt", "Eta", "Phi", "M", "Flavor", "Charge")),
+    Carried("jet", 10, "jets", ("Pt", "Eta", "Phi", "M", "BTag")),
+    Carried("pho", 5, "photons", ("Pt", "Eta", "Phi", "M")),
+)
+
+
+def travelling(layout):
+    """The CARRIED of a layout: photons only with one that has them."""
+    return tuple(
+        each
+        for each in CARRIED
+        if each.of != "pho" or any(kind.of == each.of for kind in layout.types)
+    )
+
+
+def carried(layout):
+    """Return the columns of the objects that travel with an event and no Feature declares yet.
+
+    All are float32; 0 where there is no such object.
+    """
+    declared = {feature.name for feature in FEATURES}
+    columns = [
+        Feature(
+            f"{each.of}{what}_{rank}",
+            f"ranked({each.of}{what}, {each.order}, {rank})",
+            "",
+            "GeV" if what in ("Pt", "M") else "",
+            None,
+            network=False,
+            needs=(each.order, f"{each.of}{what}"),
+            otherwise="0",
+        )
+        for each in travelling(layout)
+        for what in each.properties
+        for rank in range(each.multiplicity)
+    ]
+    columns.append(Feature("met_Phi", "met_Phi", "", "", None, network=False))
+    return tuple(column for column in columns if column.name not in declared)
+
+
+def scalars(layout):
+    """Return all features of a layout beside its cells."""
+    return (*FEATURES, *counts(layout), *carried(layout))
 
 
 def cells(layout):

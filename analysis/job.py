@@ -146,7 +146,7 @@ def sample_json(item):
 def feature_of(values):
     """Make a Feature from one of the scalars or features of a record."""
     values = dict(values)
-    values["binning"] = features.Binning(**values["binning"])
+    values["binning"] = values["binning"] and features.Binning(**values["binning"])
     return from_json(features.Feature, values)
 
 

@@ -27,6 +27,9 @@ TABLE = "mini"  # name of the table in its file
 WEIGHT = "wgt_SG"
 IDENTITY = ("DatasetNumber", "RunNumber", "EventNumber")
 
+# Shown where several have scored: chosen by the protocol, on background alone.
+DEFAULT_DETECTOR = "portfolio"
+
 RETRAIN = "train again with python -m ml train"
 
 

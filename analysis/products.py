@@ -104,7 +104,7 @@ class SampleOutput:
         path = self.folder / table_name(self.sample, region)
         histograms = book_histograms(self.sample, features)
         number = write_rows(rows, path, features, histograms)
-        self.histograms.write(region.name, histograms)
+        self.histograms.write(region.name, filter(None, histograms))
         self.tables[region.name] = WrittenTable(f"{TABLES}/{path.name}", number, checksum(path))
 
     def finish(self, **more):
@@ -261,7 +261,8 @@ class Output:
         """
         histograms, files = Histograms(), {}
         for name, products in made.items():
-            names = [histogram_name(feature["name"], name) for feature in record["features"]]
+            drawn = [feature["name"] for feature in record["features"] if feature["binning"]]
+            names = [histogram_name(feature, name) for feature in drawn]
             histograms.add(self.histograms(name), names)
             for table in products.tables.values():
                 files[table.name] = self.table(name, table)

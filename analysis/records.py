@@ -41,6 +41,11 @@ NAME = matching(
 )
 FILE = matching(r"(?=.{1,240}\Z)\w[\w.+-]*", "the name of a file")
 COLUMN = matching(r"(?=.{1,200}\Z)[A-Za-z_][A-Za-z0-9_]*", "a name that C++ can have")
+CATEGORY = whole(-999_999_999, 999_999_999)  # of a code
+NETWORK_INPUT = matching(  # see `input_name`
+    r"(?=.{1,200}\Z)[A-Za-z_][A-Za-z0-9_]*(=(0|-?[1-9][0-9]{0,8}))?",
+    "the name of a column, alone or with = and a whole number",
+)
 TABLE = matching(r"hdf5/(?=.{1,240}\Z)\w[\w.+-]*", "the name of a file in hdf5/")
 SHA256 = matching(r"[0-9a-f]{64}", "64 hexadecimal digits")
 CHECKSUM = matching(
@@ -52,7 +57,20 @@ WORDS = text(100_000)  # that are shown only
 
 KINDS = ("data", "background", "signal")
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "leaky_relu")
+OTHER_ACTIVATION = "other"  # of a network that a child class made itself
 SCALERS = ("standard", "minmax", "robust", "log")
+
+
+def input_name(column, category=None):
+    """Name of a network's input: a column, or whether the code in it is a category."""
+    return column if category is None else f"{column}={category}"
+
+
+def column_of(name):
+    """The column of an input, and the category or None."""
+    column, _, category = name.partition("=")
+    return column, int(category) if category else None
+
 
 # --- samples ----------------------------------------------------------------------------------
 
@@ -152,12 +170,13 @@ FEATURE = Fields(
         "expression": EXPRESSION,
         "label": LABEL,
         "unit": line(50),
-        "binning": BINNING,
+        "binning": Maybe(BINNING),
         "integer": FLAG,
         "network": FLAG,
         "cell": Maybe(ListOf(whole(0, 200), least=2, most=2)),
         "needs": ListOf(COLUMN),
         "otherwise": EXPRESSION,
+        "categories": ListOf(CATEGORY, most=1000),
     },
     needed=("name",),
 )
@@ -206,9 +225,12 @@ def contradictions(record):
         yield f"layout has a matrix of {size} rows, at most 201 are possible"
     for name in ("features", "scalars"):
         for feature in record.get(name, ()):
-            binning = feature.get("binning", {"low": 0, "high": 1})
+            binning = feature.get("binning") or {"low": 0, "high": 1}
             if not binning["low"] < binning["high"]:
                 yield f"the binning of feature '{feature['name']}' ends before it begins"
+            categories = feature.get("categories", ())
+            if len(set(categories)) < len(categories):
+                yield f"a category of feature '{feature['name']}' stands twice"
             if max(feature.get("cell") or [0]) >= size:
                 yield f"feature '{feature['name']}' is no cell of the layout"
     cells = [tuple(f["cell"]) for f in record["features"] if f.get("cell")]
@@ -294,7 +316,7 @@ FOLDS = Fields(
 NETWORK = Fields(
     {
         "format": whole(1, 1),
-        "features": ListOf(COLUMN, least=1, most=10_000),
+        "features": ListOf(NETWORK_INPUT, least=1, most=10_000),
         "log": ListOf(whole(0, 1)),
         "types": ListOf(COLUMN, most=50),
         "mask_absent": FLAG,
@@ -351,7 +373,8 @@ def network_contradictions(network):
         yield f"it has {network_numbers(network)} numbers, more than {MOST_NUMBERS}"
 
 
-LAYER = Fields({"units": whole(0, 100_000), "activation": OneOf(ACTIVATIONS)})
+DESCRIBED = OneOf((*ACTIVATIONS, OTHER_ACTIVATION))
+LAYER = Fields({"units": whole(0, 100_000), "activation": DESCRIBED})
 PART = Fields({"events": whole(), "sum_of_weights": NUMBER})
 
 AUTOENCODER = Fields(
@@ -360,7 +383,7 @@ AUTOENCODER = Fields(
         "encoder": ListOf(LAYER, most=50),
         "latent": LAYER,
         "decoder": ListOf(LAYER, most=50),
-        "output": OneOf(ACTIVATIONS),
+        "output": DESCRIBED,
         "made_for": whole(1, 100_000),
         "scaler": OneOf(SCALERS),
         "learning_rate": ABOVE_0,
@@ -369,7 +392,14 @@ AUTOENCODER = Fields(
         "activity_l2": FROM_0,
         "variational": FLAG,
         "sigma": ABOVE_0,
-    }
+        "penalty": OneOf(("mean", "sum")),
+        "likelihood": FLAG,
+        "categories": whole(0, 100_000),
+    },
+    needed=tuple(
+        "name encoder latent decoder output made_for scaler learning_rate slope kernel_l1 "
+        "activity_l2 variational sigma".split()
+    ),
 )
 
 MODEL = Fields(
@@ -382,6 +412,7 @@ MODEL = Fields(
                 "batch": whole(1),
                 "patience": whole(1),
                 "plateau": whole(1),
+                "least_gain": FROM_0,
                 "weights": OneOf(("keep", "absolute", "zero")),
                 "mask_absent": FLAG,
                 "folds": whole(1, 100),
@@ -391,7 +422,11 @@ MODEL = Fields(
                 "steps_per_call": Maybe(whole(1)),
                 "memory_gib": FROM_0,
                 "tensorboard": FLAG,
-            }
+            },
+            needed=tuple(
+                "epochs batch patience plateau weights mask_absent folds seed precision jit "
+                "steps_per_call memory_gib tensorboard".split()
+            ),
         ),
         "split": Fields(
             {"folds": whole(1, 100), "validation": whole(0, 99), "test": Maybe(whole(0, 99))}
@@ -400,7 +435,7 @@ MODEL = Fields(
         "features": ListOf(
             Fields(
                 {
-                    "name": COLUMN,
+                    "name": NETWORK_INPUT,
                     "unit": line(50),
                     "objects": ListOf(ListOf(whole(0, 1000), least=2, most=2), most=2),
                     "log": FLAG,
@@ -414,7 +449,7 @@ MODEL = Fields(
             by="name",
         ),
         "types": ListOf(COLUMN, most=50),
-        "dropped": ListOf(COLUMN),
+        "dropped": ListOf(NETWORK_INPUT),
         "scaler": OneOf(SCALERS),
         "train": PART,
         "validation": PART,
@@ -424,6 +459,8 @@ MODEL = Fields(
         "versions": MapOf(line(100), line(100)),
         "signature": SHA256,
         "search": Maybe(ANYTHING),
+        "own": Maybe(line(100, least=1)),
+        "capped": FLAG,
         "files": MapOf(FILE, SHA256),
     },
     needed=("format", "region", "features", "history", "best_epoch"),

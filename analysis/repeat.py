@@ -87,21 +87,21 @@ def expressions_here(layout_name):
     """{what it is: expression} of this checkout, with its layout of this name if it has one."""
     layouts = {layout.name: layout for layout in features.LAYOUTS}
     layout = layouts.get(layout_name)
-    counts = features.counts(layout) if layout else ()
     declared = Declarations(
         selection.OBJECTS,
         selection.VARIABLES,
         selection.REGIONS,
         layout,
-        (*features.FEATURES, *counts),
+        features.scalars(layout) if layout else features.FEATURES,
     )
     return dict(expressions(declared))
 
 
-def refuse_foreign(path, declared):
+def refuse_foreign(path, declared, advice="read them, they are programs; --trust runs them"):
     """Raise DeclarationError, with a line for each, if expressions are not those of this checkout.
 
     declared: Declarations of the record at `path`
+    advice: what to do then
     """
     here = expressions_here(declared.layout.name)
     foreign = [
@@ -114,7 +114,7 @@ def refuse_foreign(path, declared):
         raise DeclarationError(
             *foreign,
             f"{path} has {len(foreign)} expression{'s' * (len(foreign) > 1)} that this checkout "
-            "does not declare: read them, they are programs; --trust runs them",
+            f"does not declare: {advice}",
         )
 
 

@@ -84,9 +84,18 @@ OBJECTS = (
 VARIABLES = (
     Variable("n_lep_BL", "Sum(lep_BL)"),
     Variable("n_lep_SG", "Sum(lep_SG)"),
-    # Positions of the signal leptons in the event's arrays, highest pT first.
+    # Positions of the selected objects in the event's arrays, highest pT first.
     Variable("leptons", "indicesByPt(lepPt, lep_SG)"),
+    Variable("jets", "indicesByPt(jetPt, jet_SG)"),
+    Variable("photons", "indicesByPt(phoPt, pho_SG)"),
     Variable("sfos", "sfosClosestToZ(lepPt, lepEta, lepPhi, lepM, lepFlavor, lepCharge, leptons)"),
+    Variable("pairs", "leptonPairs(lepPt, lepEta, lepPhi, lepM, lepFlavor, lepCharge, leptons)"),
+    # The three leading signal leptons: as one object, and one by one with the missing momentum.
+    Variable("three", "leptonSystem(lepPt, lepEta, lepPhi, lepM, leptons, 3)"),
+    Variable(
+        "transverse",
+        "leptonTransverseMasses(lepPt, lepPhi, lepM, leptons, sfos, met_Et, met_Phi, 3)",
+    ),
 )
 
 REGIONS = (

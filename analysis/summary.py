@@ -37,7 +37,8 @@ def print_check(job, prepared, row):
     if missing:
         print(f"features left out, not all samples carry them: {', '.join(missing)}")
     regions = ", ".join(region.name for region in job.declarations.regions)
-    print(f"good: {len(prepared)} samples, regions {regions}, {len(row)} features")
+    drawn = sum(feature.binning is not None for feature in row)
+    print(f"good: {len(prepared)} samples, regions {regions}, {drawn} features")
 
 
 def print_files(inputs):

@@ -48,6 +48,24 @@ inline double mass(const FourMomentum &p)
    return std::sqrt(std::max(0., p.e * p.e - p.px * p.px - p.py * p.py - p.pz * p.pz));
 }
 
+/// The object that has a four-momentum; its pseudorapidity is 0 where it has no transverse
+/// momentum.
+inline Particle particle(const FourMomentum &p)
+{
+   const double pt = std::hypot(p.px, p.py);
+   return {pt, pt > 0. ? std::asinh(p.pz / pt) : 0., std::atan2(p.py, p.px), mass(p)};
+}
+
+/// Length in GeV of the sum of two transverse momenta.
+/// ~~~{.cpp}
+/// root [0] m3l::addedPt(3., 0., 4., M_PI / 2)
+/// (double) 5.0000000
+/// ~~~
+inline double addedPt(double pt1, double phi1, double pt2, double phi2)
+{
+   return std::hypot(pt1 + pt2 * std::cos(phi1 - phi2), pt2 * std::sin(phi1 - phi2));
+}
+
 /// Transverse energy \f$e_T = \sqrt{m^2 + p_T^2}\f$ in GeV.
 /// ~~~{.cpp}
 /// root [0] m3l::transverseEnergy(4., 3.)

@@ -1,5 +1,6 @@
 #include "leptons.h"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
@@ -49,6 +50,80 @@ SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROO
    return best;
 }
 
+LeptonPairs leptonPairs(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
+                        const ROOT::RVecF &m, const ROOT::RVecI &flavour, const ROOT::RVecI &charge,
+                        const Indices &indices)
+{
+   requireOneLength("leptonPairs", pt, eta, phi, m, flavour, charge);
+   requireInside("leptonPairs", indices, pt.size());
+   LeptonPairs pairs;
+   for (std::size_t a = 0; a < indices.size(); ++a) {
+      for (std::size_t b = a + 1; b < indices.size(); ++b) {
+         const std::size_t i = indices[a], j = indices[b];
+         const double pairMass = mass(fourMomentum({pt[i], eta[i], phi[i], m[i]}) +
+                                      fourMomentum({pt[j], eta[j], phi[j], m[j]}));
+         const int signs = charge[i] * charge[j];
+         pairs.sfos += flavour[i] == flavour[j] && signs < 0;
+         pairs.lightest = a == 0 && b == 1 ? pairMass : std::min(pairs.lightest, pairMass);
+         pairs.heaviest = std::max(pairs.heaviest, pairMass);
+         if (signs > 0)
+            pairs.sameSign = std::max(pairs.sameSign, pairMass);
+      }
+   }
+   return pairs;
+}
+
+LeptonTransverseMasses leptonTransverseMasses(const ROOT::RVecF &pt, const ROOT::RVecF &phi,
+                                              const ROOT::RVecF &m, const Indices &indices,
+                                              const SfosPair &pair, double met, double metPhi,
+                                              std::size_t n)
+{
+   requireOneLength("leptonTransverseMasses", pt, phi, m);
+   requireInside("leptonTransverseMasses", indices, pt.size());
+   LeptonTransverseMasses masses;
+   bool found = pair.first < 0; // without a pair no lepton is unpaired
+   for (std::size_t k = 0; k < indices.size(); ++k) {
+      const std::size_t i = indices[k];
+      const double mT = transverseMass(pt[i], phi[i], m[i], met, metPhi);
+      if (k < n) {
+         masses.least = k == 0 ? mT : std::min(masses.least, mT);
+         masses.most = std::max(masses.most, mT);
+      }
+      if (!found && int(i) != pair.first && int(i) != pair.second) {
+         masses.unpaired = mT;
+         found = true;
+      }
+   }
+   return masses;
+}
+
+namespace
+{
+
+/// Sum of the first `n` four-momenta at `indices`.
+FourMomentum sumOfLeptons(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
+                          const ROOT::RVecF &m, const Indices &indices, std::size_t n)
+{
+   FourMomentum sum{0., 0., 0., 0.};
+   for (std::size_t k = 0; k < n; ++k) {
+      const std::size_t i = indices[k];
+      sum = sum + fourMomentum({pt[i], eta[i], phi[i], m[i]});
+   }
+   return sum;
+}
+
+} // namespace
+
+Particle leptonSystem(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
+                      const ROOT::RVecF &m, const Indices &indices, std::size_t n)
+{
+   requireOneLength("leptonSystem", pt, eta, phi, m);
+   requireInside("leptonSystem", indices, pt.size());
+   if (indices.size() < n)
+      return {0., 0., 0., 0.};
+   return particle(sumOfLeptons(pt, eta, phi, m, indices, n));
+}
+
 double leptonMass(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
                   const ROOT::RVecF &m, const Indices &indices, std::size_t n)
 {
@@ -56,12 +131,7 @@ double leptonMass(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVe
    requireInside("leptonMass", indices, pt.size());
    if (indices.size() < n)
       return 0.;
-   FourMomentum sum{0., 0., 0., 0.};
-   for (std::size_t k = 0; k < n; ++k) {
-      const std::size_t i = indices[k];
-      sum = sum + fourMomentum({pt[i], eta[i], phi[i], m[i]});
-   }
-   return mass(sum);
+   return mass(sumOfLeptons(pt, eta, phi, m, indices, n));
 }
 
 namespace

@@ -7,6 +7,7 @@
 
 #include <ROOT/RVec.hxx>
 
+#include <cmath>
 #include <vector>
 
 namespace m3l
@@ -44,6 +45,51 @@ struct SfosPair {
 SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
                         const ROOT::RVecF &m, const ROOT::RVecI &flavour, const ROOT::RVecI &charge,
                         const Indices &indices);
+
+/// Distance in GeV of an invariant mass from the mass of the Z boson.
+/// ~~~{.cpp}
+/// root [0] m3l::distanceFromZ(81.1876)
+/// (double) 10.000000
+/// ~~~
+inline double distanceFromZ(double mass)
+{
+   return std::abs(mass - kZMass);
+}
+
+/// The pairs of an event's leptons; masses are in GeV, and 0 where there is no such pair.
+struct LeptonPairs {
+   int sfos = 0;         ///< number of SFOS pairs
+   double lightest = 0.; ///< smallest invariant mass of a pair
+   double heaviest = 0.; ///< largest invariant mass of a pair
+   double sameSign = 0.; ///< largest invariant mass of a pair of equal charges
+};
+
+/// The pairs of the leptons at `indices`.
+/// \throws std::invalid_argument if arrays differ in length or there is no lepton at an index
+LeptonPairs leptonPairs(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
+                        const ROOT::RVecF &m, const ROOT::RVecI &flavour, const ROOT::RVecI &charge,
+                        const Indices &indices);
+
+/// The first `n` leptons at `indices` as one object; without momentum and mass if they are fewer.
+/// \throws std::invalid_argument if arrays differ in length or there is no lepton at an index
+Particle leptonSystem(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
+                      const ROOT::RVecF &m, const Indices &indices, std::size_t n);
+
+/// Transverse masses in GeV of single leptons and the missing transverse momentum.
+struct LeptonTransverseMasses {
+   double least = 0.;    ///< smallest of the first leptons, 0 where there is none
+   double most = 0.;     ///< largest of the first leptons
+   double unpaired = 0.; ///< that of the first lepton outside of the pair, 0 where there is none
+};
+
+/// The transverse masses of the leptons at `indices`.
+/// \param pair  an SFOS pair of the event, see `sfosClosestToZ`
+/// \param n     so many of the leptons have a part in `least` and `most`
+/// \throws std::invalid_argument if arrays differ in length or there is no lepton at an index
+LeptonTransverseMasses leptonTransverseMasses(const ROOT::RVecF &pt, const ROOT::RVecF &phi,
+                                              const ROOT::RVecF &m, const Indices &indices,
+                                              const SfosPair &pair, double met, double metPhi,
+                                              std::size_t n);
 
 /// Invariant mass in GeV of the first `n` leptons at `indices`; fewer than `n` leptons give 0.
 /// \throws std::invalid_argument if arrays differ in length or there is no lepton at an index

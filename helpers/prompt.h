@@ -6,9 +6,11 @@
 
 #include "m3l.h"
 
+using m3l::addedPt;
 using m3l::campaignLuminosity;
 using m3l::chargeSum;
 using m3l::deltaTransverseEnergy;
+using m3l::distanceFromZ;
 using m3l::flavourComp3L;
 using m3l::foldOf;
 using m3l::getM;
@@ -17,6 +19,9 @@ using m3l::hL;
 using m3l::indicesByPt;
 using m3l::isSound;
 using m3l::leptonMass;
+using m3l::leptonPairs;
+using m3l::leptonSystem;
+using m3l::leptonTransverseMasses;
 using m3l::massFromEnergy;
 using m3l::Network;
 using m3l::Objects;

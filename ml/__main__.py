@@ -114,11 +114,11 @@ def parser():
             "-s", "--sample", action="append", metavar="NAME", help="only this one; repeatable"
         )
 
-    made = command("score", score, "write OUT/scores/<sample>.hdf5")
+    made = command("score", score, "write OUT/scores/<detector>/<sample>.hdf5")
     add_use(made)
     made.add_argument("--errors", action="store_true", help="also the error of each feature")
     made.add_argument("--join", action="store_true", help="also the features")
-    made = command("encode", encode, "write latent vectors to OUT/latent/<sample>.hdf5")
+    made = command("encode", encode, "write latent vectors to OUT/latent/<detector>/<sample>.hdf5")
     add_use(made)
 
     made = command("freeze", freeze, "write down detectors, features and rivals, with a date")
@@ -245,8 +245,8 @@ def score(options):
         print(f"{sample.name:<20} {sample.kind:<10} {done.events:>9} {numbers}{worst}")
     seconds = time.perf_counter() - began
     print(
-        f"wrote {dataset.folder / SCORES} with {ensemble.path}: {events} events in "
-        f"{seconds:.1f} s, {ensemble.network_seconds / seconds:.0%} of it in the network"
+        f"wrote {dataset.folder / SCORES / ensemble.path.name} with {ensemble.path}: {events} "
+        f"events in {seconds:.1f} s, {ensemble.network_seconds / seconds:.0%} of it in the network"
     )
 
 
@@ -450,6 +450,11 @@ def _describe(record):
     best = record.best_epoch
     losses = record.history["val_loss"]
     print(f"  best epoch {best} of {len(losses)}: validation loss {losses[best - 1]:.5g}")
+    if record.capped:
+        print(
+            f"  ended at the cap of {len(losses)} epochs, before the validation loss had settled: "
+            "train with a larger --epochs"
+        )
 
 
 if __name__ == "__main__":

@@ -28,12 +28,13 @@ from analysis.files import (
 )
 from analysis.output import MODEL_RECORD, RETRAIN
 from analysis.records import AUTOENCODER
-from ml import backend, models
+from ml import backend, models, own_network
 from ml.backend import keras, tf
 from ml.checkpoint import Checkpoint, curve
 from ml.model_record import ModelRecord
 from ml.network_files import write_network
 from ml.progress import Progress
+from ml.stopping import EarlyStopping, ReduceLROnPlateau
 from ml.training_set import Split, TrainingConfig, learn
 from ml.tuning import SearchSpace, search
 
@@ -47,6 +48,10 @@ class RunAE:
     After `fit` or `load`: `model_` is the Keras model of `ml.models.inference_model`, from raw
     features to scores; `encoder_` and `decoder_` are its sub-models, in scaled features;
     `record_` is the `ml.model_record.ModelRecord`.
+
+    A child that wants another network overrides `AE_model_builder` and returns any functional
+    `keras.Model` of `data_shape` numbers in and out. All else, from the weights of the events to
+    the files, is as for the declared networks.
     """
 
     default = "small"  # network
@@ -66,6 +71,8 @@ class RunAE:
         self.training = training or TrainingConfig()
         self.fold = fold
         self.search_ = None
+        self._learned = None  # choices and the TrainingSet that they gave
+        self._drawn = None  # HyperParameters of the network
 
     # ---- training
 
@@ -76,37 +83,89 @@ class RunAE:
         `progress` shows a bar. Raises `InputError` as `ml.training_set.learn` does, and
         `DeclarationError` if the loss becomes NaN.
         """
-        prepared = learn(self.data, self.training, self._split(), self.config.scaler)
+        self._learned = None  # the tables may have changed since
+        prepared = self._prepared()
         backend.seed(self.training.seed + (self.fold or 0))
         strategy = backend.strategy()
         with strategy.scope():
-            network = self._network(prepared, self.training.precision)
+            network = self._network()
         checkpoint = self._train(network, prepared, strategy.num_replicas_in_sync, progress)
-        self.record_ = ModelRecord.of(
-            self.config, prepared, checkpoint.signature, checkpoint.history, self.search_
-        )
         # Built anew: saved in 32 bits, with names that do not depend on what was built before.
         backend.seed(self.training.seed)
-        self._parts = models.build(self.config, len(self.record_.features))
-        self._parts.encoder.set_weights(network.get_layer("encoder").get_weights())
-        self._parts.decoder.set_weights(network.get_layer("decoder").get_weights())
-        self._adopt(
-            models.inference_model(
-                self._parts,
-                self.record_.scaling,
-                [f.objects for f in self.record_.features] if self.training.mask_absent else None,
-                len(self.record_.types),
-            )
+        own = type(self).__name__ if self.is_own else None
+        self._parts = self._bare_parts(network)
+        if own:
+            self.config = own_network.describe(self._parts, own, self.config)
+        self.record_ = ModelRecord.of(
+            self.config, prepared, checkpoint.signature, checkpoint.history, self.search_, own
         )
+        self._adopt(self._inference())
         return self
+
+    def AE_model_builder(self, hp=None):  # noqa: N802, the name that the thesis gave it
+        """The compiled network to train, (events, data_shape) scaled features in and out.
+
+        hp: a `keras_tuner.HyperParameters` from which sizes may be drawn: those of the best
+            network if there was a search, else the first or smallest of each choice
+        A child's network need not have sub-models "encoder" and "decoder": its latent vector is
+        otherwise the output of its narrowest layer. Its loss is weighted by the event weights.
+        """
+        parts = models.build(self.config, self.data_shape, self.training.precision)
+        return models.training_model(self.config, parts)
+
+    @property
+    def data_shape(self):
+        """Number of features that vary and so enter the network; also as a shape for Keras."""
+        known = self._learned is None and hasattr(self, "record_")
+        return own_network.Size(
+            len(self.record_.names if known else self._prepared().dataset.names)
+        )
+
+    @property
+    def is_own(self):
+        """Whether the network is of a child's own making."""
+        declared = (RunAE.AE_model_builder, HyperParameterTuning.AE_model_builder)
+        return type(self).AE_model_builder not in declared
 
     def _split(self):
         return Split.of_model(self.fold, self.training.folds)
 
-    def _network(self, prepared, precision="float32"):
-        """The compiled network to train on `prepared`."""
-        parts = models.build(self.config, len(prepared.dataset.features), precision)
-        return models.training_model(self.config, parts)
+    def _prepared(self):
+        """The TrainingSet, made once for the same choices."""
+        choices = (self.data, self.training, self._split(), self.config.scaler)
+        if self._learned is None or self._learned[0] != choices:
+            self._learned = (choices, learn(*choices))
+        return self._learned[1]
+
+    def _network(self, drawn=None):
+        """The compiled network to train; drawn: HyperParameters, None: those that were found."""
+        drawn = drawn or self._drawn
+        if not self.is_own:
+            return self.AE_model_builder(drawn)
+        built = own_network.build(self.AE_model_builder, drawn)
+        return own_network.trainable(built, self.data_shape, self.config.learning_rate)
+
+    def _bare_parts(self, trained):
+        """The Parts of a trained network, without what only training needs."""
+        if self.is_own:
+            network = self._network()
+            network.set_weights(trained.get_weights())
+            return own_network.split(network)
+        bare = replace(self.config, kernel_l1=0.0, activity_l2=0.0)
+        parts = models.build(bare, self.data_shape)
+        parts.encoder.set_weights(trained.get_layer("encoder").get_weights())
+        parts.decoder.set_weights(trained.get_layer("decoder").get_weights())
+        return parts
+
+    def _inference(self):
+        """The model that is saved, see `ml.models.inference_model`."""
+        masked = self.training.mask_absent
+        return models.inference_model(
+            self._parts,
+            self.record_.scaling,
+            [f.objects for f in self.record_.features] if masked else None,
+            len(self.record_.types),
+        )
 
     def _train(self, network, prepared, devices, progress):
         config = self.training
@@ -117,13 +176,10 @@ class RunAE:
         calls = min(calls, steps)
         network.steps_per_execution = calls
         network.jit_compile = backend.accelerated() if config.jit is None else config.jit
-        stopping = keras.callbacks.EarlyStopping(
-            patience=config.patience, restore_best_weights=True
-        )
-        plateau = keras.callbacks.ReduceLROnPlateau(
-            factor=0.5, patience=config.plateau, min_delta=0.0
-        )
-        checkpoint = Checkpoint(self._workshop, self._signature(prepared), [stopping, plateau])
+        stopping = EarlyStopping(config.least_gain, config.patience)
+        plateau = ReduceLROnPlateau(config.least_gain, config.plateau)
+        signature = self._signature(prepared, network)
+        checkpoint = Checkpoint(self._workshop, signature, [stopping, plateau])
         if not checkpoint.restore(network, config.epochs):
             shutil.rmtree(self._workshop, ignore_errors=True)
         self._workshop.mkdir(parents=True, exist_ok=True)
@@ -159,12 +215,12 @@ class RunAE:
         """Where checkpoint and logs are while the model is being trained."""
         return self.path.with_name(f".{self.path.name}.training")
 
-    def _signature(self, prepared):
+    def _signature(self, prepared, network):
         """Equal for trainings that give the same model."""
         choices = self.training.to_dict() | {"epochs": None, "tensorboard": None}
-        return digest(
-            [self.config.to_dict(), choices, prepared.inputs, prepared.dataset.names, self.fold]
-        )
+        own = [_numbered(text) for text in network.described] if self.is_own else []
+        config = None if self.is_own else self.config.to_dict()
+        return digest([config, choices, prepared.inputs, prepared.dataset.names, self.fold, *own])
 
     def resume(self):
         """The model in `path` if it is what `fit` would give, else None."""
@@ -174,8 +230,8 @@ class RunAE:
             model = self.load(self.path, self.data)
         except M3LError:
             return None
-        prepared = learn(self.data, self.training, self._split(), self.config.scaler)
-        same = self._signature(prepared) == model.record_.signature
+        backend.seed(self.training.seed + (self.fold or 0))
+        same = self._signature(self._prepared(), self._network()) == model.record_.signature
         return model if same and model.record_.training.epochs == self.training.epochs else None
 
     # ---- use
@@ -192,6 +248,10 @@ class RunAE:
     def errors(self, events=None):
         """Squared error of each feature, scaled, (events, features of the model) float32."""
         return self._evaluate("error", events)
+
+    def explain(self, events=None):
+        """(names, (events, names) contributions to the score), the squared errors of features."""
+        return self.record_.names, self.errors(events)
 
     def encode(self, events=None):
         """Latent vector, (events, latent) float32; the latent mean of a variational model."""
@@ -230,7 +290,7 @@ class RunAE:
 
     def _adopt(self, model):
         self.model_ = model
-        self.encoder_, self.decoder_ = model.get_layer("encoder"), model.get_layer("decoder")
+        self.encoder_, self.decoder_ = self._parts.encoder, self._parts.decoder
         self._functions = {}
         self.network_seconds = 0.0  # spent in the network since it was trained or loaded
 
@@ -262,7 +322,7 @@ class RunAE:
 
     @classmethod
     def load(cls, path, data_structure=None):
-        """The model in the folder `path`, as the class that wrote it.
+        """The model in the folder `path`, as an object of this class; RunAE knows its variants.
 
         Raises `InputError` if a file is missing or not as it was written, or if `data_structure`
         lacks features of the model, naming them.
@@ -275,9 +335,13 @@ class RunAE:
                 raise InputError(f"{file} is missing: {RETRAIN}")
             if irregular(file) or checksum(file) != expected:
                 raise InputError(f"{file} is damaged: {RETRAIN}")
-        kind = RunVAE if record.network.variational else RunAE
-        fold = record.split.test
-        model = kind(data_structure, path, record.network, record.training, fold)
+        kind = runner(record.network) if cls in (RunAE, RunVAE) else cls
+        model = kind(data_structure, path)  # a child's constructor may take no more than these
+        model.config, model.training, model.fold = (
+            record.network,
+            record.training,
+            record.split.test,
+        )
         model.record_, model.search_ = record, record.search
         model._check_features()
         # In Keras's safe mode, which is the default, no code of the file is run.
@@ -289,8 +353,8 @@ class RunAE:
                 f"{path / KERAS_FILE} cannot be loaded by Keras {keras.__version__}, it was "
                 f"written by {record.versions.get('keras')} ({reason}): {RETRAIN}"
             ) from None
+        model._parts = _parts(loaded)
         model._adopt(loaded)
-        model._parts = models.Parts(model.encoder_, model.decoder_)
         return model
 
     def _check_features(self):
@@ -337,17 +401,16 @@ class HyperParameterTuning(RunAE):
         super().__init__(data_structure, path, config, training, fold)
         self.space = space or SearchSpace()
 
-    def AE_model_builder(self, hp):  # noqa: N802, the name that the thesis gave it
+    def AE_model_builder(self, hp=None):  # noqa: N802, the name that the thesis gave it
         """A compiled network with sizes and activations drawn from `hp`.
 
-        `hp` is a `keras_tuner.HyperParameters`; returns a `keras.Model` in scaled features.
+        `hp` is a `keras_tuner.HyperParameters`, None: the network `config`; returns a
+        `keras.Model` in scaled features.
         """
-        prepared, train, validation = self._prepare_search()
-        config = self.space.network(hp, len(prepared.dataset.features), self.config.scaler)
-        network = models.training_model(config, models.build(config, len(prepared.dataset.names)))
-        network.training_rows, network.validation_rows = train.rows, validation.rows
-        network.optimizer.build(network.trainable_variables)  # to be loaded into, by Hyperband
-        return network
+        if hp is None:
+            return super().AE_model_builder()
+        config = self.space.network(hp, self.data_shape, self.config.scaler)
+        return models.training_model(config, models.build(config, self.data_shape))
 
     def runHpSearch(  # noqa: N802, the name that the thesis gave it
         self,
@@ -363,34 +426,53 @@ class HyperParameterTuning(RunAE):
         squared error of the validation fold, free of regularisers. A search that was killed goes
         on; one for another space, other features, tables or choices is never picked up.
         """
-        prepared, train, validation = self._prepare_search()
-        backend.seed(self.training.seed)
+        self._learned = self._drawn = None
+        prepared = self._prepared()
+        train, validation = prepared.feeds()
         steps = train.events // self.training.batch
-        signature = digest(
-            [self._signature(prepared), self.space.to_dict(), method, trials, epochs]
-        )
+
+        def build(hp):
+            network = self._network(hp)
+            network.training_rows, network.validation_rows = train.rows, validation.rows
+            network.optimizer.build(network.trainable_variables)  # to be loaded into, by Hyperband
+            return network
+
         found = search(
-            self.AE_model_builder,
+            build,
             method=method,
             trials=trials,
             epochs=epochs,
             seed=self.training.seed,
             folder=self.path.with_name(f".{self.path.name}.search"),
-            name=signature[:16],
+            name=self._search_signature(prepared, method, trials, epochs)[:16],
             data=train.shuffled(0, 1_000_000, steps),
             steps=steps,
             validation=validation.once(),
             progress=progress,
         )
-        best = self.space.network(found.best, len(prepared.dataset.features), self.config.scaler)
-        self.config = replace(best, name=self.path.name)
-        # Part of it may come from the files of a search that was killed.
-        drawn = json.loads(json.dumps(self.config.to_dict()))
-        for problem in AUTOENCODER.problems(drawn, "network"):
-            raise InputError(f"{self.path}: {problem}: remove its search and tune again")
-        self.search_ = {"method": method, "space": self.space.to_dict(), "trials": found.trials}
-        del self._search_data
+        if self.is_own:
+            self._drawn = found.best
+        else:
+            best = self.space.network(found.best, self.data_shape, self.config.scaler)
+            self.config = replace(best, name=self.path.name)
+            # Part of it may come from the files of a search that was killed.
+            drawn = json.loads(json.dumps(self.config.to_dict()))
+            for problem in AUTOENCODER.problems(drawn, "network"):
+                raise InputError(f"{self.path}: {problem}: remove its search and tune again")
+        space = None if self.is_own else self.space.to_dict()
+        self.search_ = {"method": method, "space": space, "trials": found.trials}
         return self.fit(progress)
+
+    def _search_signature(self, prepared, method, trials, epochs):
+        """Equal for searches that try the same networks on the same events."""
+        import keras_tuner  # takes a second
+
+        backend.seed(self.training.seed)
+        hp = keras_tuner.HyperParameters()
+        network = self._network(hp)
+        backend.seed(self.training.seed)
+        space = hp.get_config() if self.is_own else self.space.to_dict()
+        return digest([self._signature(prepared, network), space, method, trials, epochs])
 
     def save(self):
         """As `RunAE.save`; the search's own files are no longer needed then."""
@@ -398,15 +480,13 @@ class HyperParameterTuning(RunAE):
         shutil.rmtree(self.path.with_name(f".{self.path.name}.search"), ignore_errors=True)
         return self
 
-    def _prepare_search(self):
-        if not hasattr(self, "_search_data"):
-            prepared = learn(self.data, self.training, self._split(), self.config.scaler)
-            self._search_data = (prepared, *prepared.feeds())
-        return self._search_data
-
 
 def runner(config):
     """The class that trains `config`."""
+    if config.likelihood:
+        from ml.likelihood import LikelihoodAE  # its parent is here
+
+        return LikelihoodAE
     return RunVAE if config.variational else RunAE
 
 
@@ -414,6 +494,16 @@ def _steps_per_call(steps):
     """As many as pay off, leaving out at most 2 % of the steps because they fill no call."""
     most = min(64 if backend.accelerated() else 8, steps)
     return max(calls for calls in range(1, most + 1) if steps % calls <= steps // 50)
+
+
+def _parts(loaded):
+    """The Parts of a model that Keras has loaded."""
+    names = {layer.name for layer in loaded.layers}
+    if "network" in names:
+        whole = loaded.get_layer("network")
+        encoder = keras.Model(whole.inputs[0], whole.outputs[0], name="encoder")
+        return models.Parts(encoder, None, whole)
+    return models.Parts(loaded.get_layer("encoder"), loaded.get_layer("decoder"))
 
 
 def _numbered(config):
@@ -432,6 +522,7 @@ def _load_keras(path, record):
         config = parse_json(archive.read(archive.getinfo("config.json")))
     features = len(record.features)
     known = set(map(str, record.network.sizes(features)))
+    known |= {str(record.network.categories)} if record.network.likelihood else set()
     if not _units(config) <= known:
         raise ValueError("it has layers of other sizes than model.json says")
     loaded = keras.models.load_model(path, compile=False, safe_mode=True)

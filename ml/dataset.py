@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.errors import InputError, listed
 from analysis.output import IDENTITY, RUN, WEIGHT, Table, read_run
-from analysis.records import AGAIN, record_errors
+from analysis.records import AGAIN, column_of, input_name, record_errors
 
 BLOCK = 16384  # rows read at once; 15 MB of 225 float32 features
 ROWS = ("features", "weight", "counts", "identity", "source")  # the arrays of Events
@@ -23,9 +23,19 @@ KINDS = ("background", "signal", "data")
 class Feature:
     """One network input."""
 
-    name: str  # column of the table
+    name: str  # a column of the table, or column=category: 1 where the code there is that, else 0
     unit: str  # "GeV" or ""
     objects: tuple[tuple[int, int], ...] = ()  # (type, rank from 0) of each object it is made of
+
+    @property
+    def column(self):
+        """The column that is read."""
+        return column_of(self.name)[0]
+
+    @property
+    def category(self):
+        """The code that is looked for, None where the number itself is the input."""
+        return column_of(self.name)[1]
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,7 @@ class Dataset:
     features: tuple[Feature, ...]
     types: tuple[str, ...]  # object types whose counts n_<type> travel with the events
     samples: tuple[Sample, ...]
+    carried: tuple[str, ...] = ()  # columns of an event's objects; none in older tables
 
     @classmethod
     def open(cls, folder, region=None):
@@ -153,6 +164,7 @@ class Dataset:
         with record_errors(record):
             types = [(str(t["name"]), int(t["multiplicity"])) for t in run["layout"]["types"]]
             features = tuple(_features(run["features"], types))
+            carried = tuple(_carried(run["features"]))
             regions = list(dict.fromkeys(r for s in run["samples"] for r in s["tables"]))
             chosen = region if region is not None else (regions[0] if regions else "")
             if chosen not in regions:
@@ -178,7 +190,7 @@ class Dataset:
                 raise InputError(
                     f"sample {sample.name} in {record} has unknown kind '{sample.kind}'"
                 )
-        dataset = cls(folder, chosen, features, tuple(name for name, _ in types), samples)
+        dataset = cls(folder, chosen, features, tuple(name for name, _ in types), samples, carried)
         for sample in samples:
             with sample.open() as table:
                 table.require(dataset.columns)
@@ -192,7 +204,13 @@ class Dataset:
     @property
     def columns(self):
         """Every column that is read from a table."""
-        return [*self.names, WEIGHT, *(f"n_{name}" for name in self.types), *IDENTITY]
+        counts = [f"n_{name}" for name in self.types]
+        return [*dict.fromkeys((*self._read, WEIGHT, *counts, *IDENTITY))]
+
+    @property
+    def _read(self):
+        """The columns of the features, each once."""
+        return tuple(dict.fromkeys(feature.column for feature in self.features))
 
     def of_kind(self, *kinds):
         """The samples of these kinds."""
@@ -253,8 +271,9 @@ class Dataset:
 
     def read(self, table, sample, start, stop):
         """Rows `start` to `stop` of the open `table` of `sample`."""
+        columns = table.read(self._read, start, stop, np.float32)
         events = Events(
-            features=table.read(self.names, start, stop, np.float32),
+            features=self._inputs(columns),
             weight=table.read([WEIGHT], start, stop, np.float64)[:, 0],
             counts=table.read([f"n_{name}" for name in self.types], start, stop, np.int32),
             identity=table.read(IDENTITY, start, stop, np.int64),
@@ -269,6 +288,20 @@ class Dataset:
             self._refuse_not_finite(table, sample)
         return events
 
+    def _inputs(self, columns):
+        """(events, features) from the (events, columns) that were read."""
+        names = self._read
+        if names == self.names:
+            return columns
+        place = {name: number for number, name in enumerate(names)}
+        inputs = columns[:, [place[feature.column] for feature in self.features]]
+        for number, feature in enumerate(self.features):
+            if feature.category is not None:
+                found = inputs[:, number]
+                # What is no number stays so, and is told.
+                inputs[:, number] = np.where(np.isfinite(found), found == feature.category, found)
+        return inputs
+
     def present(self, counts):
         """Which cells describe objects that the event has.
 
@@ -282,7 +315,7 @@ class Dataset:
         return present
 
     def _refuse_not_finite(self, table, sample):
-        names = np.array([*self.names, WEIGHT])
+        names = np.array([*self._read, WEIGHT])
         bad = np.zeros(len(names), int)
         for start, stop in table.ranges(BLOCK):
             bad += (~np.isfinite(table.read(names, start, stop, np.float64))).sum(axis=0)
@@ -302,4 +335,16 @@ def _features(declared, types):
             continue
         cell = entry["cell"] or ()
         needed = sorted({objects[index - 1] for index in cell if index > 0})
-        yield Feature(entry["name"], entry["unit"] or "", tuple(needed))
+        for category in entry.get("categories") or [None]:
+            name = input_name(entry["name"], category)
+            yield Feature(name, entry["unit"] or "", tuple(needed))
+
+
+def _carried(declared):
+    """The columns that an event can be computed again from, see docs/definitions.md."""
+    names = [entry["name"] for entry in declared]
+    travelling = [e["name"] for e in declared if not e["network"] and e.get("binning", 0) is None]
+    if travelling:
+        kept = [f"lep{what}_{rank}" for what in ("Pt", "Charge") for rank in range(3)]
+        kept += ["e_T_miss", "met_significance"]
+        yield from (name for name in names if name in kept or name in travelling)

@@ -126,12 +126,17 @@ class Network(keras.Model):
 
     training_rows = None  # element of the feed -> (x, y, weight)
     validation_rows = None
+    absent_as_nan = True  # the loss understands it; else it is given what the network sees
 
     def train_step(self, data):
-        return super().train_step(self.training_rows(data) if self.training_rows else data)
+        return super().train_step(self._rows(data, self.training_rows))
 
     def test_step(self, data):
-        return super().test_step(self.validation_rows(data) if self.validation_rows else data)
+        return super().test_step(self._rows(data, self.validation_rows))
+
+    def _rows(self, data, rows):
+        x, y, weight = rows(data) if rows else data
+        return x, y if self.absent_as_nan else x, weight
 
 
 def _squares(y_true, reconstruction):

@@ -11,7 +11,7 @@ from analysis.output import MODEL_RECORD, RETRAIN, read_model_record
 from ml.dataset import Feature
 from ml.models import ModelConfig
 from ml.scaling import Scaling
-from ml.training_set import Part, Split, TrainingConfig
+from ml.training_set import Part, Split, TrainingConfig, kept_epoch
 
 FORMAT = 1
 LIBRARIES = ("tensorflow", "keras", "numpy", "scikit-learn")
@@ -37,12 +37,13 @@ class ModelRecord:
     versions: dict[str, str]
     signature: str  # equal for trainings of the same network, choices and tables
     search: dict | None = None  # of a hyperparameter search: method, space, trials
+    own: str | None = None  # class that made the network itself, which `network` then describes
 
     @classmethod
-    def of(cls, network, prepared, signature, history, search):
+    def of(cls, network, prepared, signature, history, search, own=None):
         """The record of a network trained on `prepared`."""
         return cls(
-            network=network,
+            network=network.sized(len(prepared.dataset.features)),
             training=prepared.config,
             split=prepared.split,
             region=prepared.dataset.region,
@@ -54,11 +55,12 @@ class ModelRecord:
             validation=prepared.validation,
             inputs=prepared.inputs,
             history=history,
-            best_epoch=1 + int(np.argmin(history["val_loss"])),
+            best_epoch=kept_epoch(history["val_loss"], prepared.config.least_gain),
             versions={"python": platform.python_version()}
             | {library: version(library) for library in LIBRARIES},
             signature=signature,
             search=search,
+            own=own,
         )
 
     @property
@@ -66,9 +68,17 @@ class ModelRecord:
         """Names of the features, in the order of the network."""
         return tuple(feature.name for feature in self.features)
 
+    @property
+    def capped(self):
+        """Whether the training ended at the cap of epochs, before its validation loss had settled.
+
+        Early stopping would have waited for `patience` epochs after the best one.
+        """
+        return len(self.history["loss"]) - self.best_epoch < self.training.patience
+
     def to_dict(self):
         """As plain values for `model.json`; the scaler becomes part of its features."""
-        content = {"format": FORMAT} | asdict(self)
+        content = {"format": FORMAT} | asdict(self) | {"capped": self.capped}
         scaling = content.pop("scaling")
         content["scaler"] = scaling.pop("kind")
         for number, feature in enumerate(content["features"]):
@@ -82,12 +92,13 @@ class ModelRecord:
         content = read_model_record(folder)
         try:
             files = content["files"]
+            content = {"own": None} | content  # older records do not have it
             values = {f.name: content[f.name] for f in fields(cls) if f.name != "scaling"}
             features = values["features"]
             columns = [[f[name] for f in features] for name in ("log", "shift", "factor")]
             values |= {
                 "network": ModelConfig.from_dict(values["network"]),
-                "training": TrainingConfig(**values["training"]),
+                "training": TrainingConfig(**{"least_gain": 0.0} | values["training"]),
                 "split": Split(**values["split"]),
                 "train": Part(**values["train"]),
                 "validation": Part(**values["validation"]),

@@ -5,10 +5,13 @@ To add a network, add one entry to `MODELS`. n is the number of features.
 Sources: `small`, `big`, `vae_small` and `vae_big` are the networks of the thesis, made for the 529
 cells of a 23 x 23 matrix; `deep` has the architecture of the thesis drafts' hyperparameter search;
 `published` is the network of ATLAS, Phys. Rev. Lett. 132 (2024) 081801, arXiv:2307.01612, made for
-36 x 36 = 1296 cells.
+36 x 36 = 1296 cells; `likelihood` is that of `ml.likelihood`.
 An autoencoder whose layers are wider than its input can copy the input and learns nothing of it.
-So sizes are used as published unless one of them is larger than n; then every size is multiplied by
-n over the number of features the network was made for, which keeps the proportions.
+So sizes are used as published unless a hidden one is larger than n; then every hidden size is
+multiplied by n over the number of features the network was made for, which keeps the proportions.
+The latent size says how many numbers an event is described by, which does not change with the
+number of cells it is measured in: it stays as declared, and no hidden layer is scaled below it.
+Only where it would not be smaller than n it becomes half of n.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
@@ -17,6 +20,11 @@ from analysis.errors import DeclarationError, listed, near_miss
 from analysis.records import ACTIVATIONS
 
 ALL = 0  # as a size: as many units as there are features
+# What the strengths of regularisers multiply: the mean size of a weight and the mean square of an
+# output, as the loss is a mean; or their sums, as in Keras and the thesis drafts. Summed over ten
+# thousand weights, even the weakest strength there outweighs a mean squared error of 1, which is
+# what a network has that gives up.
+PENALTIES = ("mean", "sum")
 
 
 @dataclass(frozen=True)
@@ -42,22 +50,31 @@ class ModelConfig:
     slope: float = 0.3  # of leaky_relu below 0
     kernel_l1: float = 0.0  # on the first and third layer of the encoder, mirrored in the decoder
     activity_l2: float = 0.0  # on the same layers
+    likelihood: bool = False  # each column has the distribution of its type, see ml.likelihood
+    categories: int = 0  # likelihood: number of values of whole numbers and categories
+    penalty: str = "mean"  # what the two multiply, see PENALTIES
     variational: bool = False  # the latent layer gives a mean and a log variance
     sigma: float = 1.0  # variational: assumed spread of a scaled feature around its reconstruction
 
     def sized(self, features):
         """The same network with numbers in place of every size, for `features` inputs."""
-        sizes = [layer.units for layer in (*self.encoder, self.latent, *self.decoder)]
-        ratio = features / self.made_for if max(sizes) > features else 1.0
+        widest = max((layer.units for layer in (*self.encoder, *self.decoder)), default=ALL)
+        ratio = features / self.made_for if widest > features else 1.0
+        latent = self.latent.units or features
+        if latent >= features and self.made_for != features:
+            latent = max(1, features // 2)
 
         def number(layer):
-            units = features if layer.units == ALL else max(1, round(layer.units * ratio))
-            return replace(layer, units=units)
+            if layer.units == ALL:
+                return replace(layer, units=features)
+            if ratio == 1.0:
+                return layer
+            return replace(layer, units=max(latent, round(layer.units * ratio)))
 
         return replace(
             self,
             encoder=tuple(map(number, self.encoder)),
-            latent=number(self.latent),
+            latent=replace(self.latent, units=latent),
             decoder=tuple(map(number, self.decoder)),
             made_for=features,
         )
@@ -75,7 +92,7 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values):
         """The inverse of `to_dict`."""
-        values = dict(values)
+        values = {"penalty": "sum"} | values  # older records do not have it
         if unknown := set(values) - {field.name for field in fields(cls)}:
             raise DeclarationError(f"unknown fields of a network: {listed(sorted(unknown))}")
         for part in ("encoder", "decoder"):
@@ -123,6 +140,16 @@ MODELS = {
             learning_rate=1e-3,
         ),
         ModelConfig(
+            "likelihood",
+            encoder=_layers((128, "leaky_relu"), (64, "leaky_relu")),
+            latent=Layer(12, "linear"),
+            decoder=_layers((64, "leaky_relu"), (128, "leaky_relu")),
+            output="linear",
+            made_for=241,
+            learning_rate=1e-3,
+            likelihood=True,
+        ),
+        ModelConfig(
             "vae_small",
             encoder=_layers((ALL, "relu")),
             latent=Layer(150, "linear"),
@@ -161,7 +188,8 @@ class Parts:
     """The sub-models of an autoencoder, in scaled features."""
 
     encoder: object  # keras.Model (events, features) -> latent, or [mean, log variance]
-    decoder: object  # keras.Model latent -> (events, features)
+    decoder: object  # keras.Model latent -> (events, features); None: see `whole`
+    whole: object = None  # keras.Model (events, features) -> [latent, (events, features)]
 
 
 def build(config, features, dtype="float32"):
@@ -173,7 +201,10 @@ def build(config, features, dtype="float32"):
 
     config = config.sized(features)
 
-    def dense(layer, name, regularised=False, dtype=dtype):
+    if config.penalty not in PENALTIES:
+        raise DeclarationError(f"unknown penalty '{config.penalty}': choose {listed(PENALTIES)}")
+
+    def dense(layer, x, name, regularised=False, dtype=dtype):
         activation = layer.activation
         if activation not in ACTIVATIONS:
             raise DeclarationError(
@@ -181,33 +212,34 @@ def build(config, features, dtype="float32"):
             )
         if activation == "leaky_relu":
             activation = keras.layers.LeakyReLU(negative_slope=config.slope)
+        mean = config.penalty == "mean"
+        l1 = config.kernel_l1 / (x.shape[-1] * layer.units if mean else 1)
+        l2 = config.activity_l2 / (layer.units if mean else 1)
         return keras.layers.Dense(
             layer.units,
             activation=activation,
-            kernel_regularizer=_regulariser(keras.regularizers.L1, regularised, config.kernel_l1),
-            activity_regularizer=_regulariser(
-                keras.regularizers.L2, regularised, config.activity_l2
-            ),
+            kernel_regularizer=keras.regularizers.L1(l1) if regularised and l1 else None,
+            activity_regularizer=keras.regularizers.L2(l2) if regularised and l2 else None,
             dtype=dtype,
             name=name,
-        )
+        )(x)
 
     inputs = keras.Input((features,), name="scaled")
     x = inputs
     for i, layer in enumerate(config.encoder, 1):
-        x = dense(layer, f"encoder_{i}", i in (1, 3))(x)
-    outputs = dense(config.latent, "latent", dtype="float32")(x)
+        x = dense(layer, x, f"encoder_{i}", i in (1, 3))
+    outputs = dense(config.latent, x, "latent", dtype="float32")
     if config.variational:
         spread = Layer(config.latent.units, "linear")
-        outputs = [outputs, dense(spread, "latent_log_variance", dtype="float32")(x)]
+        outputs = [outputs, dense(spread, x, "latent_log_variance", dtype="float32")]
     encoder = keras.Model(inputs, outputs, name="encoder")
 
     latent = keras.Input((config.latent.units,), name="latent")
     x = latent
     hidden = len(config.decoder)
     for i, layer in enumerate(config.decoder, 1):
-        x = dense(layer, f"decoder_{i}", hidden - i in (0, 2))(x)
-    x = dense(Layer(features, config.output), "reconstruction", dtype="float32")(x)
+        x = dense(layer, x, f"decoder_{i}", hidden - i in (0, 2))
+    x = dense(Layer(features, config.output), x, "reconstruction", dtype="float32")
     return Parts(encoder, keras.Model(latent, x, name="decoder"))
 
 
@@ -259,10 +291,13 @@ def inference_model(parts, scaling, objects=None, types=0):
     scaled = layers.Scale(
         scaling.log.tolist(), scaling.shift.tolist(), scaling.factor.tolist(), name="scale"
     )(features)
-    latent = parts.encoder(scaled)
-    if isinstance(latent, list):
-        latent = latent[0]
-    reconstruction = parts.decoder(latent)
+    if parts.whole:
+        latent, reconstruction = parts.whole(scaled)
+    else:
+        latent = parts.encoder(scaled)
+        if isinstance(latent, list):
+            latent = latent[0]
+        reconstruction = parts.decoder(latent)
     error = ops.square(scaled - reconstruction)
     inputs = features
     if objects is None:
@@ -280,7 +315,3 @@ def inference_model(parts, scaling, objects=None, types=0):
         "latent": latent,
     }
     return keras.Model(inputs, outputs, name="autoencoder")
-
-
-def _regulariser(kind, wanted, strength):
-    return kind(strength) if wanted and strength else None

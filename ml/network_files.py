@@ -39,29 +39,36 @@ import numpy as np
 from analysis.errors import M3LError, OutputError
 from analysis.files import atomic_file, checksum, write_file, write_json
 from ml.layers import SMALLEST_ERROR
+from ml.own_network import plain_layers
 
 TOLERANCE = 1e-5  # between ONNX and Keras, in the score
 
 
 def write_network(folder, record, parts):
-    """Write `network.json` and `network.bin` of the `ml.models.Parts` of a trained model."""
-    config = record.network
-    encoder = [f"encoder_{i}" for i in range(1, len(config.encoder) + 1)] + ["latent"]
-    decoder = [f"decoder_{i}" for i in range(1, len(config.decoder) + 1)] + ["reconstruction"]
-    layers = [parts.encoder.get_layer(name) for name in encoder]
-    layers += [parts.decoder.get_layer(name) for name in decoder]
-    activations = [layer.activation for layer in (*config.encoder, config.latent, *config.decoder)]
+    """Write `network.json` and `network.bin` of the `ml.models.Parts` of a trained model.
+
+    Nothing is written for a network of a child's making that is no chain of dense layers, nor for
+    one whose score is no squared error.
+    """
+    if record.network.likelihood:
+        return
+    if record.own:
+        found = plain_layers(parts)
+        if found is None:
+            return
+        steps, before = found
+    else:
+        steps, before = _declared_layers(record.network, parts)
     numbers = [record.scaling.shift, record.scaling.factor]
     described = []
-    for layer, activation in zip(layers, [*activations, config.output], strict=True):
-        kernel, bias = layer.get_weights()
+    for kernel, bias, activation, slope in steps:
         numbers += [kernel, bias]
         described.append(
             {
                 "inputs": kernel.shape[0],
                 "units": kernel.shape[1],
                 "activation": activation,
-                "slope": config.slope if activation == "leaky_relu" else 0.0,
+                "slope": slope,
             }
         )
     plain = b"".join(np.ascontiguousarray(array, "<f4").tobytes() for array in numbers)
@@ -80,11 +87,25 @@ def write_network(folder, record, parts):
             "mask_absent": record.training.mask_absent,
             "least": least.tolist(),
             "layers": described,
-            "latent_layer": len(config.encoder),
+            "latent_layer": before - 1,
             "smallest_error": SMALLEST_ERROR,
             "sha256": checksum(folder / "network.bin"),
         },
     )
+
+
+def _declared_layers(config, parts):
+    """As `plain_layers`, of a network of `ml.models`."""
+    encoder = [f"encoder_{i}" for i in range(1, len(config.encoder) + 1)] + ["latent"]
+    decoder = [f"decoder_{i}" for i in range(1, len(config.decoder) + 1)] + ["reconstruction"]
+    layers = [parts.encoder.get_layer(name) for name in encoder]
+    layers += [parts.decoder.get_layer(name) for name in decoder]
+    activations = [layer.activation for layer in (*config.encoder, config.latent, *config.decoder)]
+    steps = [
+        (*layer.get_weights(), activation, config.slope if activation == "leaky_relu" else 0.0)
+        for layer, activation in zip(layers, [*activations, config.output], strict=True)
+    ]
+    return steps, len(encoder)
 
 
 def write_onnx(model, path):

@@ -1,11 +1,13 @@
 """Scores and latent vectors on disk, one file per sample, keyed by the identity of the event.
 
+<detector> is the name of the folder of the model: several stand side by side.
+
 `pandas.read_hdf(path)` gives a table with DatasetNumber, RunNumber, EventNumber and
 
-- in `OUT/scores/<sample>.hdf5`: `wgt_SG`; `score`, log10 of the mean squared error;
+- in `OUT/scores/<detector>/<sample>.hdf5`: `wgt_SG`; `score`, log10 of the mean squared error;
   `fold` of the event; `trained_on`, whether a model that scored it was trained on it; on
   request `error_<feature>`, and every column of the table that was scored.
-- in `OUT/latent/<sample>.hdf5`: `wgt_SG`, `fold` and `latent_0`, `latent_1`...
+- in `OUT/latent/<detector>/<sample>.hdf5`: `wgt_SG`, `fold` and `latent_0`, `latent_1`...
 
 Rows are in the order of the table. The attribute `m3l` of the node tells model and sample, as
 JSON: `store.get_storer("scores").attrs.m3l`.
@@ -39,7 +41,7 @@ class Summary:
 
 
 def write_scores(dataset, ensemble, sample, *, errors=False, join=False):
-    """Score `sample` and write `OUT/scores/<sample>.hdf5`, in bounded memory.
+    """Score `sample` and write `OUT/scores/<detector>/<sample>.hdf5`, in bounded memory.
 
     `errors` adds a column per feature, `join` the columns of the scored table.
     """
@@ -70,7 +72,7 @@ def write_scores(dataset, ensemble, sample, *, errors=False, join=False):
         weight += float(np.sum(events.weight))
         return columns
 
-    path = dataset.folder / SCORES / f"{sample.name}.hdf5"
+    path = dataset.folder / SCORES / ensemble.path.name / f"{sample.name}.hdf5"
     events = _write(path, "scores", dataset, ensemble, sample, table)
     worst = np.argsort(total)[::-1][:3] if errors and events else ()
     return Summary(
@@ -93,7 +95,7 @@ def _quantile(histogram, fraction):
 
 
 def write_latent(dataset, ensemble, sample):
-    """Write the latent vectors of `sample` to `OUT/latent/<sample>.hdf5`."""
+    """Write the latent vectors of `sample` to `OUT/latent/<detector>/<sample>.hdf5`."""
     folds = ensemble.models[0].record_.split.folds
 
     def table(events):
@@ -101,7 +103,7 @@ def write_latent(dataset, ensemble, sample):
         columns = {"fold": events.fold(folds)}
         return columns | {f"latent_{n}": column for n, column in enumerate(values.T)}
 
-    path = dataset.folder / LATENT / f"{sample.name}.hdf5"
+    path = dataset.folder / LATENT / ensemble.path.name / f"{sample.name}.hdf5"
     _write(path, "latent", dataset, ensemble, sample, table)
     return path
 

@@ -28,12 +28,13 @@ def option(default, help, **how):
 class TrainingConfig:
     """The choices of a training; with the tables, they determine the model."""
 
-    epochs: int = option(100, "at most", type=positive_integer)
+    epochs: int = option(300, "at most", type=positive_integer)
     batch: int = option(256, "events a step", type=positive_integer)
     patience: int = option(
         10, "stop after so many epochs without a better validation loss", type=positive_integer
     )
     plateau: int = 4  # epochs without one before the learning rate is halved
+    least_gain: float = 1e-3  # share of the validation loss that makes an epoch a better one
     weights: str = option(  # see event_weight
         "absolute",
         "what negative event weights become in training; in yields they always count as they are",
@@ -92,6 +93,20 @@ class Split:
         return (fold != self.validation) & (fold != (-1 if self.test is None else self.test))
 
 
+def is_better(loss, best, gain):
+    """Whether a validation loss is smaller than the best one by the share `gain` of its size."""
+    return best is None or loss < best - gain * abs(best)
+
+
+def kept_epoch(losses, gain):
+    """The epoch, from 1, whose weights early stopping keeps, of a list of validation losses."""
+    best, kept = None, 1
+    for epoch, loss in enumerate(losses, 1):
+        if is_better(loss, best, gain):
+            best, kept = loss, epoch
+    return kept
+
+
 def event_weight(weight, policy):
     """Weights in training of events with (events,) generator `weight`.
 
@@ -138,6 +153,11 @@ class TrainingSet:
     def fill(self):
         """(features,) what the network sees for the cell of a missing object: 0, scaled."""
         return self.scaling.transform(np.zeros((1, len(self.dataset.features))))[0]
+
+    def training_blocks(self):
+        """Yield the Events that are trained on, in GeV, and their (events,) weights, in blocks."""
+        for events in self.dataset.blocks(self.samples):
+            yield _chosen(events, self.split, self.config, True)
 
     def feeds(self):
         """Feeds of training and validation events, in memory if they fit."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 
 from analysis.errors import Parser, exit_on_mistake, positive_integer
-from analysis.output import PLOTS
+from analysis.output import DEFAULT_DETECTOR, PLOTS
 
 matplotlib.use("Agg")  # no window, whatever the machine
 
@@ -86,7 +86,15 @@ def parser():
     add("--model", metavar="NAME", help="whose scaling is used (default: the newest)")
     made = command("check", "test the agreement of data and simulation, worst first")
     made.add_argument("--shape", action="store_true", help="chi2 after scaling to the data")
-    command("score", "what the network found")
+    made = command("score", "what a detector found, beside others and simple cuts")
+    made.add_argument(
+        "--detector",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="the first is shown, the others are compared with it (default: all that have scored, "
+        f"{DEFAULT_DETECTOR} shown, else the newest)",
+    )
     command("cutflow", "table as text, LaTeX, HTML, and bars")
     command("graph", "the computation graph of the run")
     command("report", "everything on one page, OUT/report/index.html")
@@ -165,7 +173,7 @@ def act(chosen):
         case "check":
             written = commands.check(options, regions, features, chosen.shape)
         case "score":
-            written = commands.score(options)
+            written = commands.score(options, chosen.detector)
         case "cutflow":
             written = commands.make_cutflow(options, regions)
         case "graph":

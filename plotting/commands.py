@@ -312,10 +312,15 @@ class Matrices:
         return self.draw(values, unit, title, EVENT_SPAN), found
 
 
-def score(options):
-    """What the network found: distributions, curves, training, latent space, cells, events."""
+def score(options, detectors=()):
+    """What a detector found: distributions, curves, training, latent space, cells, events.
+
+    detectors: names, the first is shown and the others are compared with it; none: all that are
+        there, the default one shown
+    """
     written = []
-    for drawn in score_pictures(options, print):
+    names = score_files.choose_detectors(options.results, detectors)
+    for drawn in score_pictures(options, names, print):
         written += save(drawn.figure, options.folder / "score" / drawn.name, options.formats)
     return written
 
@@ -330,23 +335,26 @@ class ScorePicture:
     figure: Figure
 
 
-def score_pictures(options, say):
-    """Yield the ScorePictures of a run; `say` is given lines of text."""
+def score_pictures(options, detectors, say):
+    """Yield the ScorePictures of the first of some detectors; `say` is given lines of text."""
     results = options.results
-    scores = score_files.read_scores(results)
+    shown, *others = detectors
+    scores = score_files.read_scores(results, shown)
     region, labels = scores.region, {p.name: p.label for p in results.processes}
     feature_labels = {name: feature.label for name, feature in results.features.items()}
     if results.regions[region].blind:
         say(f"region {region} is blind: data not drawn")
     say(
-        f"{region}, model {scores.model}: drawn are the {scores.held_out:.0%} of the background's "
-        "events that did not train their network, scaled up to the yield of all"
+        f"{region}, detector {shown}: drawn are the {scores.held_out:.0%} of the background's "
+        "events that did not train it, scaled up to the yield of all"
     )
+    if others:
+        say(f"beside it: {', '.join(others)}")
     stack = stack_of(
         results,
         region,
         score_files.score_histograms(scores),
-        label=score_files.SCORE_LABEL,
+        label=f"Anomaly score of {shown}",
         signal_scale=options.signal_scale,
         relative_errors=options.relative_errors,
     )
@@ -354,33 +362,34 @@ def score_pictures(options, say):
     yield ScorePicture("score", "result", "Anomaly score", figure)
     if not scores.of("background"):
         raise InputError("no simulated background is scored: nothing to compare with")
-    values, weights = scores.joined(scores.of("background"))
-    names = ("Autoencoder", *scores.rivals)
+    compared = [scores, *score_files.read_others(results, scores, others, say)]
     for process in [p for p in results.processes if p.kind == "signal"]:
-        samples = [s for s in scores.of("signal") if s.process == process.name]
-        if not samples or not sum(len(s.score) for s in samples):
+        drawn = {}
+        for label, pair in compared_numbers(compared, process.name):
+            drawn[label] = make_curve(*pair, score_files.seed_of(*pair))
+            name = yields.plain_text(label) if "$" in label else label
+            for line in curve_lines(process.name, name, drawn[label], pair):
+                say(line)
+        if not drawn:
             say(f"{process.name} has no events in {region}: no curves")
             continue
-        signal, signal_weights = scores.joined(samples)
-        drawn = {}
-        for column, name in enumerate(names):
-            pair = (values[:, column], weights, signal[:, column], signal_weights)
-            drawn[name] = make_curve(*pair, score_files.seed_of(*pair))
-            for line in curve_lines(process.name, yields.plain_text(name), drawn[name], pair):
-                say(line)
-        title = f"{region}, {process.label}"
-        figure = draw_curves(drawn, title=title, caption=options.caption)
+        figure = draw_curves(
+            drawn,
+            detectors=len(compared),
+            title=f"{region}, {process.label}",
+            caption=options.caption,
+        )
         text = f"ROC and improvement, {process.name}"
         yield ScorePicture(f"curves_{process.name}", "result", text, figure)
-    if curve := score_files.training_curves(results, scores.model):
-        title = f"model {scores.model}"
+    if curve := score_files.training_curves(results, shown):
+        title = f"detector {shown}"
         figure = draw_training(curve, title=title, caption=options.caption)
         yield ScorePicture("training", "training", "Training", figure)
     if latent := score_files.latent_plane(results, scores):
         figure = latent_figure(options, scores, labels, *latent)
         yield ScorePicture("latent", "training", "Latent space", figure)
     else:
-        say(f"no latent space: python -m ml encode {results.folder}")
+        say(f"no latent space of {shown}: python -m ml encode {results.folder} --model {shown}")
     names, found, _ = score_files.correlations(results, scores, "background")
     _, in_data, events = score_files.correlations(results, scores, "data")
     figure = draw_ranking(
@@ -395,6 +404,29 @@ def score_pictures(options, say):
     yield ScorePicture("correlations", "why", "Correlation with features", figure)
     yield from error_pictures(options, scores, labels, feature_labels, say)
     yield from event_pictures(options, scores)
+
+
+def compared_numbers(compared, process):
+    """Yield labels, and values and weights of background and a signal process.
+
+    compared: [Scores], one per detector; behind them come the rivals of the first, whose events
+        are those of its samples
+    Detectors without events of the process are left out.
+    """
+    for scores in compared:
+        samples = [s for s in scores.of("signal") if s.process == process]
+        if sum(len(s.score) for s in samples):
+            background, weights = scores.joined(scores.of("background"))
+            signal, signal_weights = scores.joined(samples)
+            yield scores.detector, (background[:, 0], weights, signal[:, 0], signal_weights)
+    first = compared[0]
+    samples = [s for s in first.of("signal") if s.process == process]
+    if not sum(len(s.score) for s in samples):
+        return
+    background, weights = first.joined(first.of("background"))
+    signal, signal_weights = first.joined(samples)
+    for column, label in enumerate(first.rivals, 1):
+        yield label, (background[:, column], weights, signal[:, column], signal_weights)
 
 
 def curve_lines(process, name, curve, pair):
@@ -451,7 +483,7 @@ def error_pictures(options, scores, labels, feature_labels, say):
         )
         label = "Background" if name == BACKGROUND else labels[name]
         title = f"{scores.region}, top {TOP_SHARE:.0%} of {label}"
-        bar = "Mean share of the squared error [%]"
+        bar = "Mean share of the score [%]"
         figure = draw_matrix(values, sequential=True, title=title, bar_label=bar, **drawing.axes)
         text = f"Cells that make the top events of {name} anomalous"
         yield ScorePicture(f"cells_{name}", "why", text, figure)

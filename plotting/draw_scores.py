@@ -1,4 +1,4 @@
-"""Draw what the network found."""
+"""Draw what a detector found."""
 
 import numpy as np
 from matplotlib.colors import LogNorm
@@ -7,36 +7,48 @@ from matplotlib.lines import Line2D
 
 from plotting.style import FONT, INK, NO_CAPTION, QUIET, add_caption, styled
 
-# Okabe and Ito: score, then its rivals, told apart by dashes as well.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)), (0, (8, 3)))
+# Okabe and Ito, of whom yellow is too pale for lines, and two more.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a", "#7a5c3d")
+DASHES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))  # of simple cuts
+ENTRIES = 3  # of the legend side by side
 
 
 @styled
-def draw_curves(curves, *, title="", caption=NO_CAPTION):
-    """Draw ROC and significance improvement of a signal, with bands of 68 %.
+def draw_curves(curves, *, detectors=1, title="", caption=NO_CAPTION):
+    """Draw ROC and significance improvement of a signal; the first has bands of 68 %.
 
-    curves: {label: Curve}, the score first
+    curves: {label: Curve}, the detector shown first
+    detectors: so many curves are of detectors, drawn solid, the others of simple cuts
     title: the signal, LaTeX
     Curves end where fewer than ten effective background events are left. Returns the Figure.
     """
-    figure = Figure(figsize=(9.6, 4.6))
+    rows = -(-(len(curves) + 1) // ENTRIES)
+    height = 4.45 + 0.21 * rows
+    figure = Figure(figsize=(9.6, height))
     roc, improvement = figure.subplots(1, 2)
-    figure.subplots_adjust(0.075, 0.135, 0.985, 0.92, wspace=0.2)
+    bottom = (0.66 + 0.21 * rows) / height
+    figure.subplots_adjust(0.075, bottom, 0.985, 1 - 0.37 / height, wspace=0.2)
     low_x = min([curve.reach for curve in curves.values()], default=1e-3)
     highest = 1.0
-    for (label, curve), colour, dash in zip(curves.items(), COLOURS, DASHES, strict=False):
+    for place, (label, curve) in enumerate(curves.items()):
+        style = {
+            "color": COLOURS[place % len(COLOURS)],
+            "linestyle": DASHES[(place - detectors) % len(DASHES)] if place >= detectors else "-",
+            "linewidth": 2.2 if place == 0 else 1.4,
+            "zorder": 3 if place == 0 else 2,
+        }
         shown = curve.background >= curve.reach
         x = curve.background[shown]
-        legend = f"{label}: AUC {curve.auc:.3f} ± {curve.auc_error:.3f}"
-        roc.fill_between(
-            x, curve.low[shown], curve.high[shown], color=colour, alpha=0.25, linewidth=0
-        )
-        roc.plot(x, curve.signal[shown], dash, color=colour, label=legend)
         middle, low, high = curve.improvement[:, shown]
-        improvement.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
-        improvement.plot(x, middle, dash, color=colour, label=label)
-        highest = max(highest, float(np.nanmax(high, initial=1)))
+        if place == 0:
+            band = {"color": style["color"], "alpha": 0.25, "linewidth": 0}
+            roc.fill_between(x, curve.low[shown], curve.high[shown], **band)
+            improvement.fill_between(x, low, high, **band)
+        legend = f"{label}: AUC {curve.auc:.3f} ± {curve.auc_error:.3f}"
+        roc.plot(x, curve.signal[shown], label=legend, **style)
+        improvement.plot(x, middle, **style)
+        reached = high if place == 0 else middle
+        highest = max(highest, float(np.nanmax(reached, initial=1)))
     chance = np.logspace(np.log10(low_x), 0, 100)
     roc.plot(chance, chance, color=QUIET, linewidth=0.8, label="by chance")
     improvement.axhline(1, color=QUIET, linewidth=0.8)
@@ -44,13 +56,22 @@ def draw_curves(curves, *, title="", caption=NO_CAPTION):
         axes.set_xscale("log")
         axes.set_xlim(low_x, 1)
         axes.set_xlabel("Background efficiency", fontsize=FONT + 1)
-    roc.set_ylim(0, 1.3)
+    roc.set_ylim(0, 1.05)
     roc.set_yticks(np.arange(0, 1.01, 0.2))
     roc.set_ylabel("Signal efficiency", fontsize=FONT + 1)
-    roc.legend(loc="upper left", fontsize=FONT - 1.5, borderpad=0.2)
-    improvement.set_ylim(0, 1.25 * highest)
+    improvement.set_ylim(0, 1.08 * highest)
     improvement.set_ylabel(r"$\varepsilon_S\,/\,\sqrt{\varepsilon_B}$", fontsize=FONT + 1)
-    improvement.legend(loc="upper right", fontsize=FONT - 1.5, borderpad=0.2)
+    handles, labels = roc.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="lower center",
+        ncols=ENTRIES,
+        fontsize=FONT - 2,
+        handlelength=2.6,
+        columnspacing=1.2,
+        borderaxespad=0.5,
+    )
     add_caption(roc, caption, title)
     improvement.text(
         1, 1.015, "cuts chosen on background", transform=improvement.transAxes, ha="right"

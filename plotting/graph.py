@@ -34,7 +34,7 @@ def make_graph(results):
         declared |= {d["name"]: ("variable", d["expression"]) for d in record["variables"]}
         wanted = {}
         for feature in record["features"]:
-            if feature["expression"]:
+            if feature["expression"] and feature["binning"]:
                 name = feature["name"]
                 wanted[f"feature {name}"] = ("feature", name, identifiers(feature["expression"]))
         layout = record["layout"]

@@ -240,11 +240,18 @@ def matrix_pictures(options, region):
 def score_section(options):
     """Pictures and lines about scores, or None where there are none."""
     results = options.results
-    if not score_files.has_scores(results):
+    detectors = score_files.detectors(results)
+    if not detectors:
         return None
-    scores = score_files.read_scores(results)
+    scores = score_files.read_scores(results, detectors[0])
     lines, groups = [], {"training": [], "result": [], "why": [], "events": []}
-    for drawn in commands.score_pictures(options, lines.append):
+    for drawn in commands.score_pictures(options, detectors, lines.append):
         made = picture(drawn.figure, drawn.name, drawn.title, drawn.title, GALLERY_DPI)
         groups[drawn.group].append(made)
-    return {"region": scores.region, "model": scores.model, "lines": lines, **groups}
+    return {
+        "region": scores.region,
+        "detector": detectors[0],
+        "others": detectors[1:],
+        "lines": lines,
+        **groups,
+    }

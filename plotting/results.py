@@ -147,6 +147,7 @@ class Results:
                     tuple(f["cell"]) if f["cell"] else None,
                 )
                 for f in self.record["features"]
+                if f["binning"]
             }
             self.types = tuple(
                 (t["name"], t["multiplicity"], t["label"]) for t in self.record["layout"]["types"]

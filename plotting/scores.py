@@ -1,4 +1,8 @@
-"""What the network found: scores, their rivals, training curves, latent space, top events."""
+"""What a detector found: scores, their rivals, training curves, latent space, top events.
+
+Detectors stand side by side in OUT/scores, each in a folder of its own. One of them is shown in
+all pictures; the others, and the simple cuts, are curves beside its own.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,19 +10,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError
-from analysis.output import IDENTITY, LATENT, MODELS, SCORES, WEIGHT, read_model_record
+from analysis.output import (
+    DEFAULT_DETECTOR,
+    IDENTITY,
+    LATENT,
+    MODELS,
+    SCORES,
+    WEIGHT,
+    read_model_record,
+)
 from analysis.rivals import possible_rivals
-from analysis.scored import origin, read_scored
+from analysis.samples import choose
+from analysis.scored import detectors_in, origin, read_scored
 from plotting.matrix import members_of, model_records
 from plotting.results import Histogram, read_frame
 
-SCORE_LABEL = r"Anomaly score $\log_{10}(\mathrm{MSE})$"
 MOST_RANKED = 100_000  # events at most from which correlations are taken
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Scored events of one sample which its network has not been trained on."""
+    """Scored events of one sample which its detector has not been trained on."""
 
     sample: str
     process: str
@@ -32,10 +44,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of a region."""
+    """The scores that a detector gave in a region."""
 
     region: str
-    model: str
+    detector: str
     samples: tuple[Scored, ...]
     rivals: tuple[str, ...]  # labels
     held_out: float  # share of the background's events that are not trained on
@@ -50,22 +62,44 @@ class Scores:
         return np.concatenate(values), np.concatenate([s.weight for s in samples])
 
 
-def has_scores(results):
-    """Whether any sample has been scored."""
-    return any((results.folder / SCORES).glob("[!.]*.hdf5"))
+def detectors(results):
+    """Names of the detectors that have scored a sample, the one to be shown first.
+
+    That is DEFAULT_DETECTOR if it is among them, else the one that scored last; the others follow
+    by name.
+    """
+    names = detectors_in(results.folder)
+    if not names:
+        return ()
+    newest = {
+        name: max(p.stat().st_mtime_ns for p in (results.folder / SCORES / name).glob("*.hdf5"))
+        for name in names
+    }
+    shown = max(names, key=lambda name: (name == DEFAULT_DETECTOR, newest[name]))
+    return (shown, *(name for name in names if name != shown))
 
 
-def read_scores(results):
-    """Read OUT/scores of all samples that may be looked at.
+def choose_detectors(results, names=()):
+    """These detectors, the first to be shown; without names as `detectors`. Raises InputError."""
+    found = detectors(results)
+    if not found:
+        folder = results.folder
+        raise InputError(f"no scores in {folder / SCORES}: python -m ml score {folder}")
+    return tuple(choose(list(names), dict.fromkeys(found), "detector that has scored this run"))
 
-    Events that the network was trained on are left out, and the others of the sample scaled up to
+
+def read_scores(results, detector):
+    """Read OUT/scores/<detector> of all samples that may be looked at.
+
+    Events that the detector was trained on are left out, and the others of the sample scaled up to
     the sum of weights of all. Raises InputError where scores are missing or of other tables.
     """
-    folder = results.folder / SCORES
-    again = f"python -m ml score {results.folder}"
-    if not has_scores(results):
+    folder = results.folder / SCORES / detector
+    again = f"python -m ml score {results.folder} --model {detector}"
+    files = sorted(folder.glob("[!.]*.hdf5"))
+    if not files:
         raise InputError(f"no scores in {folder}: {again}")
-    first = origin(sorted(folder.glob("[!.]*.hdf5"))[0])
+    first = origin(files[0])
     region, model = first["region"], first["model"]
     if region not in results.regions:
         raise InputError(f"the scores in {folder} are of region '{region}': {again}")
@@ -98,7 +132,7 @@ def read_scores(results):
             )
         )
     labels = tuple(rival.label for rival in rivals)
-    return Scores(region, model, tuple(samples), labels, float(events[0] / max(events[1], 1)))
+    return Scores(region, detector, tuple(samples), labels, float(events[0] / max(events[1], 1)))
 
 
 def score_histograms(scores, bins=40):
@@ -109,6 +143,24 @@ def score_histograms(scores, bins=40):
     low = np.floor(low / step) * step
     edges = low + step * np.arange(np.ceil((high - low) / step) + 1)
     return {s.sample: Histogram.of(s.score, s.weight, edges) for s in scores.samples}
+
+
+def read_others(results, scores, names, say):
+    """[Scores] of other detectors, for the region of `scores`; `say` is told what is left out."""
+    others = []
+    for name in names:
+        try:
+            other = read_scores(results, name)
+        except InputError as error:
+            say(f"{name} is left out: {error}")
+            continue
+        if other.region != scores.region:
+            say(f"{name} is left out: its scores are of region {other.region}")
+        elif not other.of("background"):
+            say(f"{name} is left out: it has scored no simulated background")
+        else:
+            others.append(other)
+    return others
 
 
 def seed_of(*arrays):
@@ -126,7 +178,9 @@ def top_events(scored, number):
 
 
 def mean_errors(results, scores, scored, share=0.01, at_least=1):
-    """The mean share of each feature in the squared error of a sample's top events.
+    """The mean share of each feature in the score of a sample's top events.
+
+    What a feature adds to the score counts, what it takes away from it does not.
 
     scored: a sample, or several of them as a list
     share: part of the events that counts as top; at_least: but so many
@@ -136,12 +190,12 @@ def mean_errors(results, scores, scored, share=0.01, at_least=1):
     several = scored if isinstance(scored, list) else [scored]
     names, rows, values = None, [], []
     for one in several:
-        frame = read_frame(results.folder / SCORES / f"{one.sample}.hdf5")
+        frame = read_frame(results.folder / SCORES / scores.detector / f"{one.sample}.hdf5")
         columns = [name for name in frame if name.startswith("error_")]
         if not columns:
             return None
         names = names or columns
-        errors = np.nan_to_num(frame[names].to_numpy(float)[one.rows])
+        errors = np.maximum(np.nan_to_num(frame[names].to_numpy(float)[one.rows]), 0.0)
         rows.append(errors)
         values.append(one.score)
     errors, values = np.concatenate(rows), np.concatenate(values)
@@ -188,13 +242,13 @@ def weighted_ranks(values, weights):
     return ranks - np.average(ranks, weights=weights)
 
 
-def training_curves(results, model):
-    """The training of a model: a list of {loss: (epochs,), val_loss: (epochs,), best: epoch}.
+def training_curves(results, detector):
+    """The training of a network: a list of {loss: (epochs,), val_loss: (epochs,), best: epoch}.
 
-    One entry per fold. Returns () if the folder of the model is gone.
+    One entry per fold. Returns () for a detector without epochs or whose folder is gone.
     """
     curves = []
-    for folder in members_of(results.folder / MODELS / model):
+    for folder in members_of(results.folder / MODELS / detector):
         record = read_model_record(folder)
         history = record["history"]
         curves.append(
@@ -213,13 +267,13 @@ def latent_plane(results, scores):
     More than two dimensions are projected on the two main axes of the background. Of a model per
     fold, only the events of the first fold are used, since each has a latent space of its own.
     Returns ({sample: (events, 2)}, {sample: (events,) weights}, labels of the axes) or None where
-    `python -m ml encode` has not been run for this model.
+    `python -m ml encode` has not been run for this detector, or where it has no latent space.
     """
-    several = model_records(results).get(scores.model, {}).get("members", 1) > 1
+    several = model_records(results).get(scores.detector, {}).get("members", 1) > 1
     vectors, weights = {}, {}
     for scored in scores.samples:
-        path = results.folder / LATENT / f"{scored.sample}.hdf5"
-        if not path.is_file() or origin(path)["model"] != scores.model:
+        path = results.folder / LATENT / scores.detector / f"{scored.sample}.hdf5"
+        if not path.is_file() or origin(path)["region"] != scores.region:
             return None
         frame = read_frame(path)
         frame = frame[frame["fold"] == 0] if several else frame

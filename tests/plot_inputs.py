@@ -119,8 +119,11 @@ def record(entries, regions, blind, declared):
     }
 
 
-def write_scores(folder, region="SR3L", errors=True):
-    """Scores, latent vectors and a model as ml writes them; the score grows with E_T^miss."""
+def write_scores(folder, region="SR3L", errors=True, detector=MODEL, network=True):
+    """Scores, latent vectors and a model as ml writes them; the score grows with E_T^miss.
+
+    network: False: a detector without latent vectors and epochs
+    """
     run = json.loads((folder / "run.json").read_text())
     names = [f["name"] for f in run["features"] if f["network"]]
     for number, sample in enumerate(run["samples"]):
@@ -139,11 +142,16 @@ def write_scores(folder, region="SR3L", errors=True):
         if errors:
             columns |= {f"error_{name}": random.random(len(table)) for name in names}
         latent = {f"latent_{n}": random.normal(n, 1 + n, len(table)) for n in range(3)}
-        about = {"sample": sample["name"], "kind": sample["kind"], "region": region, "model": MODEL}
-        store(folder / "scores" / f"{sample['name']}.hdf5", "scores", keys | columns, about)
-        content = keys | {"fold": fold} | latent
-        store(folder / "latent" / f"{sample['name']}.hdf5", "latent", content, about)
-    model = folder / "models" / MODEL
+        about = {"sample": sample["name"], "kind": sample["kind"], "region": region}
+        about["model"] = detector
+        file = f"{detector}/{sample['name']}.hdf5"
+        store(folder / "scores" / file, "scores", keys | columns, about)
+        if network:
+            content = keys | {"fold": fold} | latent
+            store(folder / "latent" / file, "latent", content, about)
+    if not network:
+        return folder
+    model = folder / "models" / detector
     model.mkdir(parents=True)
     scaler = {"log": False, "shift": 1.0, "factor": 0.5}
     history = {"loss": [3.0, 2.0, 1.5], "val_loss": [3.1, 2.2, 2.3]}
@@ -159,7 +167,7 @@ def write_scores(folder, region="SR3L", errors=True):
 
 
 def store(path, key, columns, about):
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     columns = {name: np.asarray(values) for name, values in columns.items()}
     types = {name: values.dtype for name, values in columns.items()}
     with FrameWriter(path, key, types, about) as file:

@@ -352,6 +352,10 @@ def table(events, keep, layout="T3N5", normalisation=None):
     columns["m_sfos"] = sfos_mass(leptons, flavour, charge)
     columns["ht_lep"] = np.nansum(leptons.pt, axis=1)
     columns["ht_jet"] = np.nansum(jets.pt, axis=1)
+    columns |= of_leptons(leptons, flavour, charge, events.met, events.met_phi)
+    columns["m_ossf_z"] = np.abs(columns["m_sfos"] - Z_MASS)
+    columns["lt_met"] = columns["ht_lep"] + events.met
+    columns["m_eff"] = columns["lt_met"] + columns["ht_jet"]
     for name in ("jet", "bjet", "ele", "muo"):
         columns[f"n_{name}"] = (~np.isnan(kinds[name].pt)).sum(1)
     if events.met_significance is not None:
@@ -379,3 +383,43 @@ def sfos_mass(leptons, flavour, charge):
             distance = np.where(closer, np.abs(value - Z_MASS), distance)
             best = np.where(closer, value, best)
     return best
+
+
+def of_leptons(leptons, flavour, charge, met, met_phi):
+    """Pairs, the three leading leptons together and their transverse masses, 0 where missing."""
+    objects = [
+        (leptons.pt[:, i], leptons.eta[:, i], leptons.phi[:, i], leptons.m[:, i])
+        for i in range(flavour.shape[1])
+    ]
+    transverse = np.stack([transverse_mass(o[0], o[2], o[3], met, met_phi) for o in objects], 1)
+    places = [(i, j) for i in range(len(objects)) for j in range(i + 1, len(objects))]
+    masses = np.stack([pair_mass(objects[i], objects[j]) for i, j in places], 1)
+    signs = np.stack([charge[:, i] * charge[:, j] for i, j in places], 1)
+    alike = np.stack([flavour[:, i] == flavour[:, j] for i, j in places], 1)
+    opposite = alike & (signs < 0) & ~np.isnan(masses)
+    best = np.argmin(np.where(opposite, np.abs(masses - Z_MASS), np.inf), axis=1)
+    third = np.zeros(len(flavour))
+    for event in np.flatnonzero(opposite.any(1)):
+        rest = [k for k in range(len(objects)) if k not in places[best[event]]]
+        third[event] = np.nan_to_num(transverse[event, rest[0]])
+    momenta = leptons.first(3).momenta().sum(axis=2)
+    x, y = met * np.cos(met_phi), met * np.sin(met_phi)
+    whole = ~np.isnan(momenta[0])
+    px, py = np.where(whole, momenta[:2], 0)
+    m = np.where(whole, mass(momenta), 0)
+    together = transverse_mass(np.hypot(px, py), np.arctan2(py, px), m, met, met_phi)
+    three = np.where(np.isnan(transverse[:, :3]), np.inf, transverse[:, :3])
+    lightest = np.min(np.where(np.isnan(masses), np.inf, masses), axis=1)
+    return {
+        "n_ossf": opposite.sum(1),
+        "charge_sum": charge.sum(1),
+        "m_same_sign": np.max(np.where(signs > 0, masses, 0), axis=1),
+        "m_pair_min": np.where(np.isinf(lightest), 0, lightest),
+        "m_pair_max": np.max(np.nan_to_num(masses), axis=1),
+        "m_T_unpaired": third,
+        "m_T_min": np.where(np.isinf(three.min(1)), 0, three.min(1)),
+        "m_T_max": np.max(np.nan_to_num(transverse[:, :3]), axis=1),
+        "m_T_3l": np.where(whole, together, 0),
+        "pt_3l": np.hypot(px, py),
+        "pt_3l_met": np.hypot(px + x, py + y),
+    }

@@ -47,7 +47,11 @@ def write_network(folder, seed, last="linear", mask=True, features=FEATURES):
 
 def score(rows, content, arrays):
     """log10 of the mean squared error, in numpy."""
-    x = rows[content["features"]].to_numpy(float)
+    columns = []
+    for name in content["features"]:
+        column, _, code = name.partition("=")
+        columns.append(rows[column] == int(code) if code else rows[column])
+    x = np.stack(columns, axis=1).astype(float)
     x = np.where(content["log"], np.sign(x) * np.log1p(abs(x)), x)
     scaled = (x - arrays[0]) * arrays[1]
     y = scaled
@@ -113,6 +117,27 @@ def test_column_of_the_event_loop(ROOT, tmp_path):
         rows = table(tmp_path / "out", sample)
         assert len(rows) > 100
         np.testing.assert_allclose(rows.anomaly_score, score(rows, content, arrays), atol=1e-5)
+
+
+def test_a_category_is_an_input(ROOT, tmp_path):
+    inputs = ("e_T_miss", "flcomp=2", "h_ele_1_ele_0", "flcomp", "flcomp=5", "delta_e_t_jet_1")
+    content, arrays = write_network(tmp_path / "model", 4, mask=False, features=inputs)
+    run_with(tmp_path / "model", tmp_path / "out", "VH")
+    rows = table(tmp_path / "out", "VH")
+    assert {2, 5} <= set(rows.flcomp)
+    np.testing.assert_allclose(rows.anomaly_score, score(rows, content, arrays), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", ["flcomp=", "flcomp=02", "flcomp=1.5", "flcomp==1", "flcomp=-0", "flcomp=1;", "=1"]
+)
+def test_other_names_are_no_inputs(tmp_path, name):
+    from analysis import anomaly
+    from analysis.errors import InputError
+
+    write_network(tmp_path, 1, features=(*FEATURES[:5], name))
+    with pytest.raises(InputError, match="the name of a column, alone or with = and a whole"):
+        anomaly.read_model(tmp_path)
 
 
 def test_each_event_is_scored_by_the_network_of_its_fold(ROOT, tmp_path):

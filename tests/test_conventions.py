@@ -18,6 +18,7 @@ PUBLIC = {
     "analysis.errors": ("M3LError", "DeclarationError", "InputError", "OutputError"),
     "analysis.output": ("IDENTITY", "WEIGHT", "Table", "read_run"),
     "ml.dataset": ("Dataset", "Events"),
+    "ml.recompute": ("read_objects", "recompute"),
     "ml.autoencoder": ("HyperParameterTuning", "RunAE", "RunVAE"),
     "plotting.results": ("Histogram", "Results"),
 }

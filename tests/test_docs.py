@@ -477,6 +477,7 @@ def test_columns_of_mini(demo_output):
         "<object>": objects,
         "<first>": [name for name in objects if name.endswith("_0")],
         "<other>": [name for name in objects if not name.endswith("_0")],
+        "<rank>": [str(rank) for rank in range(10)],
     }
     documented = {}
     for names, (kind, unit, _) in section("The table `mini`"):
@@ -562,7 +563,8 @@ def test_rows_of_cutflow_json(demo_output):
 
 def test_histograms(demo_output):
     record = read_json(demo_output / "run.json")
-    expected = {f"h_{f['name']}_{s['name']}" for f in record["features"] for s in record["samples"]}
+    drawn = [feature["name"] for feature in record["features"] if feature["binning"]]
+    expected = {f"h_{name}_{s['name']}" for name in drawn for s in record["samples"]}
     with uproot.open(demo_output / "histograms.root") as file:
         assert set(file["SR3L"].keys(cycle=False)) == expected
 
@@ -571,7 +573,7 @@ def test_histograms(demo_output):
 def test_columns_of_scores(checkout):
     prepare("python -m plotting score output", checkout)
     documented = [(name, cells[0]) for names, cells in section("Scores") for name in names]
-    path = checkout / "output" / "scores" / "WZ.hdf5"
+    path = checkout / "output" / "scores" / "small" / "WZ.hdf5"
     assert [(name, str(kind)) for name, kind in pd.read_hdf(path).dtypes.items()] == documented
     with pd.HDFStore(path, "r") as store:
         assert json.loads(store.get_storer("scores").attrs.m3l)["sample"] == "WZ"

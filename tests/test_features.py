@@ -36,7 +36,7 @@ def test_cells_have_the_names_of_the_compiled_functor(ROOT, name):
 
 def test_each_feature_has_a_name_of_its_own():
     for layout in features.LAYOUTS:
-        made = (*features.cells(layout), *features.FEATURES, *features.counts(layout))
+        made = (*features.cells(layout), *features.scalars(layout))
         names = [feature.name for feature in made]
         assert len(names) == len(set(names))
 
@@ -46,7 +46,9 @@ def test_the_features_that_were_asked_for_are_there():
     assert names >= {
         *("flcomp", "lepPt_0", "lepPt_1", "lepPt_2", "lepCharge_0", "lepCharge_1", "lepCharge_2"),
         *("m_3l", "m_sfos", "met_significance", "ht_lep", "ht_jet"),
-        *("n_jet", "n_bjet", "n_ele", "n_muo"),
+        *("n_jet", "n_bjet", "n_ele", "n_muo", "n_ossf", "charge_sum"),
+        *("m_ossf_z", "m_same_sign", "m_pair_min", "m_pair_max", "m_T_unpaired", "m_T_min"),
+        *("m_T_max", "m_T_3l", "pt_3l", "pt_3l_met", "lt_met", "m_eff"),
     }
 
 
@@ -62,6 +64,24 @@ def test_flavour_codes_have_a_bin_each():
     (flcomp,) = [feature for feature in features.FEATURES if feature.name == "flcomp"]
     assert flcomp.binning == Binning(6, -0.5, 5.5)
     assert flcomp.integer
+
+
+def test_networks_see_one_flavour_code_each():
+    (flcomp,) = [feature for feature in features.FEATURES if feature.name == "flcomp"]
+    assert flcomp.categories == (0, 1, 2, 3, 4, 5)
+    assert not any(feature.categories for feature in features.FEATURES if feature != flcomp)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_objects_travel_with_every_layout(name):
+    made = features.carried(LAYOUTS[name])
+    names = {feature.name for feature in made}
+    leptons = {f"lep{what}_{k}" for what in ("Eta", "Phi", "M", "Flavor") for k in range(3)}
+    jets = {f"jet{what}_{k}" for what in ("Pt", "Eta", "Phi", "M", "BTag") for k in range(10)}
+    photons = {f"pho{what}_{k}" for what in ("Pt", "Eta", "Phi", "M") for k in range(5)}
+    assert names == leptons | jets | {"met_Phi"} | (photons if name == "T5N10" else set())
+    for feature in made:
+        assert (feature.binning, feature.network, feature.integer) == (None, False, False)
 
 
 def test_energies_have_a_unit_and_ratios_have_none():

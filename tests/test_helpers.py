@@ -273,7 +273,11 @@ def test_leptons_of_arrays_of_different_lengths_are_refused(ROOT, m3l, bad):
     arrays = [(ROOT.RVecF if n < 4 else ROOT.RVecI)(LONG if n == bad else SHORT) for n in range(6)]
     with pytest.raises(Exception, match="invalid_argument: sfosClosestToZ: arrays of different"):
         m3l.sfosClosestToZ(*arrays, m3l.Indices((0, 1)))
+    with pytest.raises(Exception, match="invalid_argument: leptonPairs: arrays of different"):
+        m3l.leptonPairs(*arrays, m3l.Indices((0, 1)))
     if bad < 4:
+        with pytest.raises(Exception, match="invalid_argument: leptonSystem: arrays of different"):
+            m3l.leptonSystem(*arrays[:4], m3l.Indices((0, 1)), 2)
         for function, *more in ((m3l.leptonMass, 2), (m3l.trileptonMass,)):
             with pytest.raises(
                 Exception, match="invalid_argument: leptonMass: arrays of different"
@@ -286,6 +290,11 @@ def test_positions_without_an_object_are_refused(ROOT, m3l):
     calls = {
         "chargeSum": lambda: m3l.chargeSum(charge, outside),
         "leptonMass": lambda: m3l.leptonMass(pt, pt, pt, pt, outside, 2),
+        "leptonPairs": lambda: m3l.leptonPairs(pt, pt, pt, pt, charge, charge, outside),
+        "leptonSystem": lambda: m3l.leptonSystem(pt, pt, pt, pt, outside, 2),
+        "leptonTransverseMasses": lambda: m3l.leptonTransverseMasses(
+            pt, pt, pt, outside, m3l.SfosPair(), 0.0, 0.0, 3
+        ),
         "sfosClosestToZ": lambda: m3l.sfosClosestToZ(pt, pt, pt, pt, charge, charge, outside),
         "ranked": lambda: m3l.ranked(pt, outside, 1),
     }
@@ -347,6 +356,73 @@ def test_three_lepton_mass_of_a_symmetric_star(ROOT, m3l):
 def test_third_lepton_of_a_two_lepton_event_is_not_read(ROOT, m3l):
     event = leptons(ROOT, *((50.0, 0.0, phi, 0.0, 1, 1) for phi in (0.0, 2.0, 3.0)))
     assert m3l.trileptonMass(*event[:4], m3l.Indices((0, 1))) == 0.0
+
+
+def test_pairs_are_counted_and_weighed(ROOT, m3l):
+    # Masses: (0, 1) 100, opposite; (0, 2) 2 sqrt(50 * 18) = 60, equal signs; (1, 2) 0, opposite.
+    event = leptons(
+        ROOT,
+        (50.0, 0.0, 0.0, 0.0, 1, 1),
+        (50.0, 0.0, math.pi, 0.0, 1, -1),
+        (18.0, 0.0, math.pi, 0.0, 2, 1),
+    )
+    pairs = m3l.leptonPairs(*event, m3l.Indices((0, 1, 2)))
+    found = (pairs.sfos, pairs.lightest, pairs.heaviest, pairs.sameSign)
+    assert found == pytest.approx((1, 0, 100, 60), abs=1e-3)
+    pairs = m3l.leptonPairs(*event, m3l.Indices((0, 2)))
+    found = (pairs.sfos, pairs.lightest, pairs.heaviest, pairs.sameSign)
+    assert found == pytest.approx((0, 60, 60, 60), rel=1e-6)
+    pairs = m3l.leptonPairs(*event, m3l.Indices((1,)))
+    assert (pairs.sfos, pairs.lightest, pairs.heaviest, pairs.sameSign) == (0, 0, 0, 0)
+
+
+def test_two_pairs_of_three_alike(ROOT, m3l):
+    event = leptons(ROOT, *((30.0, 0.0, phi, 0.0, 2, q) for phi, q in ((0, 1), (2, -1), (4, 1))))
+    assert m3l.leptonPairs(*event, m3l.Indices((0, 1, 2))).sfos == 2
+
+
+def test_distance_from_the_z_without_a_pair_is_its_mass(m3l):
+    assert m3l.distanceFromZ(0.0) == 91.1876
+    assert m3l.distanceFromZ(81.1876) == pytest.approx(10)
+
+
+def test_leptons_as_one_object(ROOT, m3l):
+    # Momenta (30, 0, 0), (0, 40, 0), (0, 0, 0 + mass 7).
+    event = leptons(
+        ROOT,
+        (40.0, 0.0, math.pi / 2, 0.0, 1, 1),
+        (30.0, 0.0, 0.0, 0.0, 1, 1),
+        (0.0, 0.0, 0.0, 7.0, 1, 1),
+    )[:4]
+    made = m3l.leptonSystem(*event, m3l.Indices((0, 1, 2)), 3)
+    assert (made.pt, made.eta) == pytest.approx((50, 0), abs=1e-5)
+    assert made.phi == pytest.approx(math.atan2(40, 30), rel=1e-6)
+    assert made.m == pytest.approx(math.sqrt(77**2 - 50**2), rel=1e-6)
+    assert m3l.leptonSystem(*event, m3l.Indices((0, 1)), 3).pt == 0.0
+    boosted = leptons(ROOT, *((20.0, 1.5, 0.3, 0.0, 1, 1) for _ in range(2)))[:4]
+    made = m3l.leptonSystem(*boosted, m3l.Indices((0, 1)), 2)
+    assert (made.pt, made.eta, made.phi) == pytest.approx((40, 1.5, 0.3), rel=1e-6)
+
+
+def test_transverse_momenta_add_up_as_vectors(m3l):
+    assert m3l.addedPt(3.0, 0.0, 4.0, math.pi / 2) == pytest.approx(5)
+    assert m3l.addedPt(3.0, 1.0, 4.0, 1.0) == pytest.approx(7)
+    assert m3l.addedPt(4.0, 1.0, 4.0, 1.0 + math.pi) == pytest.approx(0, abs=1e-12)
+
+
+def test_transverse_masses_of_single_leptons(ROOT, m3l):
+    # With E_T^miss 40 at pi: m_T^2 = 2 pT 40 (1 - cos(phi - pi)).
+    pt, m = ROOT.RVecF((40, 20, 10, 90)), ROOT.RVecF((0, 0, 0, 0))
+    phi = ROOT.RVecF((0, math.pi / 2, math.pi, 0))
+    none, pair = m3l.SfosPair(), m3l.SfosPair(0, 2, 91.0)
+    taken = m3l.Indices((0, 1, 2, 3))
+    masses = m3l.leptonTransverseMasses(pt, phi, m, taken, pair, 40.0, math.pi, 3)
+    found = (masses.least, masses.most, masses.unpaired)
+    assert found == pytest.approx((0, 80, 40), abs=1e-4)
+    masses = m3l.leptonTransverseMasses(pt, phi, m, taken, none, 40.0, math.pi, 4)
+    assert (masses.most, masses.unpaired) == pytest.approx((120, 0), abs=1e-4)
+    masses = m3l.leptonTransverseMasses(pt, phi, m, m3l.Indices(()), none, 40.0, math.pi, 3)
+    assert (masses.least, masses.most, masses.unpaired) == (0, 0, 0)
 
 
 # --- triggers and weights ---------------------------------------------------------------------

@@ -95,6 +95,34 @@ def test_blocks_are_the_table_in_pieces(output):
     assert dataset.rows(dataset.named(["empty"])[0]) == 0
 
 
+def test_a_code_becomes_an_input_for_each_category(tmp_path):
+    samples = [("WZ", "diboson3L", "background", 300, 40.0, 0.5)]
+    folder = ml_tables.write_output(tmp_path / "output", samples)
+    record = json.loads((folder / "run.json").read_text())
+    for feature in record["features"]:
+        if feature["name"] == "flcomp":
+            feature.update(network=True, categories=[0, 1, 2, 7])
+    (folder / "run.json").write_text(json.dumps(record))
+    dataset, codes = Dataset.open(folder), pd.read_hdf(table(folder), "mini")["flcomp"].to_numpy()
+    inputs = [f"flcomp={code}" for code in (0, 1, 2, 7)]
+    assert [name for name in dataset.names if name.startswith("flcomp")] == inputs
+    assert dataset.columns.count("flcomp") == 1
+    events = dataset.load()
+    expected = codes[:, None] == np.array([0, 1, 2, 7])
+    np.testing.assert_array_equal(events.columns(inputs), expected.astype("f4"))
+    assert events.features.dtype == np.float32
+    others = [name for name in dataset.names if name not in inputs]
+    frame = pd.read_hdf(table(folder), "mini")
+    np.testing.assert_array_equal(events.columns(others), frame[others].astype("f4"))
+    alone = dataset.with_features(["flcomp=1", "m_3l"]).load()
+    np.testing.assert_array_equal(alone.features[:, 0], codes == 1)
+    # Without the declaration, as in records of before, the number itself is the input.
+    for feature in record["features"]:
+        feature.pop("categories", None)
+    (folder / "run.json").write_text(json.dumps(record))
+    np.testing.assert_array_equal(Dataset.open(folder).load().columns(["flcomp"])[:, 0], codes)
+
+
 def test_fold_depends_on_the_identity_alone(output):
     events = Dataset.open(output).load()
     order = np.random.default_rng(0).permutation(len(events))

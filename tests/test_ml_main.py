@@ -39,15 +39,15 @@ def test_train_then_score(output, capsys):
     text = capsys.readouterr().out
     for name, *_ in ml_tables.SAMPLES:
         assert f"\n{name} " in text
-        assert (output / "scores" / f"{name}.hdf5").exists()
+        assert (output / "scores" / "small" / f"{name}.hdf5").exists()
     assert "6100 events" in text and "in the network" in text
-    frame = pd.read_hdf(output / "scores" / "WZ.hdf5")
+    frame = pd.read_hdf(output / "scores" / "small" / "WZ.hdf5")
     assert 0.75 < frame["trained_on"].mean() < 0.85
 
 
 def test_encode_one_sample(output, capsys):
     main(["encode", str(output), "-s", "data"])
-    assert os.listdir(output / "latent") == ["data.hdf5"]
+    assert os.listdir(output / "latent" / "small") == ["data.hdf5"]
 
 
 def test_info_needs_no_network(output):
@@ -57,7 +57,7 @@ def test_info_needs_no_network(output):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     *text, slow = done.stdout.splitlines()
     assert (done.returncode, done.stderr, slow) == (0, "", "slow:")
-    for word in ("small 110-110-31-110", "dropped", "m_3l", "absolute", "keras 3", "WZ"):
+    for word in ("small 110-110-55-110", "dropped", "m_3l", "absolute", "keras 3", "WZ"):
         assert word in "\n".join(text)
 
 

@@ -23,16 +23,28 @@ def dense(model):
     [
         ("small", 529, [529, 529, 150, 529]),
         ("small", 225, [225, 225, 150, 225]),
-        ("small", 110, [110, 110, 31, 110]),
+        ("small", 110, [110, 110, 55, 110]),
         ("big", 529, [529, 529, 450, 300, 200, 150, 200, 350, 450, 529]),
-        ("big", 225, [225, 225, 191, 128, 85, 64, 85, 149, 191, 225]),
+        ("big", 225, [225, 225, 191, 150, 150, 150, 150, 150, 191, 225]),
         ("deep", 225, [225, 150, 45, 20, 6, 20, 45, 150, 225]),
+        ("deep", 100, [100, 28, 9, 6, 6, 6, 9, 28, 100]),
+        ("deep", 5, [5, 2, 2, 2, 2, 2, 2, 2, 5]),
+        ("published", 225, [225, 200, 200, 200, 200, 200, 225]),
         ("published", 1296, [1296, 800, 400, 200, 400, 800, 1296]),
         ("vae_big", 529, [529, 400, 300, 200, 150, 200, 300, 400, 529]),
     ],
 )
 def test_sizes(name, features, sizes):
     assert MODELS[name].sizes(features) == sizes
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_latent_size_does_not_scale(name):
+    wanted = MODELS[name].latent.units
+    for features in (1, 2, 5, 39, 150, 151, 225, 529, 1296):
+        latent = MODELS[name].sized(features).latent.units
+        assert latent == wanted if wanted < features else latent < max(features, 2)
+    assert replace(MODELS[name], latent=Layer(models.ALL, "linear")).sized(9).latent.units < 9
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -62,6 +74,20 @@ def test_regularisers_are_on_first_and_third_layer():
     for model in (parts.encoder, parts.decoder):
         names = [layer.name for layer in dense(model) if layer.kernel_regularizer is not None]
         assert names == [f"{model.name}_1", f"{model.name}_3"]
+
+
+def test_regularisers_multiply_means_or_sums():
+    x, weight = np.full((4, 225), 2.0, "f4"), 0.25
+    for penalty in ("mean", "sum"):
+        config = replace(MODELS["deep"], penalty=penalty, kernel_l1=0.1, activity_l2=0.2)
+        first = models.build(config, 225).encoder.get_layer("encoder_1")
+        first.set_weights([np.full((225, 150), weight, "f4"), np.zeros(150, "f4")])
+        penalties = [0.1 * weight, 0.2 * np.mean(np.asarray(first(x)) ** 2)]
+        if penalty == "sum":
+            penalties = [penalties[0] * 225 * 150, penalties[1] * 150]
+        assert sorted(map(float, first.losses)) == pytest.approx(sorted(penalties), rel=1e-4)
+    with pytest.raises(M3LError, match="unknown penalty 'most'"):
+        models.build(replace(MODELS["deep"], penalty="most"), 225)
 
 
 def test_config_survives_json():

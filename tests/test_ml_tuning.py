@@ -1,6 +1,7 @@
 """The search draws from its space, keeps to itself, and its best network is trained anew."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import keras_tuner
 import ml_tables
@@ -11,7 +12,7 @@ from analysis.errors import M3LError
 from ml import autoencoder
 from ml.autoencoder import HyperParameterTuning, RunAE
 from ml.dataset import Dataset
-from ml.models import ALL
+from ml.models import ALL, find_network
 from ml.training_set import TrainingConfig
 from ml.tuning import SearchSpace
 
@@ -43,10 +44,15 @@ def tuning(dataset, path, space=SPACE):
     )
 
 
+THESIS = Path(__file__).parent.parent / "docs" / "thesis_space.toml"
+
+
 def test_space_of_the_drafts():
-    network = SearchSpace().network(keras_tuner.HyperParameters(), 225, "log")
     hp = keras_tuner.HyperParameters()
-    SearchSpace().network(hp, 225, "log")
+    network = SearchSpace.read(THESIS).network(hp, 225, "log")
+    ours = SearchSpace().network(keras_tuner.HyperParameters(), 225, "log")
+    assert network.sizes(225) == ours.sizes(225)
+    assert (network.penalty, ours.penalty) == ("sum", "mean")
     ranges = {p.name: (p.min_value, p.max_value) for p in hp.space if hasattr(p, "min_value")}
     assert ranges["encoder_1_units"] == ranges["decoder_3_units"] == (60, 224)
     assert ranges["encoder_2_units"] == ranges["decoder_2_units"] == (30, 59)
@@ -55,9 +61,20 @@ def test_space_of_the_drafts():
     choices = {p.name: p.values for p in hp.space if hasattr(p, "values")}
     assert choices["learning_rate"] == [9e-2, 9.5e-2, 1e-3, 1.5e-3]
     assert choices["slope"] == [1.0, 0.5, 0.1, 0.05, 0.01]
-    assert set(choices["kernel_l1"]) == set(choices["activity_l2"]) == {0, 0.5, 0.1, 0.05, 0.01}
+    assert set(choices["kernel_l1"]) == set(choices["activity_l2"]) == {0.5, 0.1, 0.05, 0.01}
     assert len([name for name in choices if name.endswith("_activation")]) == 8
     assert len(network.encoder) == len(network.decoder) == 3
+
+
+def test_regularisers_leave_something_to_learn(dataset, tmp_path):
+    """With the strongest of each, the network still does better than to predict the mean."""
+    losses = {}
+    for penalty in ("mean", "sum"):
+        config = replace(find_network("deep"), penalty=penalty, kernel_l1=0.5, activity_l2=0.5)
+        training = TrainingConfig(epochs=12, batch=100)
+        model = RunAE(dataset, tmp_path / penalty, config, training).fit()
+        losses[penalty] = min(model.record_.history["val_mse"])
+    assert losses["mean"] < 0.93 * losses["sum"], losses
 
 
 def test_sizes_fit_the_features():
@@ -78,6 +95,7 @@ def test_best_network_is_trained_and_saved(dataset, tmp_path, method):
         trials[0][f"{name}_units"] for name in ("encoder_1", "latent", "decoder_1")
     ]
     assert config.slope == trials[0]["slope"]
+    assert type(HyperParameterTuning.load(tmp_path / "tuned", dataset)) is HyperParameterTuning
     loaded = RunAE.load(tmp_path / "tuned", dataset)
     assert loaded.record_.search["method"] == method and loaded.config == config
     fresh = RunAE(dataset, tmp_path / "fresh", config, model.training).fit()

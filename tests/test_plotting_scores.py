@@ -2,14 +2,18 @@
 
 import io
 import json
+import os
 
 import numpy as np
+import pandas as pd
 import plot_inputs
 import pytest
+from plot_inputs import MODEL
 
-from analysis.errors import InputError
+from analysis.errors import InputError, M3LError
+from analysis.output import DEFAULT_DETECTOR
 from analysis.performance import make_curve
-from plotting import event, graph, matrix, scores, yields
+from plotting import commands, event, graph, matrix, scores, yields
 from plotting.draw_event import draw_event
 from plotting.draw_graph import draw_graph
 from plotting.draw_matrix import draw_matrix
@@ -31,7 +35,7 @@ def rendered(figure):
 
 
 def test_only_events_that_were_not_trained_on_count(results):
-    found = scores.read_scores(results)
+    found = scores.read_scores(results, MODEL)
     assert found.held_out == pytest.approx(0.4)
     for scored in found.samples:
         table = results.table("SR3L", scored.sample)
@@ -48,16 +52,74 @@ def test_scores_of_other_events_are_refused(tmp_path):
             tmp_path / "other", edit=lambda _, __, table: table.assign(RunNumber=7)
         )
     )
-    (other / "scores" / "WZ.hdf5").replace(folder / "scores" / "WZ.hdf5")
+    (other / "scores" / MODEL / "WZ.hdf5").replace(folder / "scores" / MODEL / "WZ.hdf5")
     with pytest.raises(InputError, match="other events than the table"):
-        scores.read_scores(Results(folder))
-    (folder / "scores" / "WZ.hdf5").unlink()
+        scores.read_scores(Results(folder), MODEL)
+    (folder / "scores" / MODEL / "WZ.hdf5").unlink()
     with pytest.raises(InputError, match="lacks sample 'WZ'"):
-        scores.read_scores(Results(folder))
+        scores.read_scores(Results(folder), MODEL)
+
+
+def test_detectors_stand_side_by_side(tmp_path):
+    folder = plot_inputs.write_run(tmp_path / "out")
+    assert scores.detectors(Results(folder)) == ()
+    with pytest.raises(InputError, match="no scores in .*python -m ml score"):
+        scores.choose_detectors(Results(folder))
+    for number, name in enumerate(("twin", "big", "small")):
+        plot_inputs.write_scores(folder, errors=False, detector=name, network=name == "big")
+        for path in (folder / "scores" / name).iterdir():
+            os.utime(path, (number, number))
+    results = Results(folder)
+    assert scores.detectors(results) == ("small", "big", "twin")  # the newest first
+    assert scores.choose_detectors(results, ["twin", "big"]) == ("twin", "big")
+    with pytest.raises(M3LError, match="did you mean 'small'"):
+        scores.choose_detectors(results, ["smal"])
+    plot_inputs.write_scores(folder, errors=False, detector=DEFAULT_DETECTOR, network=False)
+    for path in (folder / "scores" / DEFAULT_DETECTOR).iterdir():
+        os.utime(path, (0, 0))
+    assert scores.detectors(results) == (DEFAULT_DETECTOR, "big", "small", "twin")
+
+    said = []
+    (folder / "scores" / "twin" / "WZ.hdf5").unlink()
+    options = commands.Options(str(folder), folder / "plots", processes=1)
+    names = scores.choose_detectors(results)
+    pictures = {p.name: p for p in commands.score_pictures(options, names, said.append)}
+    assert "training" not in pictures and "latent" not in pictures
+    assert any("twin is left out" in line and "WZ" in line for line in said)
+    figure = rendered(pictures["curves_HNL450"].figure)
+    legend = [t.get_text().split(":")[0] for t in figure.legends[0].get_texts()]
+    rivals = scores.read_scores(results, "small").rivals
+    assert legend == [DEFAULT_DETECTOR, "big", "small", *rivals, "by chance"]
+    solid = [line.get_linestyle() for line in figure.axes[0].lines]
+    assert solid[:3] == ["-"] * 3 and "-" not in solid[3:-1]
+    assert {"training", "latent"} <= {
+        p.name for p in commands.score_pictures(options, ("big",), said.append)
+    }
+    figure.canvas.draw()
+    boxes = [axes.get_tightbbox() for axes in figure.axes]
+    assert not any(box.overlaps(figure.legends[0].get_window_extent()) for box in boxes)
+    assert figure.bbox.contains(*figure.legends[0].get_window_extent().min)
+    assert figure.bbox.contains(*figure.legends[0].get_window_extent().max)
+
+
+def test_shares_of_the_score_count_what_adds_to_it(tmp_path):
+    folder = plot_inputs.write_scores(plot_inputs.write_run(tmp_path / "out"))
+    results = Results(folder)
+    found = scores.read_scores(results, MODEL)
+    path = folder / "scores" / MODEL / "WZ.hdf5"
+    table = pd.read_hdf(path, "scores").rename(columns={"error_e_T_miss": "x"})
+    table = table[["DatasetNumber", "RunNumber", "EventNumber", "wgt_SG", "score"]]
+    table = table.assign(error_a=-1.0, error_b=1.0, error_c=3.0)
+    plot_inputs.store(path, "scores", dict(table.items()), scores.origin(path))
+    wz = [s for s in found.samples if s.sample == "WZ"]
+    names, shares = scores.mean_errors(results, found, wz)
+    assert names == ["a", "b", "c"] and shares == pytest.approx([0, 25, 75])
 
 
 def test_correlations_are_weighted_ranks(results):
-    names, found, events = scores.correlations(results, scores.read_scores(results), "background")
+    names, found, events = scores.correlations(
+        results, scores.read_scores(results, MODEL), "background"
+    )
     assert events == 1000
     assert found[names.index("e_T_miss")] > 0.8
     x = np.array([1.0, 1, 2, 3])
@@ -66,18 +128,18 @@ def test_correlations_are_weighted_ranks(results):
 
 
 def test_everything_about_scores_is_drawn(results):
-    found = scores.read_scores(results)
+    found = scores.read_scores(results, MODEL)
     b, w = found.joined(found.of("background"))
     s, v = found.joined(found.of("signal"))
     made = {
         name: make_curve(b[:, n], w, s[:, n], v, 1, replicas=20)
-        for n, name in enumerate(("Autoencoder", *found.rivals))
+        for n, name in enumerate((found.detector, *found.rivals))
     }
     figure = rendered(draw_curves(made, title="x"))
-    legend = [t.get_text() for t in figure.axes[0].get_legend().get_texts()]
-    assert [line.split(":")[0] for line in legend[: len(made)]] == ["Autoencoder", *found.rivals]
+    legend = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert [line.split(":")[0] for line in legend[: len(made)]] == [found.detector, *found.rivals]
     assert "AUC" in legend[0]
-    training = scores.training_curves(results, found.model)
+    training = scores.training_curves(results, found.detector)
     kept = rendered(draw_training(training)).axes[0].lines[2]
     assert (kept.get_xdata(), kept.get_ydata()) == ([2], [2.2])
     vectors, weights, labels = scores.latent_plane(results, found)

@@ -137,8 +137,8 @@ def test_scores_cannot_name_a_model_elsewhere(tmp_path):
     folder = plot_inputs.write_run(tmp_path / "out", plot_inputs.SAMPLES[:1])
     plot_inputs.write_scores(folder, errors=False)
     about = {"sample": "WZ", "region": "SR3L", "model": "../../elsewhere"}
-    plot_inputs.store(folder / "scores/WZ.hdf5", "scores", {"score": [1.0]}, about)
-    assert "model must be a name" in refused(origin, folder / "scores/WZ.hdf5")
+    plot_inputs.store(folder / "scores/small/WZ.hdf5", "scores", {"score": [1.0]}, about)
+    assert "model must be a name" in refused(origin, folder / "scores/small/WZ.hdf5")
     content = read_json(folder / "models/small/model.json") | {"best_epoch": True}
     (folder / "models/small/model.json").write_text(json.dumps(content))
-    assert "best_epoch" in refused(partial(training_curves, model="small"), Results(folder))
+    assert "best_epoch" in refused(partial(training_curves, detector="small"), Results(folder))

@@ -82,16 +82,21 @@ class HistogramFiller
 public:
    explicit HistogramFiller(const std::vector<TH1D *> &histograms)
    {
-      fContents.reserve(histograms.size());
-      for (TH1D *histogram : histograms)
-         fContents.emplace_back(*histogram);
+      for (std::size_t column = 0; column < histograms.size(); ++column) {
+         if (histograms[column]) {
+            fContents.emplace_back(*histograms[column]);
+            fColumns.push_back(column);
+         }
+      }
    }
 
    void operator()(const Rows &rows)
    {
       if (fContents.empty())
          return;
-      std::vector<double> zeros(fContents.size()), zeros2(fContents.size());
+      std::vector<double> zeros(rows.floats + rows.ints), zeros2(rows.floats + rows.ints);
+      const std::size_t ofFloats =
+         std::lower_bound(fColumns.begin(), fColumns.end(), rows.floats) - fColumns.begin();
       for (std::size_t row = 0; row < rows.size; ++row) {
          const double weight = rows.weights[row], weight2 = weight * weight;
          const float *floats = rows.features.data() + row * rows.floats;
@@ -100,22 +105,24 @@ public:
             zeros[i] += floats[i] == 0.f ? weight : 0.;
             zeros2[i] += floats[i] == 0.f ? weight2 : 0.;
          }
-         for (unsigned i = 0; i < rows.floats; ++i)
-            fContents[i].fill(floats[i], weight);
+         for (std::size_t k = 0; k < ofFloats; ++k)
+            fContents[k].fill(floats[fColumns[k]], weight);
          for (unsigned i = 0; i < rows.ints; ++i) {
             zeros[rows.floats + i] += ints[i] == 0 ? weight : 0.;
             zeros2[rows.floats + i] += ints[i] == 0 ? weight2 : 0.;
-            fContents[rows.floats + i].fill(ints[i], weight);
          }
+         for (std::size_t k = ofFloats; k < fColumns.size(); ++k)
+            fContents[k].fill(ints[fColumns[k] - rows.floats], weight);
       }
-      for (std::size_t i = 0; i < fContents.size(); ++i) {
-         fContents[i].fillZeros(zeros[i], zeros2[i]);
-         fContents[i].finish(rows.size);
+      for (std::size_t k = 0; k < fContents.size(); ++k) {
+         fContents[k].fillZeros(zeros[fColumns[k]], zeros2[fColumns[k]]);
+         fContents[k].finish(rows.size);
       }
    }
 
 private:
    std::vector<HistogramContent> fContents;
+   std::vector<std::size_t> fColumns; // of each in a row, floats before integers
 };
 
 void startFilling(RowStore &rows, std::size_t n, const std::vector<TH1D *> &histograms)
