@@ -316,10 +316,10 @@ def study(options):
     from ml.study import Material, judge_all
     from ml.study_tables import as_latex, as_text
 
-    folder = options.output / STUDY
+    material, folder = Material(options.output, options.region), options.output / STUDY
     with lock(folder / "study.json"):
         content = judge_all(
-            Material(options.output, options.region),
+            material,
             detectors=options.detector,
             signals=options.signal,
             bound=not options.no_supervised,
@@ -341,9 +341,9 @@ def protocol(options):
 
     if options.seeds and not options.detector:
         raise DeclarationError("--seeds: say which detectors to train again with --detector NAME")
+    material = Material(options.output, options.region)
     path = options.output / STUDY / "protocol.json"
     with lock(path):
-        material = Material(options.output, options.region)
         signals = material.signals(options.signal) if material.of("signal") else []
         if not signals:
             print(f"no signal in {options.output}: nothing is injected")

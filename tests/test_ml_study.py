@@ -289,5 +289,13 @@ def test_wrong_options(folder, arguments, status, words, capsys):
     assert words in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["study", "freeze", "protocol"])
+def test_nothing_is_written_where_nothing_is(command, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([command, str(tmp_path / "nowhere")])
+    assert "nowhere" in capsys.readouterr().err
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_what_is_not_finite_becomes_null():
     assert without_nan({"a": [np.nan, 1.0, (np.inf,)]}) == {"a": [None, 1.0, [None]]}
