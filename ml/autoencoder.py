@@ -253,10 +253,6 @@ class RunAE:
         """(names, (events, names) contributions to the score), the squared errors of features."""
         return self.record_.names, self.errors(events)
 
-    def explain(self, events):
-        """Names of the features, and (events, features) squared errors, see `errors`."""
-        return self.record_.names, self.errors(events)
-
     def encode(self, events=None):
         """Latent vector, (events, latent) float32; the latent mean of a variational model."""
         return self._evaluate("latent", events)
