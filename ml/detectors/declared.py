@@ -89,8 +89,7 @@ def detector_for(config):
 
 def detector_of(record, data_structure, path, training):
     """The detector that a DetectorRecord describes. Raises ValueError or TypeError if none."""
-    by_kind = {cls.kind: config for config, cls in KINDS.items()}
-    config = from_plain(by_kind[record.kind], record.config)
+    config = from_plain(declaration_of(record.kind), record.config)
     return detector_for(config)(data_structure, path, config, training, record.split.test)
 
 
@@ -123,8 +122,23 @@ def _value(hint, value):
 
 
 def _member(value):
-    """The declaration whose fields these are: no two kinds have the same."""
-    for cls in KINDS:
-        if set(value) == {field.name for field in dataclasses.fields(cls)} and cls is not Combined:
-            return from_plain(cls, value)
-    raise ValueError(f"no detector has the fields {listed(sorted(value))}")
+    """The declaration that `to_plain` has written, of a detector that is a member."""
+    cls = declaration_of(value["kind"])
+    if cls is Combined:
+        raise ValueError("a portfolio is no member of another")
+    return from_plain(cls, {name: each for name, each in value.items() if name != "kind"})
+
+
+def declaration_of(kind):
+    """The class of declarations of a kind. Raises KeyError."""
+    return {cls.kind: config for config, cls in KINDS.items()}[kind]
+
+
+def to_plain(config):
+    """The JSON form of a declaration; members of a portfolio say of which kind they are."""
+    plain = dataclasses.asdict(config)
+    if isinstance(config, Combined):
+        plain["members"] = [
+            {"kind": detector_for(member).kind, **to_plain(member)} for member in config.members
+        ]
+    return plain

@@ -19,7 +19,7 @@ def learn_survival(values, weight):
     `tail` [start, value there, slope]. Without events every share is 1.
     """
     if len(values) < LEAST or not weight.sum() > 0:
-        return {"x": np.zeros(1), "y": np.zeros(1), "tail": np.array([np.inf, 0.0, 0.0])}
+        return {"x": np.zeros(1), "y": np.zeros(1), "tail": np.zeros(3)}
     order = np.argsort(values, kind="stable")[::-1]
     x, passed = values[order], np.cumsum(weight[order]) / weight.sum()
     number = min(TAIL, len(x) // 3)
