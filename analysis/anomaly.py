@@ -71,12 +71,11 @@ class Model:
 
     def check(self, cells, known):
         """Raise InputError if the model needs what this run does not have."""
-        columns = [column_of(name) for name in self.inputs]
-        unknown = [
-            column
-            for column, category in columns
-            if column not in known and not (category is None and column in cells)
-        ]
+        unknown = []
+        for column, category in map(column_of, self.inputs):
+            there = column in known or (category is None and column in cells)
+            if not there and column not in unknown:
+                unknown.append(column)
         if unknown:
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
             raise InputError(

@@ -112,7 +112,7 @@ def plan_samples(job, inspect_files=inspect):
     for sample, inputs, norm, planner in found:
         planner.add_weight(norm)
         if model:
-            planner.add(SCORE.name, score, f"model {job.model}")
+            planner.add(SCORE.name, score, "the score in analysis/anomaly.py")
         regions = visible(job, sample)
         matrix = declared.layout.expression(planner.absent)
         plan = planner.plan(regions, row, matrix, constants(norm, model))

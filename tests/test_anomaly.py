@@ -75,14 +75,14 @@ def table(folder, sample):
     return pd.read_hdf(folder / "hdf5" / f"{sample}_3lep_df_forML_bkg_signal_fromRDF.hdf5", "mini")
 
 
-def run_with(model, out, *names, plain=True):
+def run_with(model, out, *names, plain=True, threads=1):
     from analysis.job import Job
     from analysis.run import run
 
     listed = samples.read_samples(DEMO / "samples.toml")
     listed = replace(listed, samples=tuple(s for s in listed.samples if s.name in names))
     declared = declarations([selection.DEFAULT_REGION], "T3N5")
-    return run(Job(listed, declared, 1, model=str(model), plain=plain), out, ["test"])
+    return run(Job(listed, declared, threads, model=str(model), plain=plain), out, ["test"])
 
 
 def scores(ROOT, model, x, identity=None):
@@ -219,7 +219,7 @@ def test_only_known_models_are_asked_and_with_their_inputs(ROOT, tmp_path):
 def libraries():
     from helpers.build import cache_folder
 
-    return sorted(path.name for path in cache_folder().glob("*m3lchain_*.so"))
+    return sorted(path.name for path in cache_folder().glob("m3lchain_*/*.so"))
 
 
 def test_moved_and_trained_again_compiles_nothing(ROOT, tmp_path):
