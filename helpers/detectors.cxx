@@ -273,7 +273,7 @@ ScorePtr survivalScore(const Numbers &x, const Numbers &y, const Numbers &tail,
       [x, y, start = tail[0], atStart = tail[1], slope = tail[2], score](const float *event) {
          const double value = (*score)(event);
          const double inside = interpolated(value, x.data(), y.data(), x.size());
-         return value >= start ? std::max(atStart + slope * (value - start), inside) : inside;
+         return value > start ? atStart + slope * (value - start) : inside;
       });
 }
 

@@ -94,9 +94,9 @@ def test_trees(ROOT):
 
 def test_survival_is_a_line_between_knots_and_an_exponential_beyond(ROOT):
     m3l = ROOT.m3l
-    score = m3l.survivalScore([1.0, 3.0], [0.0, 4.0], [3.0, 5.0, 0.5], m3l.inputScore(0))
+    score = m3l.survivalScore([1.0, 3.0], [0.0, 4.0], [3.0, 4.0, 0.5], m3l.inputScore(0))
     values = [made(ROOT, score, [x]) for x in (0, 1, 1.5, 2, 3, 7)]
-    assert values == [0, 0, 1, 2, 5, 7]
+    assert values == [0, 0, 1, 2, 4, 6]
 
 
 def test_topologies(ROOT):

@@ -130,14 +130,14 @@ class Detector:
 
         Raises `InputError` without events or for tables that lack features.
         """
-        from ml.detectors.declared import to_plain
+        from ml.detectors.declared import json_form
 
         self._check_features()
         learned, inputs = self._material()
         self.numbers_ = self.learn(learned)
         self.record_ = DetectorRecord(
             kind=self.kind,
-            config=to_plain(self.config),
+            config=json_form(self.config),
             seed=self.training.seed,
             weights=self.training.weights,
             split=self.split,
@@ -180,10 +180,12 @@ class Detector:
         return Learned(events[rows], weight[rows] / weight[rows].mean())
 
     def _signature(self, inputs):
+        from ml.detectors.declared import json_form
+
         return digest(
             [
                 self.kind,
-                asdict(self.config),
+                json_form(self.config),
                 [self.training.seed, self.training.weights, self.training.folds, self.fold],
                 inputs,
                 list(self.names()),
