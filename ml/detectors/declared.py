@@ -14,6 +14,7 @@ pairs with the right mass and nothing of jets, the tail of LT + E_T^miss is a th
 """
 
 import dataclasses
+import json
 import types
 import typing
 
@@ -89,8 +90,7 @@ def detector_for(config):
 
 def detector_of(record, data_structure, path, training):
     """The detector that a DetectorRecord describes. Raises ValueError or TypeError if none."""
-    by_kind = {cls.kind: config for config, cls in KINDS.items()}
-    config = from_plain(by_kind[record.kind], record.config)
+    config = from_plain(declaration_of(record.kind), record.config)
     return detector_for(config)(data_structure, path, config, training, record.split.test)
 
 
@@ -123,8 +123,23 @@ def _value(hint, value):
 
 
 def _member(value):
-    """The declaration whose fields these are: no two kinds have the same."""
-    for cls in KINDS:
-        if set(value) == {field.name for field in dataclasses.fields(cls)} and cls is not Combined:
-            return from_plain(cls, value)
-    raise ValueError(f"no detector has the fields {listed(sorted(value))}")
+    """The declaration that `json_form` has written, of a detector that is a member."""
+    cls = declaration_of(value["kind"])
+    if cls is Combined:
+        raise ValueError("a portfolio is no member of another")
+    return from_plain(cls, {name: each for name, each in value.items() if name != "kind"})
+
+
+def declaration_of(kind):
+    """The class of declarations of a kind. Raises KeyError."""
+    return {cls.kind: config for config, cls in KINDS.items()}[kind]
+
+
+def json_form(config):
+    """The JSON form of a declaration; members of a portfolio say of which kind they are."""
+    plain = json.loads(json.dumps(dataclasses.asdict(config)))
+    if isinstance(config, Combined):
+        plain["members"] = [
+            {"kind": detector_for(member).kind, **json_form(member)} for member in config.members
+        ]
+    return plain
