@@ -466,6 +466,15 @@ MODEL = Fields(
 )
 
 
+# Of a portfolio: what part of the background some detectors may let pass in some topologies.
+PART_OF_BUDGET = Fields(
+    {
+        "members": ListOf(NAME, least=1, most=100),
+        "topologies": ListOf(NAME, least=1, most=100),
+        "share": ABOVE_0,
+    },
+    others=True,
+)
 DETECTOR = Fields(
     {
         "format": whole(1, 1),

@@ -11,7 +11,6 @@ import numpy as np
 
 from analysis.errors import InputError
 from analysis.output import (
-    DEFAULT_DETECTOR,
     IDENTITY,
     LATENT,
     MODELS,
@@ -21,7 +20,7 @@ from analysis.output import (
 )
 from analysis.rivals import possible_rivals
 from analysis.samples import choose
-from analysis.scored import detectors_in, origin, read_scored
+from analysis.scored import detectors_shown, origin, read_scored
 from plotting.matrix import members_of, model_records
 from plotting.results import Histogram, read_frame
 
@@ -63,20 +62,8 @@ class Scores:
 
 
 def detectors(results):
-    """Names of the detectors that have scored a sample, the one to be shown first.
-
-    That is DEFAULT_DETECTOR if it is among them, else the one that scored last; the others follow
-    by name.
-    """
-    names = detectors_in(results.folder)
-    if not names:
-        return ()
-    newest = {
-        name: max(p.stat().st_mtime_ns for p in (results.folder / SCORES / name).glob("*.hdf5"))
-        for name in names
-    }
-    shown = max(names, key=lambda name: (name == DEFAULT_DETECTOR, newest[name]))
-    return (shown, *(name for name in names if name != shown))
+    """Names of the detectors that have scored a sample, the one to be shown first."""
+    return tuple(detectors_shown(results.folder))
 
 
 def choose_detectors(results, names=()):

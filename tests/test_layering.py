@@ -30,6 +30,7 @@ SHARED = (
     "records",
     "rivals",
     "scored",
+    "study_files",
 )
 DECLARATIONS = ("processes", "samples", "schemas", "selection", "features", "plan")
 # The part of analysis that the others may import.
