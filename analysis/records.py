@@ -479,7 +479,7 @@ DETECTOR = Fields(
     {
         "format": whole(1, 1),
         "kind": COLUMN,
-        "config": ANYTHING,
+        "config": Fields({"parts": ListOf(PART_OF_BUDGET, most=100)}, needed=(), others=True),
         "seed": whole(-(2**62)),
         "weights": OneOf(("keep", "absolute", "zero")),
         "split": SPLIT,

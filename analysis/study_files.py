@@ -192,6 +192,23 @@ def share_lines(parts):
     ]
 
 
+def scores_in_order(study):
+    """[(name, score)] of a study: detectors by mean ratio to the best rival, rivals, the bound."""
+    kinds = ("detector", "rival", "supervised")
+
+    def key(item):
+        name, score = item
+        mean = study["against_best_rival"].get(name, {}).get("geometric_mean") or 0.0
+        return kinds.index(score["kind"]), -mean if score["kind"] == "detector" else 0.0
+
+    return sorted(study["scores"].items(), key=key)
+
+
+def p_text(p_value, effective):
+    """A p-value; where no background is above, what one effective event of them would be."""
+    return f"{p_value:.2g}" if p_value > 0 else f"<{1 / max(effective, 1.0):.1g}"
+
+
 def _read(folder, name, rule, advice):
     path = folder / STUDY / name
     if not path.exists():

@@ -16,7 +16,7 @@ from analysis.output import IDENTITY, MODELS, SCORES, read_run
 from analysis.performance import ONE_SIGMA, effective_events, survival
 from analysis.records import record_errors
 from analysis.scored import detectors_shown, origin, require_detectors
-from analysis.study_files import share_lines
+from analysis.study_files import p_text, share_lines
 from ml.dataset import Dataset, concatenate
 from ml.detectors import topology
 from ml.ensemble import Ensemble
@@ -360,7 +360,7 @@ def event_lines(rank, event, content):
     for name, said in event["scores"].items():
         size = content["background"][name]["effective"]
         yield (
-            f"    {name[:24]:<24} score {said['score']:<9.4g} p {p_words(said['p_value'], size):<9}"
+            f"    {name[:24]:<24} score {said['score']:<9.4g} p {p_text(said['p_value'], size):<9}"
             f" background events at or above: {said['background_above']}"
         )
     said = [o for o in event["opinions"] if o["value"] is not None]
@@ -397,11 +397,6 @@ def object_words(objects):
         kind = "b-jet" if one["b"] else "jet"
         yield f"{kind} {one['pt']:.0f} ({one['eta']:.2f}, {one['phi']:.2f})"
     yield f"E_T^miss {objects['met']['pt']:.0f} ({objects['met']['phi']:.2f})"
-
-
-def p_words(p_value, effective):
-    """A p-value; where no background is above, that of less than one effective event."""
-    return f"{p_value:.2g}" if p_value > 0 else f"<{1 / max(effective, 1.0):.1g}"
 
 
 def words(value):

@@ -11,16 +11,20 @@ import numpy as np
 
 from analysis.errors import InputError
 from analysis.output import (
+    DETECTOR_RECORD,
     IDENTITY,
     LATENT,
     MODELS,
     SCORES,
     WEIGHT,
+    read_detector_record,
     read_model_record,
+    single_models,
 )
 from analysis.rivals import possible_rivals
 from analysis.samples import choose
 from analysis.scored import detectors_shown, origin, read_scored
+from analysis.study_files import read_explained, share_lines
 from plotting.matrix import members_of, model_records
 from plotting.results import Histogram, read_frame
 
@@ -246,6 +250,39 @@ def training_curves(results, detector):
             }
         )
     return tuple(curves)
+
+
+def shares_of(results, detector):
+    """Lines that tell how a portfolio shares the background that may pass; none of others."""
+    folder = results.folder / MODELS / detector
+    if not folder.is_dir():
+        return []
+    first = single_models(folder)[0]
+    if not (first / DETECTOR_RECORD).exists():
+        return []
+    return share_lines(read_detector_record(first)["config"].get("parts", ()))
+
+
+def explained_events(results, scores):
+    """The explained events among some Scores: [(Scored, position, entry of explained.json)].
+
+    Raises InputError where explained.json is of other scores; None where there is none.
+    """
+    content = read_explained(results.folder)
+    if content is None:
+        return None
+    again = f"python -m ml explain {results.folder} --detector {scores.detector}"
+    if (content["detector"], content["region"]) != (scores.detector, scores.region):
+        raise InputError(f"explained are events of {content['detector']}: {again}")
+    by_name, found = {scored.sample: scored for scored in scores.samples}, []
+    for event in content["events"]:
+        scored = by_name.get(event["sample"])
+        identity = [event[name] for name in IDENTITY]
+        places = [] if scored is None else np.flatnonzero((scored.identity == identity).all(axis=1))
+        if len(places) != 1 or scored.score[places[0]] != event["scores"][scores.detector]["score"]:
+            raise InputError(f"explained are events with other scores: {again}")
+        found.append((scored, int(places[0]), event))
+    return found
 
 
 def latent_plane(results, scores):

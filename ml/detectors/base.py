@@ -12,11 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.content import require
 from analysis.errors import InputError, M3LError, listed
-from analysis.files import atomic_folder, checksum, digest, irregular, read_json, write_json
-from analysis.output import DETECTOR_RECORD, RETRAIN
-from analysis.records import DETECTOR
+from analysis.files import atomic_folder, checksum, digest, irregular, write_json
+from analysis.output import DETECTOR_RECORD, RETRAIN, read_detector_record
 from ml.training_set import Split, TrainingConfig, event_weight
 
 NUMBERS = "numbers.npz"
@@ -41,9 +39,7 @@ class DetectorRecord:
     @classmethod
     def read(cls, folder):
         """The record in a folder, a Path, and the checksum of the numbers. Raises InputError."""
-        path = folder / DETECTOR_RECORD
-        content = read_json(path, f"not a detector; {RETRAIN}")
-        require(content, DETECTOR, path, RETRAIN)
+        content = read_detector_record(folder)
         values = {field.name: content[field.name] for field in fields(cls)}
         values |= {"split": Split(**values["split"]), "names": tuple(values["names"])}
         return cls(**values), content["numbers"]
