@@ -177,9 +177,9 @@ def read_explained(folder):
     """As `read_study`, of explained.json."""
     content = _read(folder, EXPLAINED, EXPLAINED_RULE, EXPLAIN_AGAIN)
     for event in content["events"] if content else ():
-        if content["detector"] not in event["scores"]:
+        if not {content["detector"]} <= set(event["scores"]) <= set(content["background"]):
             path = folder / STUDY / EXPLAINED
-            raise InputError(f"{path} lacks scores of {content['detector']}: {EXPLAIN_AGAIN}")
+            raise InputError(f"{path} has events without scores or background: {EXPLAIN_AGAIN}")
     return content
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from analysis.errors import InputError
 from analysis.files import write_file
 from analysis.performance import LEAST, judge, make_curve
-from analysis.study_files import read_study
+from analysis.study_files import read_explained, read_study
 from plotting import agreement, comparison, graph, matrix, pool, yields
 from plotting import scores as score_files
 from plotting.draw_agreement import draw_agreement
@@ -513,18 +513,13 @@ def shown_events(options, scores, say):
 
     Those that `python -m ml explain` has told; without it the first TOP_EVENTS, told None.
     """
+    content, why = read_explained(options.results.folder), "no events are explained"
     try:
-        found = score_files.explained_events(options.results, scores)
+        if content is not None:
+            return score_files.explained_events(scores, content)
     except InputError as error:
-        found, why = None, str(error)
-    else:
-        why = (
-            f"no events are explained: python -m ml explain {options.output} --detector "
-            f"{scores.detector}"
-        )
-    if found is not None:
-        return found
-    say(why)
+        why = str(error)
+    say(f"{why}: python -m ml explain {options.output} --detector {scores.detector}")
     kind = "data" if any(len(s.score) for s in scores.of("data")) else BACKGROUND
     ranked = [
         (-scored.score[place], *scored.identity[place], scored, place)

@@ -24,7 +24,7 @@ from analysis.output import (
 from analysis.rivals import possible_rivals
 from analysis.samples import choose
 from analysis.scored import detectors_shown, origin, read_scored
-from analysis.study_files import read_explained, share_lines
+from analysis.study_files import share_lines
 from plotting.matrix import members_of, model_records
 from plotting.results import Histogram, read_frame
 
@@ -263,24 +263,20 @@ def shares_of(results, detector):
     return share_lines(read_detector_record(first)["config"].get("parts", ()))
 
 
-def explained_events(results, scores):
+def explained_events(scores, content):
     """The explained events among some Scores: [(Scored, position, entry of explained.json)].
 
-    Raises InputError where explained.json is of other scores; None where there is none.
+    content: of explained.json. Raises InputError where it is of other scores.
     """
-    content = read_explained(results.folder)
-    if content is None:
-        return None
-    again = f"python -m ml explain {results.folder} --detector {scores.detector}"
     if (content["detector"], content["region"]) != (scores.detector, scores.region):
-        raise InputError(f"explained are events of {content['detector']}: {again}")
+        raise InputError(f"explained are events of {content['detector']} in {content['region']}")
     by_name, found = {scored.sample: scored for scored in scores.samples}, []
     for event in content["events"]:
         scored = by_name.get(event["sample"])
         identity = [event[name] for name in IDENTITY]
         places = [] if scored is None else np.flatnonzero((scored.identity == identity).all(axis=1))
         if len(places) != 1 or scored.score[places[0]] != event["scores"][scores.detector]["score"]:
-            raise InputError(f"explained are events with other scores: {again}")
+            raise InputError("explained are events with other scores")
         found.append((scored, int(places[0]), event))
     return found
 
