@@ -32,6 +32,7 @@ SHARED = (
     "rivals",
     "scored",
     "topology",
+    "study_files",
 )
 DECLARATIONS = ("processes", "samples", "schemas", "selection", "features", "plan")
 # The part of analysis that the others may import.
