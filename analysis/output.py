@@ -21,6 +21,7 @@ HISTOGRAMS = "histograms.root"
 TABLES = "hdf5"
 MODELS, SCORES, LATENT, STUDY, PLOTS, REPORT = "models scores latent study plots report".split()
 MODEL_RECORD = "model.json"  # in the folder of a model
+DETECTOR_RECORD = "detector.json"  # in the folder of a detector that is no network
 MODEL_FOLDS = "folds.json"  # beside one folder per model
 
 TABLE = "mini"  # name of the table in its file
@@ -84,7 +85,8 @@ def read_model_record(folder):
 def single_models(folder):
     """The folders of the single models of the model, or of one per fold, in a folder, a Path."""
     path = folder / MODEL_FOLDS
-    if (folder / MODEL_RECORD).exists() or (folder / "network.json").exists() or not path.exists():
+    single = (MODEL_RECORD, "network.json", DETECTOR_RECORD)
+    if any((folder / name).exists() for name in single) or not path.exists():
         return [folder]
     content = read_json(path, RETRAIN)
     require(content, FOLDS, path, RETRAIN)

@@ -402,6 +402,7 @@ AUTOENCODER = Fields(
     ),
 )
 
+SPLIT = Fields({"folds": whole(1, 100), "validation": whole(0, 99), "test": Maybe(whole(0, 99))})
 MODEL = Fields(
     {
         "format": whole(1, 1),
@@ -428,9 +429,7 @@ MODEL = Fields(
                 "steps_per_call memory_gib tensorboard".split()
             ),
         ),
-        "split": Fields(
-            {"folds": whole(1, 100), "validation": whole(0, 99), "test": Maybe(whole(0, 99))}
-        ),
+        "split": SPLIT,
         "region": NAME,
         "features": ListOf(
             Fields(
@@ -464,6 +463,24 @@ MODEL = Fields(
         "files": MapOf(FILE, SHA256),
     },
     needed=("format", "region", "features", "history", "best_epoch"),
+)
+
+
+DETECTOR = Fields(
+    {
+        "format": whole(1, 1),
+        "kind": COLUMN,
+        "config": ANYTHING,
+        "seed": whole(-(2**62)),
+        "weights": OneOf(("keep", "absolute", "zero")),
+        "split": SPLIT,
+        "region": NAME,
+        "names": ListOf(NETWORK_INPUT, least=1, most=10_000),
+        "inputs": MapOf(NAME, Fields({"process": NAME, "rows": whole(), "sha256": SHA256})),
+        "versions": MapOf(line(100), line(100)),
+        "signature": SHA256,
+        "numbers": SHA256,
+    }
 )
 
 

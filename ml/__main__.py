@@ -15,10 +15,20 @@ from analysis.errors import (
     positive_integer,
 )
 from analysis.files import lock, restore_folder, write_file, write_json
-from analysis.output import DEFAULT_DETECTOR, MODELS, SCORES, STUDY, single_models
+from analysis.output import (
+    DEFAULT_DETECTOR,
+    DETECTOR_RECORD,
+    MODELS,
+    SCORES,
+    STUDY,
+    single_models,
+)
 from analysis.performance import EXPERIMENTS, REPLICAS, UNCERTAINTY
 from analysis.records import SCALERS, plain_name
 from ml.dataset import Dataset
+from ml.detectors.base import DetectorRecord
+from ml.detectors.declared import DETECTORS, find_detector
+from ml.model_record import ModelRecord
 from ml.models import MODELS as NETWORKS
 from ml.models import find_network
 from ml.training_set import TrainingConfig
@@ -58,23 +68,28 @@ def parser():
             add(NAMES.get(name, f"--{name.replace('_', '-')}"), dest=name, **how)
         add("--quiet", action="store_true", help="no progress")
 
-    made = command("train", train, "train an autoencoder on the simulated background")
+    made = command("train", train, "train a detector on the simulated background")
     add_output(made)
     made.add_argument(
-        "--model", default="small", metavar="NAME", help=f"{', '.join(NETWORKS)} (%(default)s)"
+        "--detector",
+        "--model",
+        dest="model",
+        default=DEFAULT_DETECTOR,
+        metavar="NAME",
+        help=f"{', '.join(DETECTORS)}, or an autoencoder: {', '.join(NETWORKS)} (%(default)s)",
     )
     made.add_argument(
         "--folds",
         type=positive_integer,
         metavar="K",
         help="train K models, so that each background event is scored by one that never saw it "
-        "(default: one model; a fifth of the events is for validation)",
+        f"(default: {FOLDS}; for an autoencoder one model, with a fifth for validation)",
     )
     made.add_argument(
         "--latent", type=positive_integer, metavar="N", help="size of the latent layer"
     )
     made.add_argument("--learning-rate", type=float, metavar="X", help="(default: the network's)")
-    add_training(made, "the network's name")
+    add_training(made, "the detector's name")
 
     made = command("tune", tune, "search sizes and activations, then train the best network")
     add_output(made)
@@ -238,7 +253,38 @@ def add_challenges(command):
 
 def train(options):
     """Train one model, or one per fold."""
-    network = find_network(options.model)
+    if options.model in DETECTORS:
+        declared, folds = _detector(options), options.folds or FOLDS
+    else:
+        declared, folds = _network(options), options.folds
+    dataset = Dataset.open(options.output, options.region)
+    path = _model_path(options, options.model)
+    config = _training(options, folds or FOLDS)
+    with lock(path):
+        from ml import ensemble
+
+        began = time.perf_counter()
+        trained = ensemble.train(dataset, path, declared, config, bool(folds), not options.quiet)
+    for model in trained.models:
+        _describe(model.record_)
+    print(f"wrote {path} in {time.perf_counter() - began:.0f} s")
+
+
+def _detector(options):
+    """The declared detector that was asked for, which has none of a network's options."""
+    for name in ("latent", "learning_rate", "scaler"):
+        if getattr(options, name) is not None:
+            raise DeclarationError(
+                f"--{name.replace('_', '-')} is of autoencoders, {options.model} is none"
+            )
+    return find_detector(options.model)
+
+
+def _network(options):
+    """The declared network that was asked for, with the options of the command line."""
+    from ml.ensemble import find_declared
+
+    network = find_declared(options.model)
     if options.latent:
         network = replace(network, latent=replace(network.latent, units=options.latent))
     if options.learning_rate is not None:
@@ -249,19 +295,7 @@ def train(options):
         network = replace(network, learning_rate=options.learning_rate)
     if options.scaler:
         network = replace(network, scaler=options.scaler)
-    dataset = Dataset.open(options.output, options.region)
-    path = _model_path(options, options.model)
-    config = _training(options, options.folds or FOLDS)
-    with lock(path):
-        from ml import ensemble
-
-        began = time.perf_counter()
-        trained = ensemble.train(
-            dataset, path, network, config, bool(options.folds), not options.quiet
-        )
-    for model in trained.models:
-        _describe(model.record_)
-    print(f"wrote {path} in {time.perf_counter() - began:.0f} s")
+    return network
 
 
 def tune(options):
@@ -436,13 +470,12 @@ def _challenge(options, dataset, choices):
 
 def info(options):
     """Print the records of a model; no network is loaded."""
-    from ml.model_record import ModelRecord
-
     for folder in _folders(options.model):
-        record, _ = ModelRecord.read(folder)
+        record = read_record(folder)
         _describe(record)
         print(f"  features   {listed(record.names, 1000)}")
-        print(f"  dropped    {listed(record.dropped, 1000) or 'none'}")
+        if hasattr(record, "dropped"):
+            print(f"  dropped    {listed(record.dropped, 1000) or 'none'}")
         for name, table in record.inputs.items():
             print(f"  {name:<20} {table['process']:<14} {table['rows']:>9} rows {table['sha256']}")
         print(f"  versions   {', '.join(f'{k} {v}' for k, v in record.versions.items())}")
@@ -451,6 +484,8 @@ def info(options):
 def export(options):
     """Write ONNX files; network.json and network.bin have been there since the training."""
     folders = _folders(options.model)
+    if not isinstance(read_record(folders[0]), ModelRecord):
+        raise InputError(f"{options.model} is no autoencoder: only these are exported")
     from ml.autoencoder import RunAE
     from ml.network_files import write_onnx
 
@@ -532,11 +567,7 @@ def _model_path(options, default):
 def _load(options):
     """The folder's dataset, the model to use and the samples asked for."""
     path = _chosen_model(options)
-    folders = _folders(path)
-    from ml.model_record import ModelRecord
-
-    region = ModelRecord.read(folders[0])[0].region
-    dataset = Dataset.open(options.output, region)
+    dataset = Dataset.open(options.output, read_record(_folders(path)[0]).region)
     samples = dataset.named(options.sample) if options.sample else dataset.samples
     from ml.ensemble import Ensemble
 
@@ -562,11 +593,27 @@ def _folders(path):
     return single_models(restore_folder(path))
 
 
+def read_record(folder):
+    """The ModelRecord or DetectorRecord in a folder, a Path. Raises InputError."""
+    if (folder / DETECTOR_RECORD).exists():
+        return DetectorRecord.read(folder)[0]
+    return ModelRecord.read(folder)[0]
+
+
 def _describe(record):
     """What a model is, in a few lines."""
-    network, split = record.network, record.split
-    sizes = "-".join(map(str, network.sizes(len(record.features))))
+    split = record.split
     fold = "" if split.test is None else f", leaves fold {split.test} of {split.folds} alone"
+    if isinstance(record, DetectorRecord):
+        rows = sum(table["rows"] for table in record.inputs.values())
+        print(f"{record.config['name']}, a detector of kind {record.kind}{fold}")
+        print(
+            f"  trained on the other folds of {rows} events, {len(record.names)} features, "
+            f"negative weights: {record.weights}, seed {record.seed}"
+        )
+        return
+    network = record.network
+    sizes = "-".join(map(str, network.sizes(len(record.features))))
     print(f"{network.name} {sizes}{fold}")
     print(
         f"  trained on {record.train.events} events, validated on {record.validation.events}; "

@@ -99,7 +99,9 @@ def leave_out(dataset, choices, process, training, progress=False):
 def small_sample(dataset, choices, training, share=SHARE, progress=False):
     """Training on a share of the events; the content of OUT/study/small_sample.json."""
     few = retrained.on_share(dataset, share, choices.seed)
-    judges = _retrained(dataset, choices, few, training, f"on {share:.3g} of the events", progress)
+    judges = _retrained(
+        dataset, choices, few, training, f"on {100 * share:.3g} % of the events", progress
+    )
     return _as_usual(dataset, choices, "small_sample", judges, {"share": share})
 
 

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.errors import DeclarationError, InputError
+from analysis.errors import DeclarationError, InputError, listed, near_miss
 from analysis.files import replace_folder, restore_folder, write_json
-from analysis.output import MODEL_FOLDS, RETRAIN, single_models
-from ml.autoencoder import RunAE, runner
+from analysis.output import DETECTOR_RECORD, MODEL_FOLDS, RETRAIN, single_models
+from ml.detectors.base import load_detector
+from ml.detectors.declared import DETECTORS, detector_for
+from ml.models import MODELS, ModelConfig
 from ml.training_set import Split
 
 
@@ -25,10 +27,10 @@ from ml.training_set import Split
 class Scored:
     """Scores of some events."""
 
-    score: np.ndarray  # (events,) float32, log10 of the mean squared error
+    score: np.ndarray  # (events,) float32, larger is more anomalous
     fold: np.ndarray  # (events,) int8, of the event, see ml.dataset.fold_of
     trained_on: np.ndarray  # (events,) bool, a model that gave the score has learned this event
-    errors: np.ndarray | None  # (events, features) float32, squared errors; NaN: not a feature
+    errors: np.ndarray | None  # (events, features) float32, see `explain`; NaN: not a feature
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,13 @@ class Ensemble:
     """Models to score with: a single one, or model k for the events of fold k."""
 
     path: Path
-    models: tuple[RunAE, ...]
+    models: tuple  # of RunAE or Detector
 
     @classmethod
     def load(cls, path, dataset=None):
-        """The model or models in the folder `path`; raises `InputError` as `RunAE.load` does."""
+        """The model or models in the folder `path`; raises `InputError` as `load` does."""
         path = restore_folder(Path(path))
-        models = tuple(RunAE.load(folder, dataset) for folder in single_models(path))
+        models = tuple(load(folder, dataset) for folder in single_models(path))
         splits = [model.record_.split for model in models]
         number = len(models)
         if number > 1 and splits != [Split.of_model(k, number) for k in range(number)]:
@@ -66,7 +68,7 @@ class Ensemble:
         if len(self.models) == 1:
             known = np.isin(events.sample, list(self.models[0].record_.inputs))
             parts = [np.ones(len(events), bool)]
-            trained_on = (events.kind == "background") & known & split.training(fold)
+            trained_on = known & split.training(fold)
         else:
             parts = [fold == model.record_.split.test for model in self.models]
             trained_on = np.zeros(len(events), bool)
@@ -82,6 +84,8 @@ class Ensemble:
 
     def encode(self, events):
         """(events, latent) float32, by the model of the event's fold: latent spaces do not mix."""
+        if not hasattr(self.models[0], "encode"):
+            raise InputError(f"{self.path} has no latent space: it is no autoencoder")
         fold = events.fold(self.models[0].record_.split.folds)
         latent = [model.model_.output["latent"].shape[1] for model in self.models]
         values = np.full((len(events), max(latent)), np.nan, np.float32)
@@ -94,19 +98,48 @@ class Ensemble:
         place = {name: column for column, name in enumerate(self.features)}
         errors = np.full((len(events), len(place)), np.nan, np.float32)
         for rows, model in zip(parts, self.models, strict=True):
-            columns = [place[name] for name in model.record_.names]
-            errors[np.ix_(rows, columns)] = model.errors(events[rows])
+            names, values = model.explain(events[rows])
+            errors[np.ix_(rows, [place[name] for name in names])] = values
         return errors
+
+
+def load(folder, dataset=None):
+    """The autoencoder or other detector in a folder, a Path. Raises InputError."""
+    if (folder / DETECTOR_RECORD).exists():
+        return load_detector(folder, dataset)
+    from ml.autoencoder import RunAE  # TensorFlow takes seconds
+
+    return RunAE.load(folder, dataset)
+
+
+def find_declared(name):
+    """The declared detector or network of this name; `DeclarationError` names the nearest."""
+    if name in DETECTORS:
+        return DETECTORS[name]
+    if name in MODELS:
+        return MODELS[name]
+    known = [*DETECTORS, *MODELS]
+    choice = near_miss(name, known) or f": choose from {listed(known, 30)}"
+    raise DeclarationError(f"unknown detector '{name}'{choice}")
+
+
+def class_of(config):
+    """The class that trains a ModelConfig or the declaration of another detector."""
+    if not isinstance(config, ModelConfig):
+        return detector_for(config)
+    from ml.autoencoder import runner
+
+    return runner(config)
 
 
 def train(dataset, path, config, training, folds, progress=False):
     """Train and save `path`, a Path: one model, or (`folds`) one per fold.
 
-    dataset: Dataset; config: ModelConfig; training: TrainingConfig
+    dataset: Dataset; config: ModelConfig or another declaration; training: TrainingConfig
     Models of folds that a killed run had finished are taken over if they were trained with the same
     choices on the same tables. `progress` shows a bar per model. Returns the Ensemble.
     """
-    kind = runner(config)
+    kind = class_of(config)
     restore_folder(path)
     if not folds:
         model = kind(dataset, path, config, training).fit(progress).save()

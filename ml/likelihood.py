@@ -12,9 +12,9 @@ column has the distribution of its type, whose parameters the decoder gives:
 | any other number | normal, after sign(x) log(1 + abs(x)) |
 
 Cells of a missing object are 0 and have no density. Whether an object is there counts once, not in
-each of its cells. Densities are those of the logarithm (which starts at a tenth of the column's
-mean, so that small values are no anomalies) or logit, in units of its standard deviation: any other
-coordinate would be another definition of what is rare.
+each of its cells. The logarithm starts at a tenth of the column's mean, so that small values are no
+anomalies. Densities are those of the column itself, per GeV where it has that unit: a density of
+the logarithm would be another definition of what is rare. Its unit is a constant of the column.
 
 The score of an event is the sum of the negative logarithms over the columns, plus that of the
 density of its latent vector, a Gaussian mixture of the training events'.
@@ -187,6 +187,19 @@ def scaled_cells(x, columns):
     return u * there, there
 
 
+def stretch(x, columns):
+    """(events, n) logarithm of how much of the column a step of its coordinate covers.
+
+    In units of the column's typical step, as a factor of all events changes no order.
+    """
+    kinds = np.array(columns.kinds)
+    share = EDGE + (1 - 2 * EDGE) * ops.clip(x, 0.0, 1.0)
+    u = coordinate(x, kinds, columns.start, ops) - np.array(columns.mean, "f4")
+    real = ops.log(1.0 + ops.abs(x))
+    value = ops.where(kinds == SHARE, ops.log(4.0 * share * (1.0 - share)), real)
+    return ops.where(kinds == POSITIVE, u, value)
+
+
 def values_at(x, columns):
     """(events, logits) 1 at the place of the value of each whole number and category."""
     kinds = np.array(columns.kinds)
@@ -212,7 +225,8 @@ def negative_logs(x, outputs, columns):
 
     x: (events, n) in GeV; outputs: (events, 3 n + logits) of the decoder: means, log widths and
     log odds to be there, and log odds of values. The value of a category counts at its column;
-    a category with none of the known values, at its first column.
+    a category with none of the known values, at its first column. Densities are those of the scaled
+    coordinates; `stretch` leads from there to those of the columns.
     """
     n = len(columns.kinds)
     kinds = np.array(columns.kinds)
@@ -245,14 +259,19 @@ def negative_logs(x, outputs, columns):
 
 @keras.saving.register_keras_serializable(package="m3l")
 class CellLikelihood(keras.layers.Layer):
-    """`negative_logs` as a layer of [(events, n) values, (events, 3 n + logits) outputs]."""
+    """Negative logarithms of the likelihoods of columns, (events, n).
+
+    Inputs: [(events, n) values, (events, 3 n + logits) outputs of the decoder].
+    """
 
     def __init__(self, columns, **kwargs):
         super().__init__(**kwargs)
         self.columns = columns if isinstance(columns, Columns) else Columns(**columns)
 
     def call(self, inputs):
-        return negative_logs(*inputs, self.columns)
+        x, outputs = inputs
+        _, there = scaled_cells(x, self.columns)
+        return negative_logs(x, outputs, self.columns) + there * stretch(x, self.columns)
 
     def get_config(self):
         return super().get_config() | {"columns": asdict(self.columns)}
@@ -308,6 +327,7 @@ class LikelihoodAE(RunAE):
     """
 
     default = "likelihood"
+    _known = None  # tables and choices, and the Columns that they gave
 
     def explain(self, events=None):
         """(names, (events, names) contributions), which add up to the score."""
@@ -323,15 +343,15 @@ class LikelihoodAE(RunAE):
         return replace(prepared, scaling=plain)
 
     def _columns(self, prepared):
+        """The Columns of a TrainingSet, learned once."""
+
         def blocks():
             for events, weight in prepared.training_blocks():
                 yield events.features, weight
 
-        features = prepared.dataset.features
-        known = self._learned[0], features
-        if getattr(self, "_known", (None,))[0] != known:
-            columns = learn_columns(features, blocks)
-            self._known = (known, columns)
+        question = (self._learned[0], prepared.inputs)
+        if self._known is None or self._known[0] != question:
+            self._known = (question, learn_columns(prepared.dataset.features, blocks))
         return self._known[1]
 
     def _network(self, drawn=None):

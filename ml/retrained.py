@@ -4,7 +4,6 @@ Each training has a folder of its own below OUT/study, which looks like an outpu
 with the samples that are learned from, their tables, and the models. Nothing else is written.
 """
 
-import os
 import zlib
 from pathlib import Path
 
@@ -87,15 +86,8 @@ def train(dataset, name, training, progress=False):
     """Train a declared detector on a Dataset, one model per fold, below its own folder."""
     from ml import ensemble
 
-    config = declared(name)
+    config = ensemble.find_declared(name)
     return ensemble.train(dataset, dataset.folder / MODELS / name, config, training, True, progress)
-
-
-def declared(name):
-    """The declaration of a network or detector. Raises DeclarationError."""
-    from ml.models import find_network
-
-    return find_network(name)
 
 
 def _record(dataset, kinds):
@@ -114,11 +106,10 @@ def _linked(dataset, name, kinds):
     folder = dataset.folder / STUDY / name
     make_folder(folder)
     write_json(folder / RUN, _record(dataset, kinds))
-    link, target = folder / TABLES, (dataset.folder / TABLES).resolve()
+    link = folder / TABLES
     with reported(link):
-        if not (link.is_symlink() and Path(os.readlink(link)) == target):
-            link.unlink(missing_ok=True)
-            link.symlink_to(target)
+        if not link.is_symlink():
+            link.symlink_to(Path("..", "..", TABLES))
     return Dataset.open(folder, dataset.region)
 
 

@@ -114,6 +114,31 @@ def test_likelihoods_are_those_of_scipy():
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
+def test_densities_are_those_of_the_columns():
+    """Against scipy's log-normal, and by changes of variables done numerically."""
+    x, _ = events(200)
+    columns = learned(*events())
+    n = len(FEATURES)
+    outputs = np.zeros((200, 3 * n + columns.logits), "f4")
+    cells = likelihood.CellLikelihood(columns)
+    found = np.array(cells([x, outputs]))
+    start, spread = columns.start[0], columns.spread[0]
+    density = stats.lognorm(spread, loc=-start, scale=np.exp(columns.mean[0])).logpdf(x[:, 0])
+    rest = found[:, 0] + density - np.log(2)  # log 2: there or not
+    assert np.ptp(rest) < 1e-3 * np.ptp(density)  # a constant, the unit of the column
+    for k in (4, 8):
+        there = (x[:, k] != 0) if k == 4 else np.ones(200, bool)
+        steps = []
+        for h in (-1e-3, 1e-3):
+            near = x.astype(float) + 0.0
+            near[:, k] += h
+            steps.append(likelihood.coordinate(near, columns.kinds, columns.start)[:, k])
+        slope = (steps[1] - steps[0]) / 2e-3 / columns.spread[k]
+        plain = np.array(negative_logs(keras.ops.convert_to_tensor(x), outputs, columns))[:, k]
+        rest = (found[:, k] - plain + np.log(slope))[there]
+        assert np.ptp(rest) < 0.02
+
+
 def test_mixture_is_that_of_scipy():
     random = np.random.default_rng(1)
     weights, means = [0.3, 0.7], random.normal(size=(2, 3))

@@ -1,0 +1,100 @@
+"""Weak supervision: data against simulation (CWoLa, arXiv:1708.02949; attribute bagging,
+arXiv:2309.13111).
+
+It finds what data has and the simulation has not, signals inside the bulk included, and is limited
+by how well the simulation describes data. Data outside the event's fold is learned from.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ml.detectors.base import Detector, load_kind
+from ml.detectors.forest import Forest, grow
+from ml.detectors.isolation import join
+from ml.detectors.twin import LEPTONS
+
+
+@dataclass(frozen=True)
+class Weak:
+    """Declaration."""
+
+    name: str
+    features: tuple[str, ...] = (*LEPTONS, "ht_jet", "n_jet", "n_bjet")
+    bags: int = 10  # forests, each of which sees a part of the features
+    seen: float = 0.5  # the part
+    rounds: int = 40
+    leaves: int = 15
+    learning_rate: float = 0.05
+
+
+class WeakDetector(Detector):
+    """Log-odds of data against simulation, the mean of the bags."""
+
+    kind = "weak"
+    learns_from = ("background", "data")
+
+    def _material(self):
+        background, inputs = super()._material()
+        _, more = load_kind(self.data, "data")
+        return background, inputs | more
+
+    def learn(self, background):
+        """See `Detector.learn`. Raises InputError where there is no data."""
+        data = self.chosen(load_kind(self.data, "data")[0])
+        x = np.concatenate([self.columns(part.events) for part in (background, data)])
+        target = np.repeat([0.0, 1.0], [len(background.weight), len(data.weight)])
+        weight = np.concatenate(
+            [part.weight * (len(x) / 2 / part.weight.sum()) for part in (background, data)]
+        )
+        number = len(self.config.features)
+        random = np.random.default_rng(self.seed)
+        parameters = {
+            "objective": "binary",
+            "learning_rate": self.config.learning_rate,
+            "num_leaves": self.config.leaves,
+            "min_data_in_leaf": 50,
+            "bagging_fraction": 0.5,
+            "bagging_freq": 1,
+            "max_bin": 63,
+        }
+        trees = []
+        for bag in range(self.config.bags):
+            seen = random.choice(number, max(1, round(self.config.seen * number)), replace=False)
+            seen.sort()
+            grown = grow(
+                x[:, seen], target, weight, parameters, self.config.rounds, self.training.seed + bag
+            )
+            scaled = grown.value / self.config.bags
+            columns = (seen[grown.feature], grown.threshold, grown.left, grown.right, scaled)
+            trees.append((*columns, grown.roots))
+        return _together(trees).numbers("")
+
+    def evaluate(self, x):
+        """See `Detector.evaluate`."""
+        return Forest.of(self.numbers_, "").predict(x)[:, 0]
+
+    def contributions(self, x):
+        """See `Forest.contributions`."""
+        return Forest.of(self.numbers_, "").contributions(x)
+
+    def adopt(self, numbers):
+        """See `Detector.adopt`."""
+        super().adopt(numbers)
+        Forest.of(numbers, "").check(len(self.config.features))
+        return self
+
+
+def _together(bags):
+    """One Forest of the arrays and roots of several."""
+    joined = join([bag[:5] for bag in bags])
+    roots = [bag[5] + start for bag, start in zip(bags, joined.roots, strict=True)]
+    roots = np.concatenate(roots).astype(np.int32)
+    return Forest(
+        **{
+            name: getattr(joined, name)
+            for name in ("feature", "threshold", "left", "right", "value")
+        },
+        roots=roots,
+        output=np.zeros(len(roots), np.int32),
+    )
