@@ -91,9 +91,7 @@ def leave_out(dataset, choices, process, training, progress=False):
     rest = [s for s in dataset.of_kind("background") if s not in left_out]
     events = dataset.load(left_out)
     made = [Altered(process, events, len(events))]
-    return judged(
-        dataset, choices, f"leave_out_{process}", judges, _load(dataset, rest), made, trained=True
-    )
+    return judged(dataset, choices, f"leave_out_{process}", judges, _load(dataset, rest), made)
 
 
 def small_sample(dataset, choices, training, share=SHARE, progress=False):
@@ -116,7 +114,7 @@ def _as_usual(dataset, choices, name, judges, settings=None):
     """The content of a study of another training: it is asked for signals and shuffled events."""
     background = load_background(dataset)
     made = signals(dataset) + _shuffled(dataset, judges, choices)
-    return judged(dataset, choices, name, judges, background, made, settings, trained=True)
+    return judged(dataset, choices, name, judges, background, made, settings)
 
 
 # ---- what they are made of
@@ -230,11 +228,8 @@ def _shuffled(dataset, judges, choices):
 # ---- judging
 
 
-def judged(dataset, choices, study, judges, background, made, settings=None, trained=False):
-    """The content of a study: how well each of the Altered is told from the background.
-
-    trained: whether the study trained detectors
-    """
+def judged(dataset, choices, study, judges, background, made, settings=None):
+    """The content of a study: how well each of the Altered is told from the background."""
     found = [judge_one(judge, background, made, choices) for judge in judges]
     return without_nan(
         {
@@ -245,7 +240,7 @@ def judged(dataset, choices, study, judges, background, made, settings=None, tra
             "replicas": choices.replicas,
             "least_events": LEAST,
             "working_points": list(WORKING_POINTS),
-            "settings": (settings or {}) | ({"trained": True} if trained else {}),
+            "settings": {"events": choices.events} | (settings or {}),
             "altered": [
                 {"name": one.name, "tried": one.tried, "events": len(one.events)} for one in made
             ],

@@ -66,7 +66,7 @@ def test_help_lists_the_commands_in_order():
     commands = [line.split()[0] for line in text.splitlines() if line.startswith("    ")]
     assert commands == [
         *("train", "tune", "score", "encode"),
-        *("freeze", "study", "protocol"),
+        *("freeze", "study", "protocol", "challenge"),
         *("info", "export"),
     ]
 
