@@ -4,6 +4,7 @@ What a detector has learned is a number of arrays with names, so it is saved as 
 `numbers.npz`, beside its record `detector.json`. Nothing is pickled.
 """
 
+import json
 import platform
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
@@ -139,7 +140,7 @@ class Detector:
         self.numbers_ = self.learn(learned)
         self.record_ = DetectorRecord(
             kind=self.kind,
-            config=asdict(self.config),
+            config=json_form(self.config),
             seed=self.training.seed,
             weights=self.training.weights,
             split=self.split,
@@ -185,7 +186,7 @@ class Detector:
         return digest(
             [
                 self.kind,
-                asdict(self.config),
+                json_form(self.config),
                 [self.training.seed, self.training.weights, self.training.folds, self.fold],
                 inputs,
                 list(self.names()),
@@ -284,6 +285,11 @@ def load_detector(path, data_structure=None):
 def resampled(learned, number, random):
     """(number,) positions of Learned events, drawn by their weight, for what takes no weights."""
     return random.choice(len(learned.weight), number, p=learned.weight / learned.weight.sum())
+
+
+def json_form(config):
+    """The declaration of a detector as plain values."""
+    return json.loads(json.dumps(asdict(config)))
 
 
 def _versions():
