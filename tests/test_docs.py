@@ -559,6 +559,8 @@ def test_fields_of_studies(tmp_path):
             assert value is None or TYPES[documented[path]](value), (path, value)
 
 
+# Keras 3.15 with numpy 2.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_fields_of_challenges(tmp_path):
     from ml.__main__ import main
 
