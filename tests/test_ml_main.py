@@ -1,6 +1,7 @@
 """The commands as a user types them: one clear line on errors, files that are whole."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -63,10 +64,10 @@ def test_info_needs_no_network(output):
 
 def test_help_lists_the_commands_in_order():
     text = run("--help", check=True).stdout
-    commands = [line.split()[0] for line in text.splitlines() if line.startswith("    ")]
+    commands = re.findall(r"^    (\w+)", text, re.M)
     assert commands == [
         *("train", "tune", "score", "encode"),
-        *("freeze", "study", "explain", "protocol"),
+        *("freeze", "study", "explain", "protocol", "challenge"),
         *("info", "export"),
     ]
 
