@@ -25,6 +25,7 @@ from analysis.output import (
 )
 from analysis.performance import EXPERIMENTS, REPLICAS, UNCERTAINTY
 from analysis.records import SCALERS, plain_name
+from analysis.study_files import EXPLAINED, STUDIED, share_lines
 from ml.dataset import Dataset
 from ml.detectors.base import DetectorRecord
 from ml.detectors.declared import DETECTORS, find_detector
@@ -158,6 +159,15 @@ def parser():
     )
     made.add_argument(
         "--seed", type=natural, default=1, help="of bootstrap and bound (%(default)s)"
+    )
+
+    made = command("explain", explain, "explain the most anomalous events of data")
+    add_output(made)
+    made.add_argument(
+        "--detector", metavar="NAME", help=f"(default: {DEFAULT_DETECTOR}, else the last to score)"
+    )
+    made.add_argument(
+        "-n", type=positive_integer, default=10, dest="number", help="events (%(default)s)"
     )
 
     made = command(
@@ -370,7 +380,7 @@ def study(options):
     from ml.study_tables import as_latex, as_text
 
     material, folder = Material(options.output, options.region), options.output / STUDY
-    with lock(folder / "study.json"):
+    with lock(folder / STUDIED):
         content = judge_all(
             material,
             detectors=options.detector,
@@ -380,11 +390,23 @@ def study(options):
             seed=options.seed,
             replicas=options.replicas,
         )
-        write_json(folder / "study.json", content)
+        write_json(folder / STUDIED, content)
         write_file(folder / "study.tex", as_latex(content))
     for line in as_text(content):
         print(line)
-    print(f"wrote {folder / 'study.json'} and {folder / 'study.tex'}")
+    print(f"wrote {folder / STUDIED} and {folder / 'study.tex'}")
+
+
+def explain(options):
+    """Explain the most anomalous events: OUT/study/explained.json."""
+    from ml.explained import as_text, explain_events
+
+    path = options.output / STUDY / EXPLAINED
+    content = explain_events(options.output, options.detector, options.number)
+    write_json(path, content)
+    for line in as_text(content):
+        print(line)
+    print(f"wrote {path}")
 
 
 def protocol(options):
@@ -611,6 +633,8 @@ def _describe(record):
             f"  trained on the other folds of {rows} events, {len(record.names)} features, "
             f"negative weights: {record.weights}, seed {record.seed}"
         )
+        for line in share_lines(record.config.get("parts", ())):
+            print(f"  {line}")
         return
     network = record.network
     sizes = "-".join(map(str, network.sizes(len(record.features))))

@@ -65,12 +65,11 @@ class Ensemble:
         """Score `events`, each with the model that may; `errors`: per feature too."""
         split = self.models[0].record_.split
         fold = events.fold(split.folds)
+        parts = self._parts(fold)
         if len(self.models) == 1:
             known = np.isin(events.sample, list(self.models[0].record_.inputs))
-            parts = [np.ones(len(events), bool)]
             trained_on = known & split.training(fold)
         else:
-            parts = [fold == model.record_.split.test for model in self.models]
             trained_on = np.zeros(len(events), bool)
         scores = np.full(len(events), np.nan, np.float32)
         for rows, model in zip(parts, self.models, strict=True):
@@ -93,6 +92,23 @@ class Ensemble:
             rows = fold == k if len(self.models) > 1 else slice(None)
             values[rows, : latent[k]] = model.encode(events[rows])
         return values
+
+    def opinions(self, events):
+        """{name: (events,)} what each member and part of a portfolio says; {} of other models."""
+        if not hasattr(self.models[0], "opinions"):
+            return {}
+        found = {}
+        parts = self._parts(events.fold(self.models[0].record_.split.folds))
+        for rows, model in zip(parts, self.models, strict=True):
+            for name, values in model.opinions(events[rows]).items():
+                found.setdefault(name, np.full(len(events), np.nan))[rows] = values
+        return found
+
+    def _parts(self, fold):
+        """For each model which of the events, of (events,) folds, are its own to score."""
+        if len(self.models) == 1:
+            return [np.ones(len(fold), bool)]
+        return [fold == model.record_.split.test for model in self.models]
 
     def _errors(self, events, parts):
         place = {name: column for column, name in enumerate(self.features)}

@@ -11,6 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+import explained_inputs
 import ml_tables
 import ntuples
 import pandas as pd
@@ -182,7 +183,8 @@ def prepare(command, folder):
     if re.search(r"(?<!-o )\boutput\b", command) and not (folder / "output").exists():
         run("python run_rdf.py", folder)
     model = re.search(
-        r"(ml (score|encode|freeze|study|protocol)|plotting score) output|models/small", command
+        r"(ml (score|encode|freeze|study|explain|protocol)|plotting score) output|models/small",
+        command,
     )
     if model and not (folder / "output" / "models" / "small").exists():
         run("python -m ml train output", folder)
@@ -194,7 +196,7 @@ def prepare(command, folder):
     if command.startswith("cmp ") and not (folder / "output_plain").exists():
         run("python run_rdf.py -o output_plain -s WZ --plain", folder)
     if (
-        re.search("plotting score|ml (study|protocol)", command)
+        re.search("plotting score|ml (study|explain|protocol)", command)
         and not (folder / "output" / "scores").exists()
     ):
         run("python -m ml score output", folder)
@@ -534,6 +536,7 @@ STUDY_PLACES = {
         "scores.SCORE.signals": "SIGNAL",
     },
     "frozen.json": {"tables": "NAME", "detectors": "NAME", "detectors.NAME.files": "FILE"},
+    "explained.json": {"background": "DETECTOR", "events[].scores": "DETECTOR"},
     "protocol.json": {"scores": "SCORE", "scores.SCORE.injections": "SIGNAL"},
 }
 
@@ -547,6 +550,9 @@ def test_fields_of_studies(tmp_path):
     main(["freeze", str(folder)])
     main(["study", str(folder), "--replicas", "2", "--no-supervised"])
     main(["protocol", str(folder), "--experiments", "2"])
+    explainable = explained_inputs.write_explainable(tmp_path / "explainable")
+    main(["explain", str(explainable)])
+    shutil.copy(explainable / "study" / "explained.json", folder / "study")
     text = (REPOSITORY / "docs" / "formats.md").read_text()
     parts = re.split(r"^`study/(\w+\.json)`", text, flags=re.M)[1:]
     for name, part in zip(parts[::2], parts[1::2], strict=True):
@@ -554,8 +560,10 @@ def test_fields_of_studies(tmp_path):
         documented = {path: kind for names, kind in rows for path in re.findall("`(.*?)`", names)}
         found = placed(read_json(folder / "study" / name), STUDY_PLACES[name])
         occasional = {path for path in documented if path.startswith("seeds.")}
-        assert set(found) == set(documented) - occasional
-        for path, value in found.items():
+        empty = {path for path, value in found.items() if value == [] and path not in documented}
+        assert set(found) - empty == set(documented) - occasional
+        for path in set(found) - empty:
+            value = found[path]
             assert value is None or TYPES[documented[path]](value), (path, value)
 
 

@@ -21,6 +21,7 @@ NEVER = {
 # Modules of analysis that work without ROOT and start in a fraction of a second.
 SHARED = (
     "content",
+    "detector_files",
     "errors",
     "files",
     "hdf5",
@@ -30,6 +31,8 @@ SHARED = (
     "records",
     "rivals",
     "scored",
+    "topology",
+    "study_files",
 )
 DECLARATIONS = ("processes", "samples", "schemas", "selection", "features", "plan")
 # The part of analysis that the others may import.

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from conftest import read_json
 
+from analysis import topology
 from analysis.errors import InputError, M3LError
 from analysis.files import checksum
 from analysis.performance import survival
 from ml.dataset import Dataset, concatenate
-from ml.detectors import base, recipes, topology
+from ml.detectors import base, recipes
 from ml.detectors.base import load_kind
 from ml.detectors.combined import CombinedDetector
 from ml.detectors.declared import DETECTORS, KINDS, find_detector, from_plain

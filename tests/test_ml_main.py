@@ -67,7 +67,7 @@ def test_help_lists_the_commands_in_order():
     commands = re.findall(r"^    (\w+)", text, re.M)
     assert commands == [
         *("train", "tune", "score", "encode"),
-        *("freeze", "study", "protocol", "challenge"),
+        *("freeze", "study", "explain", "protocol", "challenge"),
         *("info", "export"),
     ]
 

@@ -4,7 +4,6 @@ What a detector has learned is a number of arrays with names, so it is saved as 
 `numbers.npz`, beside its record `detector.json`. Nothing is pickled.
 """
 
-import json
 import platform
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
@@ -13,14 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.content import require
+from analysis.detector_files import NUMBERS, read_detector
 from analysis.errors import InputError, M3LError, listed
-from analysis.files import atomic_folder, checksum, digest, irregular, read_json, write_json
+from analysis.files import atomic_folder, checksum, digest, write_json
 from analysis.output import DETECTOR_RECORD, RETRAIN
-from analysis.records import DETECTOR
 from ml.training_set import Split, TrainingConfig, event_weight
 
-NUMBERS = "numbers.npz"
 LIBRARIES = ("numpy", "scikit-learn", "lightgbm", "keras")
 
 
@@ -41,13 +38,11 @@ class DetectorRecord:
 
     @classmethod
     def read(cls, folder):
-        """The record in a folder, a Path, and the checksum of the numbers. Raises InputError."""
-        path = folder / DETECTOR_RECORD
-        content = read_json(path, f"not a detector; {RETRAIN}")
-        require(content, DETECTOR, path, RETRAIN)
+        """The record in a folder, a Path, and {name: array} learned. Raises InputError."""
+        content, numbers = read_detector(folder)
         values = {field.name: content[field.name] for field in fields(cls)}
         values |= {"split": Split(**values["split"]), "names": tuple(values["names"])}
-        return cls(**values), content["numbers"]
+        return cls(**values), numbers
 
     def to_dict(self):
         """As plain values for `detector.json`."""
@@ -135,6 +130,8 @@ class Detector:
 
         Raises `InputError` without events or for tables that lack features.
         """
+        from ml.detectors.declared import json_form
+
         self._check_features()
         learned, inputs = self._material()
         self.numbers_ = self.learn(learned)
@@ -183,6 +180,8 @@ class Detector:
         return Learned(events[rows], weight[rows] / weight[rows].mean())
 
     def _signature(self, inputs):
+        from ml.detectors.declared import json_form
+
         return digest(
             [
                 self.kind,
@@ -262,21 +261,12 @@ def load_detector(path, data_structure=None):
     from ml.detectors.declared import detector_of
 
     path = Path(path)
-    record, expected = DetectorRecord.read(path)
-    file = path / NUMBERS
-    if not file.exists():
-        raise InputError(f"{file} is missing: {RETRAIN}")
-    if irregular(file) or checksum(file) != expected:
-        raise InputError(f"{file} is damaged: {RETRAIN}")
+    record, numbers = DetectorRecord.read(path)
     training = TrainingConfig(seed=record.seed, weights=record.weights, folds=record.split.folds)
     try:
-        found = detector_of(record, data_structure, path, training)
-        with np.load(file, allow_pickle=False) as content:
-            found.adopt({name: content[name] for name in content.files})
-    except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
+        found = detector_of(record, data_structure, path, training).adopt(numbers)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
         raise InputError(f"{path} holds no detector of this version ({error}): {RETRAIN}") from None
-    if bad := [n for n, values in found.numbers_.items() if not np.isfinite(values).all()]:
-        raise InputError(f"{file} has numbers that are not finite ({listed(bad)}): {RETRAIN}")
     found.record_ = record
     found._check_features()
     return found
@@ -285,11 +275,6 @@ def load_detector(path, data_structure=None):
 def resampled(learned, number, random):
     """(number,) positions of Learned events, drawn by their weight, for what takes no weights."""
     return random.choice(len(learned.weight), number, p=learned.weight / learned.weight.sum())
-
-
-def json_form(config):
-    """The declaration of a detector as plain values."""
-    return json.loads(json.dumps(asdict(config)))
 
 
 def _versions():

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis import topology
 from analysis.errors import InputError
-from ml.detectors import topology
 from ml.detectors.base import Detector, load_kind
 from ml.detectors.survival import learn_survival, minus_log_survival
 from ml.training_set import event_weight
@@ -204,12 +204,3 @@ def detector_class(config):
     from ml.detectors.declared import detector_for
 
     return detector_for(config)
-
-
-def shares(config):
-    """Lines that tell the parts of a Combined."""
-    return [
-        f"{part.share:.0%} of the background for {' + '.join(part.members)} in "
-        f"{', '.join(part.topologies)}"
-        for part in config.parts
-    ]

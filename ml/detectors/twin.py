@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.detectors import topology
+from analysis import topology
 from ml.detectors.base import Detector
 from ml.detectors.forest import Forest, grow
 from ml.detectors.recipes import pseudo_events
