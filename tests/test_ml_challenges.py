@@ -15,6 +15,7 @@ from ml import altered, blind, challenges, retrained
 from ml.__main__ import main
 from ml.challenges import Choices, Judge
 from ml.dataset import Dataset
+from ml.protocol import halves
 from ml.recompute import read_objects
 from ml.study_tables import WIDTH
 
@@ -338,6 +339,21 @@ def test_hidden_events_are_those_of_the_answer(folder, dataset):
         expected, error = point["expected"], point["expected_error"]
         assert abs(point["observed"] - passed["events"] - expected) < 6 * (error + expected**0.5)
     assert "signal" not in result
+
+
+def test_significances_without_a_signal_are_normal():
+    found = {}
+    for seed in range(80):
+        random = np.random.default_rng(seed)
+        value, weight = random.normal(0, 1, 20_000), random.uniform(0.1, 0.5, 20_000)
+        first, calibration, drawn = halves(weight, random)
+        assert calibration.sum() == pytest.approx(weight.sum())
+        taken = np.repeat(np.arange(len(weight)), random.poisson(drawn))
+        for point in blind._points(value, first, calibration, drawn, taken, np.empty(0)):
+            found.setdefault(point["asked"], []).append(point["significance"])
+    assert len(found) == 3
+    for values in found.values():
+        assert abs(np.mean(values)) < 0.35 and 0.75 < np.std(values) < 1.25
 
 
 def test_nothing_may_be_hidden(folder, dataset):
