@@ -594,6 +594,14 @@ def test_fields_of_challenges(tmp_path):
             assert value is None or TYPES[documented[path]](value), (path, value)
 
 
+def test_fields_and_kinds_of_detectors():
+    from analysis.detector_scores import KINDS
+    from analysis.records import DETECTOR
+
+    assert [n for names, _ in section("`detector.json`") for n in names] == [*DETECTOR.known]
+    assert {n for names, _ in section("`numbers.npz`") for n in names} == {*KINDS}
+
+
 def test_rows_of_cutflow_json(demo_output):
     documented = {names[0]: cells[0] for names, cells in section("`cutflow.json`")}
     rows = read_json(demo_output / "cutflow.json")["SR3L"]["WZ"]
