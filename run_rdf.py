@@ -176,8 +176,12 @@ def print_chain(job, sample, cpp):
     from analysis.prepare import plan_samples
     from analysis.script import cpp_script, python_script
 
+    if cpp and job.model:
+        raise DeclarationError(
+            "--cpp prints no chain with a --model, which takes Python: leave one of them out"
+        )
     (item,), _ = plan_samples(job.only(sample))
-    print(*(cpp_script if cpp else python_script)(item), sep="\n")
+    print(*(cpp_script(item) if cpp else python_script(item, job.model)), sep="\n")
 
 
 def print_event(job, name):

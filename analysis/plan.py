@@ -259,7 +259,7 @@ class Planner:
             *(feature.name for feature in scalars if feature.integer),
         )
         all_cuts = [cut for region_cuts in cuts.values() for cut in region_cuts]
-        known = self.known()
+        known = self.known() | set(constants)
         for definition in (*self.definitions.values(), *all_cuts):
             self.check_names(definition, known)
         cuts = {r: tuple(self.with_columns(cut, known) for cut in cuts[r]) for r in cuts}

@@ -8,7 +8,7 @@ import ROOT
 
 import helpers
 from analysis import samples
-from analysis.anomaly import SCORE, read_model
+from analysis.anomaly import KEY, SCORE, read_model
 from analysis.compiled import compile_chains
 from analysis.complaints import check_chain
 from analysis.dataframes import dataframe_of
@@ -101,20 +101,21 @@ def plan_samples(job, inspect_files=inspect):
             found.append((sample, inputs, norm, planner))
     absent = set().union(*(planner.absent for *_, planner in found))
     row = declared.features(absent)
-    score = None
-    if job.model:
+    model = job.model and read_model(job.model)
+    if model:
         scalars = [feature.name for feature in row if feature.expression]
-        score = read_model(job.model).expression(declared.layout, scalars)
+        score = model.expression(declared.layout, scalars)
+        model.keep()
         floats = [feature for feature in row if not feature.integer]
         row = (*floats, SCORE, *(feature for feature in row if feature.integer))
     planned = []
     for sample, inputs, norm, planner in found:
         planner.add_weight(norm)
-        if score:
-            planner.add(SCORE.name, score, f"model {job.model}")
+        if model:
+            planner.add(SCORE.name, score, "the score in analysis/anomaly.py")
         regions = visible(job, sample)
         matrix = declared.layout.expression(planner.absent)
-        plan = planner.plan(regions, row, matrix, constants(norm))
+        plan = planner.plan(regions, row, matrix, constants(norm, model))
         if plan:
             plan = replace(plan, drop_bad_events=job.drop_bad_events)
         entries = min(inputs.entries, job.entries or math.inf)
@@ -133,9 +134,10 @@ def normalisation(sample, job, inputs):
     return samples.normalisation(sample, luminosity, inputs.sum_of_weights, inputs.share)
 
 
-def constants(norm):
+def constants(norm, model=None):
     """The constant columns of a sample's plan."""
-    return {} if norm is None else {NORMALISATION: norm.constant}
+    found = {} if norm is None else {NORMALISATION: norm.constant}
+    return {**found, KEY: model.key} if model else found
 
 
 def visible(job, sample):
@@ -148,7 +150,7 @@ def without(item, job, path, reason):
     """A Prepared that leaves a bad file out."""
     inputs = item.inputs.without(path, reason)
     norm = normalisation(item.sample, job, inputs)
-    plan = replace(item.plan, constants=constants(norm))
+    plan = replace(item.plan, constants={**item.plan.constants, **constants(norm)})
     entries = min(inputs.entries, job.entries or math.inf)
     return replace(item, inputs=inputs, plan=plan, normalisation=norm, entries=entries)
 

@@ -140,7 +140,7 @@ def run_on_cluster(items, maker, cluster):
     """Run event loops on a cluster; returns {sample: loop}."""
     from analysis.cluster import loop  # brings optional packages
 
-    return loop.run_on_cluster(items, maker.layout, maker.output.partial, cluster)
+    return loop.run_on_cluster(items, maker.layout, maker.output.partial, cluster, maker.job.model)
 
 
 class Maker:

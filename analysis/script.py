@@ -1,6 +1,7 @@
 """The chain of a sample as text that runs where it is pasted."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -9,10 +10,13 @@ from analysis.chain import chain
 ROOTLOGON = Path(__file__).resolve().parents[1] / "helpers" / "rootlogon.C"
 
 
-def python_script(item):
-    """The chain of a sample (run.Prepared) as Python."""
+def python_script(item, model=None):
+    """The chain of a sample (run.Prepared) as Python; model: its folder, if it has a score."""
     tree, files = item.sample.tree, item.inputs.paths
-    yield from ("import ROOT", "import helpers", "", "helpers.load()")
+    yield from ("import ROOT", "import helpers", *["from analysis import anomaly"] * bool(model))
+    yield from ("", "helpers.load()")
+    if model:
+        yield f"anomaly.read_model({os.path.realpath(model)!r}).keep()"
     yield f"df = ROOT.RDataFrame({tree!r}, {files!r})"
     for variable, source, call, words in steps(item.plan):
         yield f"{variable} = {source}.{call}({', '.join(map(repr, words))})"

@@ -231,9 +231,11 @@ def grid_record(job):
 
 
 def freeze_model(model, copy):
-    """Copy the networks of a model, so that training it again changes no job."""
+    """Copy what is needed of a model, so that training it again changes no job."""
+    from analysis.anomaly import FILES
+
     for path in model.rglob("*"):
-        if path.name in ("network.json", "network.bin", "folds.json"):
+        if path.name in FILES:
             target = copy / path.relative_to(model)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)

@@ -4,11 +4,13 @@
 #define M3L_H
 
 #include "arrays.h"
+#include "detectors.h"
 #include "kinematics.h"
 #include "leptons.h"
 #include "network.h"
 #include "objects.h"
 #include "rmm.h"
+#include "score.h"
 #include "weights.h"
 
 #endif

@@ -1,12 +1,10 @@
 #include "network.h"
 
-#include "arrays.h"
-
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <functional>
+#include <cstddef>
 #include <stdexcept>
+#include <utility>
 
 // The same loop for processors with wider registers, chosen when the library is loaded. Each output
 // adds its terms in the same order in both, so that they round alike.
@@ -22,6 +20,23 @@ namespace m3l
 namespace
 {
 
+enum class Activation { kLinear, kRelu, kTanh, kSigmoid, kLeakyRelu };
+
+struct Layer {
+   Activation activation;
+   float slope; ///< of kLeakyRelu below 0
+   std::vector<float> weights, biases;
+};
+
+Activation activationOf(const std::string &name)
+{
+   const std::vector<std::string> names{"linear", "relu", "tanh", "sigmoid", "leaky_relu"};
+   const auto found = std::find(names.begin(), names.end(), name);
+   if (found == names.end())
+      throw std::invalid_argument("networkScore: no activation is called " + name);
+   return Activation(found - names.begin());
+}
+
 /// out_j += sum_i in_i weight_ij
 M3L_WIDE void addProduct(const float *in, unsigned inputs, const float *weights, float *out,
                          unsigned units)
@@ -34,9 +49,8 @@ M3L_WIDE void addProduct(const float *in, unsigned inputs, const float *weights,
    }
 }
 
-void activate(std::vector<float> &values, const Network::Layer &layer)
+void activate(std::vector<float> &values, const Layer &layer)
 {
-   using Activation = Network::Activation;
    switch (layer.activation) {
    case Activation::kLinear:
       break;
@@ -59,97 +73,97 @@ void activate(std::vector<float> &values, const Network::Layer &layer)
    }
 }
 
+class NetworkScore final : public Score
+{
+public:
+   Places fFeatures, fCounts, fLog, fLeast;
+   double fSmallestError;
+   std::vector<float> fShift, fFactor;
+   std::vector<Layer> fLayers;
+
+   double operator()(const float *x) const override
+   {
+      const std::size_t n = fFeatures.size();
+      std::vector<float> scaled(n);
+      for (std::size_t f = 0; f < n; ++f) {
+         const float value = x[fFeatures[f]];
+         const float tamed = fLog[f] ? std::copysign(std::log1p(std::abs(value)), value) : value;
+         scaled[f] = (tamed - fShift[f]) * fFactor[f];
+      }
+      std::vector<float> values = scaled;
+      for (const Layer &layer : fLayers) {
+         std::vector<float> next = layer.biases;
+         addProduct(values.data(), values.size(), layer.weights.data(), next.data(), next.size());
+         activate(next, layer);
+         values.swap(next);
+      }
+      double sum = 0.;
+      unsigned used = 0;
+      for (std::size_t f = 0; f < n; ++f) {
+         if (!isThere(f, x))
+            continue;
+         const double error = double(scaled[f]) - values[f];
+         sum += error * error;
+         ++used;
+      }
+      return std::log10(std::max(sum / std::max(1u, used), fSmallestError));
+   }
+
+private:
+   /// Whether the event has the objects that a feature needs.
+   bool isThere(std::size_t feature, const float *x) const
+   {
+      if (fLeast.empty())
+         return true;
+      for (std::size_t type = 0; type < fCounts.size(); ++type)
+         if (x[fCounts[type]] < fLeast[feature * fCounts.size() + type])
+            return false;
+      return true;
+   }
+};
+
 } // namespace
 
-Network::Network(const std::string &path, std::vector<int> log, std::vector<Layer> layers,
-                 std::vector<std::vector<int>> least, double smallestError, std::vector<int> cells)
-   : fLog(std::move(log)),
-     fLayers(std::move(layers)),
-     fLeast(std::move(least)),
-     fSmallestError(smallestError),
-     fCells(std::move(cells))
+ScorePtr networkScore(const Places &features, const Places &counts, const Places &log,
+                      const Places &units, const std::vector<std::string> &activations,
+                      const Numbers &slopes, const Places &least, double smallestError,
+                      const Numbers &numbers)
 {
-   const std::size_t n = fLog.size();
-   bool good = n > 0 && !fLayers.empty() && fLayers.front().inputs == n &&
-               fLayers.back().units == n && (fLeast.empty() || fLeast.size() == n) &&
-               (fCells.empty() || fCells.size() == n);
-   for (std::size_t i = 1; i < fLayers.size(); ++i)
-      good = good && fLayers[i].inputs == fLayers[i - 1].units;
-   if (!good)
-      throw std::invalid_argument("Network: the layers do not fit each other and " +
-                                  std::to_string(n) + " features");
-
-   std::ifstream file(path, std::ios::binary);
-   const auto read = [&](std::size_t size) {
-      std::vector<float> values(size);
-      if (!file.read(reinterpret_cast<char *>(values.data()), size * sizeof(float)))
-         throw std::runtime_error("Network: " + path + " cannot be read or is too short");
-      return values;
+   const std::size_t n = features.size();
+   bool good = n > 0 && log.size() == n && !units.empty() && std::size_t(units.back()) == n &&
+               activations.size() == units.size() && slopes.size() == units.size() &&
+               (least.empty() || least.size() == n * counts.size());
+   std::size_t needed = 2 * n, inputs = n;
+   for (std::size_t k = 0; good && k < units.size(); ++k) {
+      good = units[k] > 0;
+      needed += (inputs + 1) * std::size_t(units[k]);
+      inputs = units[k];
+   }
+   if (!good || numbers.size() != needed)
+      throw std::invalid_argument(
+         "networkScore: the layers and numbers do not fit each other and " + std::to_string(n) +
+         " features");
+   auto next = numbers.begin();
+   const auto take = [&](std::size_t size) {
+      next += size;
+      return std::vector<float>(next - size, next);
    };
-   fShift = read(n);
-   fFactor = read(n);
-   for (const Layer &layer : fLayers) {
-      fWeights.push_back(read(std::size_t(layer.inputs) * layer.units));
-      fBiases.push_back(read(layer.units));
+   auto score = std::make_shared<NetworkScore>();
+   score->fFeatures = features;
+   score->fCounts = counts;
+   score->fLog = log;
+   score->fLeast = least;
+   score->fSmallestError = smallestError;
+   score->fShift = take(n);
+   score->fFactor = take(n);
+   inputs = n;
+   for (std::size_t k = 0; k < units.size(); ++k) {
+      Layer layer{activationOf(activations[k]), float(slopes[k]), take(inputs * units[k]), {}};
+      layer.biases = take(units[k]);
+      score->fLayers.push_back(std::move(layer));
+      inputs = units[k];
    }
-   if (file.get() != std::ifstream::traits_type::eof())
-      throw std::runtime_error("Network: " + path + " is too long");
-}
-
-double Network::operator()(std::initializer_list<float> features,
-                           std::initializer_list<int> counts) const
-{
-   return score(features, counts);
-}
-
-double Network::operator()(const ROOT::RVecF &matrix, std::initializer_list<float> scalars,
-                           std::initializer_list<int> counts) const
-{
-   std::vector<float> features;
-   features.reserve(fCells.size());
-   auto scalar = scalars.begin();
-   for (const int cell : fCells) {
-      if (cell < 0 ? scalar == scalars.end() : std::size_t(cell) >= matrix.size())
-         throw std::invalid_argument("Network: the matrix or the scalars lack values");
-      features.push_back(cell < 0 ? *scalar++ : matrix[cell]);
-   }
-   if (scalar != scalars.end())
-      throw std::invalid_argument("Network: too many scalars");
-   return score(std::move(features), counts);
-}
-
-double Network::score(std::vector<float> scaled, std::initializer_list<int> counts) const
-{
-   const std::size_t n = fLog.size();
-   if (scaled.size() != n)
-      throw std::invalid_argument("Network: " + std::to_string(scaled.size()) + " features, not " +
-                                  std::to_string(n));
-   for (const auto &least : fLeast)
-      requireOneLength("Network", counts, least);
-   for (std::size_t f = 0; f < n; ++f) {
-      if (fLog[f])
-         scaled[f] = std::copysign(std::log1p(std::abs(scaled[f])), scaled[f]);
-      scaled[f] = (scaled[f] - fShift[f]) * fFactor[f];
-   }
-   std::vector<float> values = scaled;
-   for (std::size_t k = 0; k < fLayers.size(); ++k) {
-      std::vector<float> next = fBiases[k];
-      addProduct(values.data(), fLayers[k].inputs, fWeights[k].data(), next.data(),
-                 fLayers[k].units);
-      activate(next, fLayers[k]);
-      values.swap(next);
-   }
-   double sum = 0.;
-   unsigned used = 0;
-   for (std::size_t f = 0; f < n; ++f) {
-      if (!fLeast.empty() &&
-          !std::equal(counts.begin(), counts.end(), fLeast[f].begin(), std::greater_equal<>()))
-         continue;
-      const double error = double(scaled[f]) - values[f];
-      sum += error * error;
-      ++used;
-   }
-   return std::log10(std::max(sum / std::max(1u, used), fSmallestError));
+   return score;
 }
 
 } // namespace m3l

@@ -7,6 +7,7 @@
 #include "m3l.h"
 
 using m3l::addedPt;
+using m3l::anomalyScore;
 using m3l::campaignLuminosity;
 using m3l::chargeSum;
 using m3l::deltaTransverseEnergy;
@@ -23,7 +24,6 @@ using m3l::leptonPairs;
 using m3l::leptonSystem;
 using m3l::leptonTransverseMasses;
 using m3l::massFromEnergy;
-using m3l::Network;
 using m3l::Objects;
 using m3l::objects;
 using m3l::ranked;

@@ -75,38 +75,45 @@ def table(folder, sample):
     return pd.read_hdf(folder / "hdf5" / f"{sample}_3lep_df_forML_bkg_signal_fromRDF.hdf5", "mini")
 
 
-def run_with(model, out, *names, plain=True):
+def run_with(model, out, *names, plain=True, threads=1):
     from analysis.job import Job
     from analysis.run import run
 
     listed = samples.read_samples(DEMO / "samples.toml")
     listed = replace(listed, samples=tuple(s for s in listed.samples if s.name in names))
     declared = declarations([selection.DEFAULT_REGION], "T3N5")
-    return run(Job(listed, declared, 1, model=str(model), plain=plain), out, ["test"])
+    return run(Job(listed, declared, threads, model=str(model), plain=plain), out, ["test"])
+
+
+def scores(ROOT, model, x, identity=None):
+    """(events,) scores by C++ of (events, inputs) values; identity: (events, 3), by default 0."""
+    if not hasattr(ROOT, "test_anomaly"):
+        assert ROOT.gInterpreter.Declare(
+            "namespace test_anomaly { void all(double key, const float *x, int inputs, "
+            "const long *id, int events, double *score) { for (int e = 0; e < events; ++e, id += 3)"
+            "{ const std::vector<float> row(x + e * inputs, x + (e + 1) * inputs); "
+            "score[e] = m3l::anomalyScore(key, row, id[0], id[1], id[2]); } } }"
+        )
+    model.keep()
+    x = np.ascontiguousarray(x, np.float32)
+    identity = np.zeros((len(x), 3), np.int64) if identity is None else identity
+    result = np.empty(len(x))
+    ROOT.test_anomaly.all(model.key, x, x.shape[1], identity, len(x), result)
+    return result
 
 
 @pytest.mark.parametrize("last", LAST)
-def test_functor_equals_numpy(ROOT, tmp_path, last):
-    from analysis.anomaly import functor_arguments, read_model
+def test_network_equals_numpy(ROOT, tmp_path, last):
+    from analysis.anomaly import read_model
 
     content, arrays = write_network(tmp_path, 7, last)
-    (network,) = read_model(tmp_path).networks
-    name = f"network_{last}"
-    assert ROOT.gInterpreter.Declare(
-        f"namespace test_anomaly {{ using namespace m3l; "
-        f"const Network {name}({functor_arguments(network, {})}); "
-        f"double score_{name}(const std::vector<float> &x, int j, int e, int m) "
-        f"{{ return {name}({{x[0], x[1], x[2], x[3], x[4], x[5]}}, {{j, e, m}}); }} }}"
-    )
-    function = getattr(ROOT.test_anomaly, f"score_{name}")
+    model = read_model(tmp_path)
+    assert model.inputs == (*FEATURES, "n_ele", "n_muo")  # n_jet is a feature, too
     random = np.random.default_rng(1)
     rows = pd.DataFrame(random.exponential(50, (200, 6)).astype("f4"), columns=FEATURES)
     rows[["n_ele", "n_muo"]] = random.integers(0, 4, (200, 2))
     rows["n_jet"] = random.integers(0, 4, 200)
-    got = [
-        function(row[list(FEATURES)].tolist(), int(row.n_jet), int(row.n_ele), int(row.n_muo))
-        for _, row in rows.iterrows()
-    ]
+    got = scores(ROOT, model, rows[list(model.inputs)].to_numpy())
     np.testing.assert_allclose(got, score(rows, content, arrays), atol=1e-5)
 
 
@@ -180,23 +187,73 @@ def test_bad_models_give_one_line(ROOT, tmp_path):
     assert not (tmp_path / "out" / "run.json").exists()
 
 
-def test_functor_takes_its_cells_and_refuses_other_columns(ROOT, tmp_path):
-    from analysis.anomaly import functor_arguments, read_model
+def test_a_model_is_known_by_its_content(ROOT, tmp_path):
+    from analysis.anomaly import read_model
 
-    write_network(tmp_path, 7)
-    (network,) = read_model(tmp_path).networks
-    cells = {"e_T_miss": 0, "m_T_jet_0": 2, "h_ele_1_ele_0": 1, "delta_e_t_jet_1": 3}
-    assert ROOT.gInterpreter.Declare(
-        f"namespace test_cells {{ const Network all({functor_arguments(network, {})}); "
-        f"const Network some({functor_arguments(network, cells)}); "
-        "const ROOT::RVecF m{40.f, 1.f, 2.f, 0.5f}; "
-        "double plain() { return all({40.f, 2.f, 1.f, 9.f, 3.f, 0.5f}, {3, 2, 1}); } "
-        "double columns() { return some(m, {9.f, 3.f}, {3, 2, 1}); } "
-        "double narrow() { return some(ROOT::RVecF{40.f}, {9.f, 3.f}, {3, 2, 1}); } "
-        "double few() { return some(m, {9.f}, {3, 2, 1}); } "
-        "double many() { return some(m, {9.f, 3.f, 4.f}, {3, 2, 1}); } }"
-    )
-    assert ROOT.test_cells.columns() == ROOT.test_cells.plain()
-    for wrong in ("narrow", "few", "many"):
-        with pytest.raises(ROOT.std.invalid_argument, match="Network: .*scalars"):
-            getattr(ROOT.test_cells, wrong)()
+    write_network(tmp_path / "one", 7)
+    model = read_model(tmp_path / "one")
+    (tmp_path / "one").rename(tmp_path / "moved")
+    write_network(tmp_path / "one", 8)
+    again, other = read_model(tmp_path / "moved"), read_model(tmp_path / "one")
+    assert again.key == model.key != other.key
+    assert again.key == int(again.key) < 2**53
+    model.keep()
+    again.keep()
+    assert ROOT.m3l.hasModel(model.key) and not ROOT.m3l.hasModel(other.key)
+
+
+def test_only_known_models_are_asked_and_with_their_inputs(ROOT, tmp_path):
+    from analysis.anomaly import read_model
+
+    write_network(tmp_path, 9)
+    model = read_model(tmp_path)
+    model.keep()
+    for key, inputs in ((model.key, 7), (model.key, 9), (1.0, 8)):
+        x = ROOT.std.vector["float"]([0.0] * inputs)
+        with pytest.raises(ROOT.std.invalid_argument, match="anomalyScore: "):
+            ROOT.m3l.anomalyScore(key, x, 0, 0, 0)
+    with pytest.raises(ROOT.std.invalid_argument, match="there is a model with this key"):
+        ROOT.m3l.keepModel(model.key, 0, [ROOT.m3l.constantScore(1.0)])
+
+
+def libraries():
+    from helpers.build import cache_folder
+
+    return sorted(path.name for path in cache_folder().glob("m3lchain_*/*.so"))
+
+
+def test_moved_and_trained_again_compiles_nothing(ROOT, tmp_path):
+    write_network(tmp_path / "model", 21)
+    run_with(tmp_path / "model", tmp_path / "out", "VH", plain=False)
+    before, first = libraries(), table(tmp_path / "out", "VH").anomaly_score
+    (tmp_path / "model").rename(tmp_path / "moved")
+    moved = run_with(tmp_path / "moved", tmp_path / "out", "VH", plain=False)
+    assert (moved.kept, libraries()) == (1, before)
+    content, arrays = write_network(tmp_path / "moved", 22)
+    again = run_with(tmp_path / "moved", tmp_path / "out", "VH", plain=False)
+    assert (again.kept, libraries()) == (0, before)
+    rows = table(tmp_path / "out", "VH")
+    assert (rows.anomaly_score != first).mean() > 0.9
+    np.testing.assert_allclose(rows.anomaly_score, score(rows, content, arrays), atol=1e-5)
+
+
+def test_networks_without_plain_numbers_are_one_line(tmp_path):
+    """Those whose score is a likelihood, and networks of other layers."""
+    from analysis.anomaly import read_model
+    from analysis.errors import InputError
+
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(InputError, match="cannot be used in the event loop") as error:
+        read_model(tmp_path)
+    assert len(error.value.problems) == 1
+
+
+def test_printed_chain_knows_the_model(run_here, tmp_path):
+    write_network(tmp_path / "model", 5)
+    words = ("--chain", "VH", "--model", tmp_path / "model")
+    outcome = run_here(*words)
+    assert outcome.status == 0
+    assert f"anomaly.read_model({str(tmp_path / 'model')!r}).keep()" in outcome.out
+    compile(outcome.out, "pasted", "exec")
+    outcome = run_here(*words, "--cpp")
+    assert (outcome.status, len(outcome.lines)) == (1, 1) and "takes Python" in outcome.err

@@ -21,6 +21,7 @@ NEVER = {
 # Modules of analysis that work without ROOT and start in a fraction of a second.
 SHARED = (
     "content",
+    "detector_files",
     "errors",
     "files",
     "hdf5",
@@ -31,6 +32,7 @@ SHARED = (
     "rivals",
     "scored",
     "study_files",
+    "topology",
 )
 DECLARATIONS = ("processes", "samples", "schemas", "selection", "features", "plan")
 # The part of analysis that the others may import.

@@ -104,7 +104,7 @@ def test_models_are_listed_in_the_order_of_their_folds(tmp_path, monkeypatch):
             self.path.mkdir(parents=True)
             return self
 
-    monkeypatch.setattr(ensemble, "runner", lambda config: Trained)
+    monkeypatch.setattr(ensemble, "class_of", lambda config: Trained)
     ensemble.train(None, tmp_path / "model", None, TrainingConfig(folds=12), True)
     content = json.loads((tmp_path / "model" / "folds.json").read_text())
     assert content["models"] == [f"fold_{k}" for k in range(12)]

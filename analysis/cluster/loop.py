@@ -10,6 +10,7 @@ fail where a worker has several tasks.
 """
 
 import math
+import os
 import re
 import shutil
 import socket
@@ -22,6 +23,7 @@ from pathlib import Path
 import ROOT
 
 import helpers
+from analysis.anomaly import KEY, read_model
 from analysis.chain import chain, guarded_chain
 from analysis.dataframes import dataframe
 from analysis.errors import ClusterError, DeclarationError, InputError, OutputError
@@ -40,13 +42,14 @@ SIDE_BY_SIDE = 16  # samples
 ROWS = "rows"  # tree of the selected events
 
 
-def run_on_cluster(prepared, layout, folder, cluster):
+def run_on_cluster(prepared, layout, folder, cluster, model=None):
     """Run the chains of all samples on a cluster, side by side.
 
     prepared: list of run.Prepared
     layout: (cells, floats, integers) of a row
     folder: for the rows; workers must see it
     cluster: connected connect.Dask or connect.Spark
+    model: folder of the model whose score is a column; workers must see it
     Returns {sample: ClusterLoop}; that of a sample without entries is a PlainLoop. Raises M3LError.
     """
     if ".root" in str(folder):
@@ -59,7 +62,14 @@ def run_on_cluster(prepared, layout, folder, cluster):
     checkout = str(Path(__file__).resolve().parents[2])
     path, how = helpers.chosen_library()
     ROOT.RDF.Distributed.initialize(
-        worker_setup(checkout, ROOT.gROOT.GetVersion(), path and str(path), how)
+        worker_setup(
+            checkout,
+            ROOT.gROOT.GetVersion(),
+            path and str(path),
+            how,
+            model and os.path.realpath(model),
+            next((item.plan.constants[KEY] for item in prepared if model), None),
+        )
     )
     loops = {
         item.sample.name: ClusterLoop(item, layout, folder, cluster)
@@ -84,7 +94,7 @@ def check_types(item):
             )
 
 
-def worker_setup(checkout, version, path, how):
+def worker_setup(checkout, version, path, how, model, key):
     """The function that makes a worker ready, called before each task.
 
     It carries plain values only and finds this module by itself, since a worker cannot import it
@@ -98,12 +108,24 @@ def worker_setup(checkout, version, path, how):
         if checkout not in sys.path:
             sys.path.insert(0, checkout)
         try:
-            from analysis.cluster.loop import load
+            from analysis.cluster.loop import keep_model, load
         except ImportError as error:
             raise RuntimeError(f"worker on {socket.gethostname()}: {error}") from None
         load(version, path, how)
+        if model:
+            keep_model(model, key)
 
     return setup
+
+
+def keep_model(folder, key):
+    """Make the model with this key known to this process. Raises ClusterError."""
+    if ROOT.m3l.hasModel(key):
+        return
+    model = read_model(folder)
+    if model.key != key:
+        raise ClusterError(f"worker on {socket.gethostname()} sees another model in {folder}")
+    model.keep()
 
 
 @cache

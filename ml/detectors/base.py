@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.detector_files import NUMBERS, read_detector
 from analysis.errors import InputError, M3LError, listed
-from analysis.files import atomic_folder, checksum, digest, irregular, write_json
-from analysis.output import DETECTOR_RECORD, RETRAIN, read_detector_record
+from analysis.files import atomic_folder, checksum, digest, write_json
+from analysis.output import DETECTOR_RECORD, RETRAIN
 from ml.training_set import Split, TrainingConfig, event_weight
 
-NUMBERS = "numbers.npz"
 LIBRARIES = ("numpy", "scikit-learn", "lightgbm", "keras")
 
 
@@ -38,11 +38,11 @@ class DetectorRecord:
 
     @classmethod
     def read(cls, folder):
-        """The record in a folder, a Path, and the checksum of the numbers. Raises InputError."""
-        content = read_detector_record(folder)
+        """The record in a folder, a Path, and {name: array} learned. Raises InputError."""
+        content, numbers = read_detector(folder)
         values = {field.name: content[field.name] for field in fields(cls)}
         values |= {"split": Split(**values["split"]), "names": tuple(values["names"])}
-        return cls(**values), content["numbers"]
+        return cls(**values), numbers
 
     def to_dict(self):
         """As plain values for `detector.json`."""
@@ -130,12 +130,14 @@ class Detector:
 
         Raises `InputError` without events or for tables that lack features.
         """
+        from ml.detectors.declared import json_form
+
         self._check_features()
         learned, inputs = self._material()
         self.numbers_ = self.learn(learned)
         self.record_ = DetectorRecord(
             kind=self.kind,
-            config=asdict(self.config),
+            config=json_form(self.config),
             seed=self.training.seed,
             weights=self.training.weights,
             split=self.split,
@@ -178,10 +180,12 @@ class Detector:
         return Learned(events[rows], weight[rows] / weight[rows].mean())
 
     def _signature(self, inputs):
+        from ml.detectors.declared import json_form
+
         return digest(
             [
                 self.kind,
-                asdict(self.config),
+                json_form(self.config),
                 [self.training.seed, self.training.weights, self.training.folds, self.fold],
                 inputs,
                 list(self.names()),
@@ -257,21 +261,12 @@ def load_detector(path, data_structure=None):
     from ml.detectors.declared import detector_of
 
     path = Path(path)
-    record, expected = DetectorRecord.read(path)
-    file = path / NUMBERS
-    if not file.exists():
-        raise InputError(f"{file} is missing: {RETRAIN}")
-    if irregular(file) or checksum(file) != expected:
-        raise InputError(f"{file} is damaged: {RETRAIN}")
+    record, numbers = DetectorRecord.read(path)
     training = TrainingConfig(seed=record.seed, weights=record.weights, folds=record.split.folds)
     try:
-        found = detector_of(record, data_structure, path, training)
-        with np.load(file, allow_pickle=False) as content:
-            found.adopt({name: content[name] for name in content.files})
-    except (ValueError, TypeError, KeyError, IndexError, OSError) as error:
+        found = detector_of(record, data_structure, path, training).adopt(numbers)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
         raise InputError(f"{path} holds no detector of this version ({error}): {RETRAIN}") from None
-    if bad := [n for n, values in found.numbers_.items() if not np.isfinite(values).all()]:
-        raise InputError(f"{file} has numbers that are not finite ({listed(bad)}): {RETRAIN}")
     found.record_ = record
     found._check_features()
     return found

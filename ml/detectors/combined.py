@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis import topology
 from analysis.errors import InputError
-from ml.detectors import topology
 from ml.detectors.base import Detector, load_kind
 from ml.detectors.survival import learn_survival, minus_log_survival
 from ml.training_set import event_weight

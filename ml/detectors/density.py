@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp, ndtri
 
-from ml.detectors import topology
+from analysis import topology
 from ml.detectors.base import Detector, resampled
 
 COORDINATES = (

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.detector_files import trees_end
 from analysis.errors import InputError, M3LError
 
 # Equal results for equal input, with any number of threads: one, which is fastest where others
@@ -43,20 +44,7 @@ class Forest:
 
     def check(self, features):
         """Raise InputError unless every path through the trees ends."""
-        nodes = len(self.feature)
-        places = np.arange(nodes)
-        leaf = (self.left == places) & (self.right == places)
-        inner = ~leaf
-        good = (
-            all(len(a) == nodes for a in (self.threshold, self.left, self.right, self.value))
-            and len(self.roots) == len(self.output)
-            and np.isin(self.feature, np.arange(features)).all()
-            and (self.left[inner] > places[inner]).all()
-            and (self.right[inner] > places[inner]).all()
-            and (np.concatenate([self.left, self.right, self.roots]) < nodes).all()
-            and (np.concatenate([self.left, self.right, self.roots, self.output]) >= 0).all()
-        )
-        if not good:
+        if not trees_end(**vars(self), features=features):
             raise InputError("a tree leads nowhere")
 
     @property

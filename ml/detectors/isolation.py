@@ -35,7 +35,7 @@ class IsolationDetector(Detector):
         drawn = resampled(background, self.config.trees * self.config.sample, random)
         x = self.columns(background.events)[drawn]
         grown = IsolationForest(
-            self.config.trees,
+            n_estimators=self.config.trees,
             max_samples=self.config.sample,
             random_state=int(self.training.seed) % 2**32,
         ).fit(x)

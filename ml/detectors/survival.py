@@ -19,31 +19,25 @@ def learn_survival(values, weight):
     `tail` [start, value there, slope]. Without events every share is 1.
     """
     if len(values) < LEAST or not weight.sum() > 0:
-        return {"x": np.zeros(1), "y": np.zeros(1), "tail": np.array([np.inf, 0.0, 0.0])}
+        return {"x": np.zeros(1), "y": np.zeros(1), "tail": np.zeros(3)}
     order = np.argsort(values, kind="stable")[::-1]
     x, passed = values[order], np.cumsum(weight[order]) / weight.sum()
     number = min(TAIL, len(x) // 3)
     start = x[number]
     excess = np.average(x[:number] - start, weights=weight[order][:number])
-    last = np.flatnonzero(np.append(np.diff(x) != 0, True))  # of equal values, all are passed
-    x, passed = x[last], passed[last]
-    inner = x < start
-    if not inner.any() or not excess > 0:
-        inner = np.ones(len(x), bool)
-    x, y = x[inner][::-1], -np.log(passed[inner][::-1])
+    ends = np.flatnonzero(np.append(np.diff(x) != 0, True))  # of equal values, all pass
+    # Where the last events of the tail are all alike, nothing goes on.
+    inner = x[ends] <= (start if excess > 0 else x[0])
+    x, y = x[ends][inner][::-1], -np.log(passed[ends][inner][::-1])
     if len(x) > KNOTS:
-        chosen = np.unique(np.linspace(0, len(x) - 1, KNOTS).astype(int))
+        chosen = np.linspace(0, len(x) - 1, KNOTS // 2).astype(int)
+        chosen = np.union1d(chosen, np.arange(len(x) - KNOTS // 2, len(x)))
         x, y = x[chosen], y[chosen]
-    slope = 1.0 / excess if excess > 0 else 0.0
-    at_start = max(float(-np.log(weight[order][:number].sum() / weight.sum())), float(y[-1]))
-    tail = [start, at_start, slope] if excess > 0 else [x[-1], float(y[-1]), 0.0]
-    return {"x": x, "y": np.maximum.accumulate(y), "tail": np.array(tail)}
+    return {"x": x, "y": y, "tail": np.array([x[-1], y[-1], 1 / excess if excess > 0 else 0.0])}
 
 
 def minus_log_survival(values, numbers, prefix=""):
     """(events,) minus the logarithm of the share of the background at or above each value."""
     start, at_start, slope = numbers[f"{prefix}tail"]
     inside = np.interp(values, numbers[f"{prefix}x"], numbers[f"{prefix}y"])
-    with np.errstate(invalid="ignore"):
-        beyond = at_start + slope * (values - start)
-    return np.where(values >= start, np.maximum(beyond, inside), inside)
+    return np.where(values > start, at_start + slope * (values - start), inside)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.detector_files import SVDD_SLOPE
 from ml.detectors.base import Detector
 from ml.detectors.twin import LEPTONS
-
-SLOPE = 0.1  # of the activation below 0
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,13 @@ class SvddDetector(Detector):
         mean = np.average(x, axis=0, weights=background.weight)
         spread = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=background.weight))
         numbers = {"mean": mean, "factor": 1.0 / np.maximum(spread, 1e-6)}
-        z = self._standardised(x, numbers)
+        z = self._standardised(x, numbers).astype(np.float32)
         for number, latent in enumerate(self.config.latent):
             backend.seed(self.training.seed + 1000 * number + (self.fold or 0))
             layers = [keras.Input((z.shape[1],))]
             for units in self.config.hidden:
                 layers.append(keras.layers.Dense(units, use_bias=False))
-                layers.append(keras.layers.LeakyReLU(negative_slope=SLOPE))
+                layers.append(keras.layers.LeakyReLU(negative_slope=SVDD_SLOPE))
             layers.append(keras.layers.Dense(latent, use_bias=False))
             network = keras.Sequential(layers)
             network.compile(optimizer=keras.optimizers.Adam(1e-3), loss="mse")
@@ -72,11 +71,11 @@ class SvddDetector(Detector):
             y = z
             for depth in range(len(self.config.hidden)):
                 y = y @ self.numbers_[f"kernel_{number}_{depth}"]
-                y = np.where(y > 0, y, SLOPE * y)
+                y = np.where(y > 0, y, SVDD_SLOPE * y)
             y = y @ self.numbers_[f"kernel_{number}_{len(self.config.hidden)}"]
             distances.append(((y - self.config.target) ** 2).mean(axis=1))
         return np.log10(np.maximum(np.mean(distances, axis=0), 1e-30))
 
     def _standardised(self, x, numbers):
-        """(events, features) float32; log(1 + abs(x)) tames the tails of energies."""
-        return ((x - numbers["mean"]) * numbers["factor"]).astype(np.float32)
+        """(events, features); log(1 + abs(x)) has tamed the tails of energies."""
+        return (x - numbers["mean"]) * numbers["factor"]

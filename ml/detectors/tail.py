@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.detectors import topology
+from analysis import topology
 from ml.detectors.base import Detector
 from ml.detectors.survival import learn_survival, minus_log_survival
 

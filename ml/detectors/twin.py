@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.detectors import topology
+from analysis import topology
 from ml.detectors.base import Detector
 from ml.detectors.forest import Forest, grow
 from ml.detectors.recipes import pseudo_events
@@ -26,15 +26,18 @@ LEAST = 30  # background events, and pseudo-events, that a group must have to be
 
 @dataclass(frozen=True)
 class Twin:
-    """Declaration of a twin."""
+    """Declaration of a twin.
+
+    The sizes are those with the smallest loss on held-out background and pseudo-events.
+    """
 
     name: str
     recipe: str  # of ml.detectors.recipes
     features: tuple[str, ...] = LEPTONS  # that the trees see
-    pseudo_events: int = 120_000  # to try
-    most: int = 30_000  # pseudo-events of a group that are learned
-    rounds: int = 120  # trees
-    leaves: int = 15
+    pseudo_events: int = 240_000  # to try
+    most: int = 60_000  # pseudo-events of a group that are learned
+    rounds: int = 300  # trees
+    leaves: int = 5
     learning_rate: float = 0.05
     least_in_leaf: int = 20  # events
 
