@@ -12,9 +12,11 @@ from hashlib import sha256
 
 import numpy as np
 
+from analysis.content import require
 from analysis.errors import InputError, listed
-from analysis.files import read_regular
-from analysis.output import RETRAIN, read_detector_record
+from analysis.files import read_json, read_regular
+from analysis.output import DETECTOR_RECORD, RETRAIN
+from analysis.records import DETECTOR
 
 NUMBERS = "numbers.npz"
 MOST_BYTES = 1 << 30  # of numbers.npz
@@ -28,6 +30,17 @@ def read_detector(folder):
     """The content of detector.json in a folder, a Path, and {name: array}. Raises InputError."""
     content = read_detector_record(folder)
     return content, read_numbers(folder / NUMBERS, content["numbers"])
+
+
+def read_detector_record(folder):
+    """The content of detector.json in a folder, a Path. Raises InputError."""
+    path = folder / DETECTOR_RECORD
+    content = read_json(path, f"not a detector; {RETRAIN}")
+    require(content, DETECTOR, path, RETRAIN)
+    split = content["split"]
+    if max(split["validation"], split["test"] or 0) >= split["folds"]:
+        raise InputError(f"{path}: split has a fold that is not there: {RETRAIN}")
+    return content
 
 
 def read_numbers(path, expected):

@@ -11,7 +11,7 @@ from analysis.content import require, shown
 from analysis.errors import InputError, listed
 from analysis.files import read_json
 from analysis.hdf5 import Frame
-from analysis.records import AGAIN, DETECTOR, FOLDS, MODEL, latest_format, model_contradictions
+from analysis.records import AGAIN, FOLDS, MODEL, latest_format, model_contradictions
 from analysis.records import CUTFLOW as CUTFLOW_RULE
 
 RUN = "run.json"
@@ -79,17 +79,6 @@ def read_model_record(folder):
     require(content, MODEL, path, RETRAIN)
     for problem in model_contradictions(content):
         raise InputError(f"{path}: {problem}: {RETRAIN}")
-    return content
-
-
-def read_detector_record(folder):
-    """The content of detector.json in the folder of a detector, a Path. Raises InputError."""
-    path = folder / DETECTOR_RECORD
-    content = read_json(path, f"not a detector; {RETRAIN}")
-    require(content, DETECTOR, path, RETRAIN)
-    split = content["split"]
-    if max(split["validation"], split["test"] or 0) >= split["folds"]:
-        raise InputError(f"{path}: split has a fold that is not there: {RETRAIN}")
     return content
 
 

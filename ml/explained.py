@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis import topology
 from analysis.errors import InputError, M3LError
 from analysis.output import IDENTITY, MODELS, SCORES, read_run
 from analysis.performance import ONE_SIGMA, effective_events, survival
@@ -18,7 +19,6 @@ from analysis.records import record_errors
 from analysis.scored import detectors_shown, origin, require_detectors
 from analysis.study_files import p_text, share_lines
 from ml.dataset import Dataset, concatenate
-from ml.detectors import topology
 from ml.ensemble import Ensemble
 from ml.score_files import read_scores
 

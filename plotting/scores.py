@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.detector_files import read_detector_record
 from analysis.errors import InputError
 from analysis.output import (
     DETECTOR_RECORD,
@@ -17,7 +18,6 @@ from analysis.output import (
     MODELS,
     SCORES,
     WEIGHT,
-    read_detector_record,
     read_model_record,
     single_models,
 )

@@ -6,9 +6,9 @@ import ml_tables
 import numpy as np
 import pandas as pd
 
+from analysis import topology
 from ml import ensemble
 from ml.dataset import Dataset
-from ml.detectors import topology
 from ml.detectors.combined import Combined, Part
 from ml.detectors.pca import Pca
 from ml.detectors.tail import Tail

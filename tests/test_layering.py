@@ -31,8 +31,8 @@ SHARED = (
     "records",
     "rivals",
     "scored",
-    "topology",
     "study_files",
+    "topology",
 )
 DECLARATIONS = ("processes", "samples", "schemas", "selection", "features", "plan")
 # The part of analysis that the others may import.

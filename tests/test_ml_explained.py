@@ -10,12 +10,12 @@ import pytest
 import score_inputs
 from explained_inputs import declare, learn, write_explainable
 
+from analysis import topology
 from analysis.errors import InputError
 from analysis.study_files import EXPLAINED_RULE, read_explained
 from ml import explained
 from ml.__main__ import main
 from ml.dataset import Dataset
-from ml.detectors import topology
 from ml.detectors.pca import Pca
 from ml.detectors.svdd import Svdd, SvddDetector
 
