@@ -76,13 +76,14 @@ class RunAE:
 
     # ---- training
 
-    def fit(self, progress=False):
+    def fit(self, data=None, progress=False):
         """Train until the weighted validation loss stops falling; keep the best epoch's weights.
 
-        A training of the same choices and tables that was killed goes on where it was.
+        data: Dataset to learn from, None: that of the constructor. A training of the same choices and tables that was killed goes on where it was.
         `progress` shows a bar. Raises `InputError` as `ml.training_set.learn` does, and
         `DeclarationError` if the loss becomes NaN.
         """
+        self.data = data or self.data
         self._learned = None  # the tables may have changed since
         prepared = self._prepared()
         backend.seed(self.training.seed + (self.fold or 0))
@@ -461,7 +462,7 @@ class HyperParameterTuning(RunAE):
                 raise InputError(f"{self.path}: {problem}: remove its search and tune again")
         space = None if self.is_own else self.space.to_dict()
         self.search_ = {"method": method, "space": space, "trials": found.trials}
-        return self.fit(progress)
+        return self.fit(progress=progress)
 
     def _search_signature(self, prepared, method, trials, epochs):
         """Equal for searches that try the same networks on the same events."""

@@ -148,6 +148,14 @@ def class_of(config):
     return runner(config)
 
 
+def learn_in_folds(dataset, config, training):
+    """The Ensemble of a declared detector, no network, that is nowhere saved."""
+    models = [
+        class_of(config)(dataset, None, config, training, k).fit() for k in range(training.folds)
+    ]
+    return Ensemble(Path(config.name), tuple(models))
+
+
 def train(dataset, path, config, training, folds, progress=False):
     """Train and save `path`, a Path: one model, or (`folds`) one per fold.
 
@@ -158,7 +166,7 @@ def train(dataset, path, config, training, folds, progress=False):
     kind = class_of(config)
     restore_folder(path)
     if not folds:
-        model = kind(dataset, path, config, training).fit(progress).save()
+        model = kind(dataset, path, config, training).fit(progress=progress).save()
         return Ensemble(path, (model,))
     if training.folds < 3:
         raise DeclarationError(
@@ -168,7 +176,7 @@ def train(dataset, path, config, training, folds, progress=False):
     models = []
     for k in range(training.folds):
         model = kind(dataset, workshop / f"fold_{k}", config, training, k)
-        models.append(model.resume() or model.fit(progress).save())
+        models.append(model.resume() or model.fit(progress=progress).save())
     wanted = {model.path.name for model in models}
     for other in workshop.iterdir():
         if other.name not in wanted:

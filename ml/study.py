@@ -25,9 +25,13 @@ from analysis.rivals import possible_rivals
 from analysis.scored import require_detectors
 from ml import supervised
 from ml.dataset import Dataset
+from ml.detectors.declared import find_detector
+from ml.ensemble import learn_in_folds
 from ml.frozen import State, read_frozen, state_of_detector, state_of_rivals
 from ml.score_files import read_scores
+from ml.training_set import TrainingConfig
 
+LEARNED = ("isolation", "pca")  # detectors that need no thought stand beside all others
 BOUND = "supervised"  # name of the bound among the scores
 WITH_PAIR = " with pair"  # behind the name of a signal, which has no space
 
@@ -143,6 +147,19 @@ class Material:
             values[sample.name] = found.score, found.weight, self.pairs(found.columns, found.score)
         return self.numbers(name, "detector", latex(name), values, state, signals)
 
+    def of_learned(self, name, signals):
+        """The Numbers of a detector that is trained here, in folds. Raises M3LError."""
+        ensemble = learn_in_folds(self.dataset, find_detector(name), TrainingConfig())
+        values = {}
+        for sample in self.samples:
+            if sample.kind == "signal" and sample.process not in signals:
+                continue
+            events = self.dataset.load([sample])
+            score = ensemble.score(events).score.astype(float)
+            values[sample.name] = score, events.weight, self.pairs(self.tables[sample.name])
+        state = State(False, None, "trained by the study")
+        return self.numbers(name, "detector", latex(name), values, state, signals)
+
     def of_bound(self, seed, signals):
         """{signal: Numbers} of trees that are shown this signal; needs LightGBM."""
         background = self.dataset.load(self.of("background"))
@@ -250,6 +267,13 @@ def all_numbers(material, detectors, signals, note):
             note(f"{name} is left out: {reason}")
     if not everything:
         raise InputError(f"no scores in {material.folder / SCORES} can be judged: {reason}")
+    for name in LEARNED:
+        if name in (numbers.name for numbers in everything):
+            continue
+        try:
+            everything.append(material.of_learned(name, signals))
+        except M3LError as error:
+            note(f"{name} is left out: {error}")
     return [*everything, *material.of_rivals(state_of_rivals(frozen), signals)]
 
 

@@ -1,7 +1,7 @@
 """Detectors: numbers that can be known, folds that are not looked at, files, and bad input."""
 
-import builtins
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -506,19 +506,24 @@ def test_tables_without_objects(dataset, tmp_path):
         TwinDetector(old, tmp_path, config, TRAINING, 0).fit()
 
 
-def test_without_lightgbm_the_others_work(dataset, tmp_path, monkeypatch):
-    there = builtins.__import__
-
-    def missing(name, *given, **named):
-        if name == "lightgbm":
-            raise ImportError(name)
-        return there(name, *given, **named)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
-    config = BY_NAME["processes"]
-    with pytest.raises(M3LError, match="LightGBM is needed for this detector: pip install"):
+@pytest.mark.parametrize(
+    "name, module", [("processes", "lightgbm"), ("density", "sklearn"), ("isolation", "sklearn")]
+)
+def test_without_a_library_the_others_work(dataset, tmp_path, monkeypatch, name, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    for each in [each for each in sys.modules if each.startswith(f"{module}.")]:
+        monkeypatch.setitem(sys.modules, each, None)
+    config = BY_NAME[name]
+    with pytest.raises(M3LError, match="is needed for this detector: pip install"):
         class_of(config)(dataset, tmp_path, config, TRAINING, 0).fit()
     class_of(BY_NAME["tail"])(dataset, tmp_path, BY_NAME["tail"], TRAINING, 0).fit()
+
+
+def test_data_may_be_given_to_fit(dataset, fitted):
+    config = BY_NAME["tail"]
+    found = class_of(config)(None, None, config, TRAINING, 1).fit(dataset)
+    for name, values in fitted["tail"].numbers_.items():
+        np.testing.assert_array_equal(found.numbers_[name], values)
 
 
 def test_no_data_for_weak(dataset, tmp_path):

@@ -69,7 +69,7 @@ def test_single_model_marks_its_training_events(dataset, trained):
 def test_finished_folds_of_a_killed_run_are_kept(dataset, trained, tmp_path, monkeypatch):
     plain, calls = autoencoder.RunAE.fit, []
 
-    def fit(self, progress=False):
+    def fit(self, data=None, progress=False):
         calls.append(self.fold)
         if calls == [0, 1]:
             raise KeyboardInterrupt

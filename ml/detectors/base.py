@@ -8,6 +8,7 @@ of the arrays; analysis/detector_scores.py computes the same scores in the event
 import platform
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -126,13 +127,14 @@ class Detector:
 
     # ---- training
 
-    def fit(self, progress=False):
+    def fit(self, data=None, progress=False):
         """Learn from the events of the other folds; the same choices and tables give the same.
 
-        Raises `InputError` without events or for tables that lack features.
+        data: Dataset to learn from, None: that of the constructor. Raises `InputError` without events or for tables that lack features.
         """
         from ml.detectors.declared import json_form
 
+        self.data = data or self.data
         self._check_features()
         learned, inputs = self._material()
         self.numbers_ = self.learn(learned)
@@ -276,6 +278,17 @@ def load_detector(path, data_structure=None):
 def resampled(learned, number, random):
     """(number,) positions of Learned events, drawn by their weight, for what takes no weights."""
     return random.choice(len(learned.weight), number, p=learned.weight / learned.weight.sum())
+
+
+def library(name):
+    """A module that is needed for some detectors alone. Raises M3LError where it is not there."""
+    try:
+        return import_module(name)
+    except ImportError:
+        wheel = {"lightgbm": "LightGBM", "sklearn": "scikit-learn"}[name.partition(".")[0]]
+        raise M3LError(
+            f"{wheel} is needed for this detector: pip install '.[ml]', or choose another"
+        ) from None
 
 
 def _versions():

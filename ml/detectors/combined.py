@@ -180,9 +180,9 @@ class CombinedDetector(Detector):
             result[np.ix_(rows, columns)] += parts * opinion[:, None]
         return result
 
-    def fit(self, progress=False):
+    def fit(self, data=None, progress=False):
         """See `Detector.fit`."""
-        super().fit(progress)
+        super().fit(data, progress)
         return self.adopt(self.numbers_)
 
     def adopt(self, numbers):

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import logsumexp, ndtri
 
 from analysis import topology
-from ml.detectors.base import Detector, resampled
+from ml.detectors.base import Detector, library, resampled
 
 COORDINATES = (
     *("lepPt_0", "lepPt_1", "lepPt_2", "e_T_miss", "m_3l", "m_T_3l", "m_pair_min", "m_pair_max"),
@@ -43,9 +43,7 @@ class DensityDetector(Detector):
 
     def learn(self, background):
         """See `Detector.learn`."""
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.mixture import GaussianMixture
-
+        mixtures, exceptions = library("sklearn.mixture"), library("sklearn.exceptions")
         x, numbers = self.columns(background.events), {}
         size = len(self.config.features)
         random = np.random.default_rng(self.seed)
@@ -62,11 +60,13 @@ class DensityDetector(Detector):
             knots = np.stack([_knots(column) for column in x[drawn, :size].T])
             numbers[f"{group}.knots"] = knots
             z = _normal(x[drawn, :size], knots)
-            mixture = GaussianMixture(
+            mixture = mixtures.GaussianMixture(
                 self.config.components, reg_covar=1e-3, random_state=int(self.training.seed) % 2**32
             )
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # any mixture is a density
+                warnings.simplefilter(
+                    "ignore", exceptions.ConvergenceWarning
+                )  # any mixture is a density
                 mixture.fit(z)
             numbers[f"{group}.means"] = mixture.means_
             numbers[f"{group}.whitening"] = mixture.precisions_cholesky_

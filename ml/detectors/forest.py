@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.detector_files import trees_end
-from analysis.errors import InputError, M3LError
+from analysis.errors import InputError
+from ml.detectors.base import library
 
 # Equal results for equal input, with any number of threads: one, which is fastest where others
 # want the cores, too.
@@ -96,12 +97,7 @@ def grow(x, target, weight, parameters, rounds, seed):
 
     parameters: of LightGBM, beside FIXED. Raises M3LError where it is not installed.
     """
-    try:
-        import lightgbm
-    except ImportError:
-        raise M3LError(
-            "LightGBM is needed for this detector: pip install '.[ml]', or choose another"
-        ) from None
+    lightgbm = library("lightgbm")
     data = lightgbm.Dataset(np.asarray(x, np.float32), target, weight=weight)
     booster = lightgbm.train(FIXED | parameters | {"seed": seed}, data, rounds)
     return forest_of(booster.dump_model())

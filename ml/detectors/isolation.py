@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.detectors.base import Detector, resampled
+from ml.detectors.base import Detector, library, resampled
 from ml.detectors.forest import Forest
 from ml.detectors.twin import LEPTONS
 
@@ -29,16 +29,18 @@ class IsolationDetector(Detector):
 
     def learn(self, background):
         """See `Detector.learn`."""
-        from sklearn.ensemble import IsolationForest
-
         random = np.random.default_rng(self.seed)
         drawn = resampled(background, self.config.trees * self.config.sample, random)
         x = self.columns(background.events)[drawn]
-        grown = IsolationForest(
-            n_estimators=self.config.trees,
-            max_samples=self.config.sample,
-            random_state=int(self.training.seed) % 2**32,
-        ).fit(x)
+        grown = (
+            library("sklearn.ensemble")
+            .IsolationForest(
+                n_estimators=self.config.trees,
+                max_samples=self.config.sample,
+                random_state=int(self.training.seed) % 2**32,
+            )
+            .fit(x)
+        )
         trees = [each.tree_ for each in grown.estimators_]
         forest = join([_depths(tree) for tree in trees])
         return forest.numbers("") | {"normal": np.array(average_path(self.config.sample))}
