@@ -28,13 +28,19 @@ SVDD_SLOPE = 0.1  # of the activation of the kind svdd below 0
 
 def read_detector(folder):
     """The content of detector.json in a folder, a Path, and {name: array}. Raises InputError."""
+    content = read_detector_record(folder)
+    return content, read_numbers(folder / NUMBERS, content["numbers"])
+
+
+def read_detector_record(folder):
+    """The content of detector.json in a folder, a Path. Raises InputError."""
     path = folder / DETECTOR_RECORD
     content = read_json(path, f"not a detector; {RETRAIN}")
     require(content, DETECTOR, path, RETRAIN)
     split = content["split"]
     if max(split["validation"], split["test"] or 0) >= split["folds"]:
         raise InputError(f"{path}: split has a fold that is not there: {RETRAIN}")
-    return content, read_numbers(folder / NUMBERS, content["numbers"])
+    return content
 
 
 def read_numbers(path, expected):

@@ -466,11 +466,20 @@ MODEL = Fields(
 )
 
 
+# Of a portfolio: what part of the background some detectors may let pass in some topologies.
+PART_OF_BUDGET = Fields(
+    {
+        "members": ListOf(NAME, least=1, most=100),
+        "topologies": ListOf(NAME, least=1, most=100),
+        "share": ABOVE_0,
+    },
+    others=True,
+)
 DETECTOR = Fields(
     {
         "format": whole(1, 1),
         "kind": COLUMN,
-        "config": ANYTHING,
+        "config": Fields({"parts": ListOf(PART_OF_BUDGET, most=100)}, needed=(), others=True),
         "seed": whole(-(2**62)),
         "weights": OneOf(("keep", "absolute", "zero")),
         "split": SPLIT,

@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.errors import InputError, listed
 from analysis.hdf5 import Frame
-from analysis.output import IDENTITY, SCORES, WEIGHT
+from analysis.output import DEFAULT_DETECTOR, IDENTITY, SCORES, WEIGHT
 from analysis.records import ORIGIN, plain_name
 
 SCORE_AGAIN = "score again with python -m ml"
@@ -37,6 +37,21 @@ def detectors_in(folder):
     scores = folder / SCORES
     found = sorted(p.name for p in scores.glob("[!.]*") if p.is_dir() and any(p.glob("*.hdf5")))
     return [name for name in found if plain_name(name)]
+
+
+def detectors_shown(folder):
+    """As `detectors_in`, but the one first that is shown where nobody asks for another.
+
+    That is DEFAULT_DETECTOR if it is among them, else the one that scored last.
+    """
+    names = detectors_in(folder)
+
+    def rank(name):
+        newest = max(path.stat().st_mtime_ns for path in (folder / SCORES / name).glob("*.hdf5"))
+        return name == DEFAULT_DETECTOR, newest
+
+    shown = max(names, key=rank, default=None)
+    return sorted(names, key=lambda name: name != shown)
 
 
 def read_scored(path, table, names=(), again=SCORE_AGAIN):

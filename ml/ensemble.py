@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.errors import DeclarationError, InputError
+from analysis.errors import DeclarationError, InputError, listed, near_miss
 from analysis.files import replace_folder, restore_folder, write_json
 from analysis.output import DETECTOR_RECORD, MODEL_FOLDS, RETRAIN, single_models
 from ml.detectors.base import load_detector
-from ml.detectors.declared import detector_for
-from ml.models import ModelConfig
+from ml.detectors.declared import DETECTORS, detector_for
+from ml.models import MODELS, ModelConfig
 from ml.training_set import Split
 
 
@@ -65,12 +65,11 @@ class Ensemble:
         """Score `events`, each with the model that may; `errors`: per feature too."""
         split = self.models[0].record_.split
         fold = events.fold(split.folds)
+        parts = self._parts(fold)
         if len(self.models) == 1:
             known = np.isin(events.sample, list(self.models[0].record_.inputs))
-            parts = [np.ones(len(events), bool)]
             trained_on = known & split.training(fold)
         else:
-            parts = [fold == model.record_.split.test for model in self.models]
             trained_on = np.zeros(len(events), bool)
         scores = np.full(len(events), np.nan, np.float32)
         for rows, model in zip(parts, self.models, strict=True):
@@ -94,6 +93,23 @@ class Ensemble:
             values[rows, : latent[k]] = model.encode(events[rows])
         return values
 
+    def opinions(self, events):
+        """{name: (events,)} what each member and part of a portfolio says; {} of other models."""
+        if not hasattr(self.models[0], "opinions"):
+            return {}
+        found = {}
+        parts = self._parts(events.fold(self.models[0].record_.split.folds))
+        for rows, model in zip(parts, self.models, strict=True):
+            for name, values in model.opinions(events[rows]).items():
+                found.setdefault(name, np.full(len(events), np.nan))[rows] = values
+        return found
+
+    def _parts(self, fold):
+        """For each model which of the events, of (events,) folds, are its own to score."""
+        if len(self.models) == 1:
+            return [np.ones(len(fold), bool)]
+        return [fold == model.record_.split.test for model in self.models]
+
     def _errors(self, events, parts):
         place = {name: column for column, name in enumerate(self.features)}
         errors = np.full((len(events), len(place)), np.nan, np.float32)
@@ -110,6 +126,17 @@ def load(folder, dataset=None):
     from ml.autoencoder import RunAE  # TensorFlow takes seconds
 
     return RunAE.load(folder, dataset)
+
+
+def find_declared(name):
+    """The declared detector or network of this name; `DeclarationError` names the nearest."""
+    if name in DETECTORS:
+        return DETECTORS[name]
+    if name in MODELS:
+        return MODELS[name]
+    known = [*DETECTORS, *MODELS]
+    choice = near_miss(name, known) or f": choose from {listed(known, 30)}"
+    raise DeclarationError(f"unknown detector '{name}'{choice}")
 
 
 def class_of(config):

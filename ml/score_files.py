@@ -19,9 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.errors import InputError
 from analysis.files import atomic_file
 from analysis.hdf5_writer import FrameWriter
 from analysis.output import IDENTITY, LATENT, SCORES, WEIGHT
+from analysis.scored import origin, read_scored
 from ml.dataset import Sample
 
 # Of scores, to find quantiles without keeping scores; from -1e5 to 1e5 in steps of 0.0005 at 0 and
@@ -94,6 +96,22 @@ def _quantile(histogram, fraction):
         return np.nan
     below = np.cumsum(histogram)
     return float(EDGES[1:][np.searchsorted(below, fraction * below[-1])])
+
+
+def read_scores(dataset, detector, sample, columns=()):
+    """The ScoredEvents of a Sample in OUT/scores/<detector>, with some columns of its table.
+
+    Raises InputError where the scores are missing or do not fit.
+    """
+    folder = dataset.folder / SCORES / detector
+    again = f"python -m ml score {dataset.folder} --model {detector}"
+    path = folder / f"{sample.name}.hdf5"
+    if not path.is_file():
+        raise InputError(f"{folder} lacks sample '{sample.name}': {again}")
+    if (region := origin(path)["region"]) != dataset.region:
+        raise InputError(f"{path} is of region '{region}', not '{dataset.region}': {again}")
+    with sample.open() as table:
+        return read_scored(path, table, columns, again)
 
 
 def write_latent(dataset, ensemble, sample):

@@ -22,10 +22,11 @@ from analysis.performance import (
 )
 from analysis.records import record_errors
 from analysis.rivals import possible_rivals
-from analysis.scored import origin, read_scored, require_detectors
+from analysis.scored import require_detectors
 from ml import supervised
 from ml.dataset import Dataset
 from ml.frozen import State, read_frozen, state_of_detector, state_of_rivals
+from ml.score_files import read_scores
 
 BOUND = "supervised"  # name of the bound among the scores
 WITH_PAIR = " with pair"  # behind the name of a signal, which has no space
@@ -133,19 +134,12 @@ class Material:
 
     def of_detector(self, name, state, signals):
         """The Numbers of a detector whose scores are there. Raises InputError."""
-        folder = self.folder / SCORES / name
-        again = f"python -m ml score {self.folder} --model {name}"
         values = {}
         for sample in self.samples:
             if sample.kind == "signal" and sample.process not in signals:
                 continue
-            path = folder / f"{sample.name}.hdf5"
-            if not path.is_file():
-                raise InputError(f"{folder} lacks sample '{sample.name}': {again}")
-            if (region := origin(path)["region"]) != self.region:
-                raise InputError(f"{path} is of region '{region}', not '{self.region}': {again}")
-            with sample.open() as table:
-                found = read_scored(path, table, ["m_sfos"] if self.has_pairs else [], again)
+            columns = ["m_sfos"] if self.has_pairs else []
+            found = read_scores(self.dataset, name, sample, columns)
             values[sample.name] = found.score, found.weight, self.pairs(found.columns, found.score)
         return self.numbers(name, "detector", latex(name), values, state, signals)
 

@@ -1,6 +1,7 @@
 """The content of a study as tables: for the terminal and for LaTeX."""
 
 from analysis.errors import listed
+from analysis.study_files import scores_in_order
 
 WIDTH = 100  # of the terminal
 NOTHING = "-"
@@ -23,12 +24,12 @@ def _signal_lines(content, signal):
     points = content["working_points"]
     heads = "".join(f"{f'at {100 * point:g} %':>16}" for point in points)
     yield f"{'improvement':<17}{'AUC':>6}{heads}{'raw/eff':>9}{'Z':>5}{'no pair':>8}{'pair':>6}"
-    for name, score in _in_order(content):
+    for name, score in scores_in_order(content):
         judged = score["signals"].get(signal)
         if judged is None:
             continue
         by_asked = {point["asked"]: point for point in judged["points"]}
-        cells = "".join(f"{_improvement(by_asked.get(point)):>16}" for point in points)
+        cells = "".join(f"{improvement(by_asked.get(point)):>16}" for point in points)
         last = by_asked.get(points[-1])
         number = f"{last['background_events']}/{last['background_effective']:.0f}" if last else ""
         z = _number(last and last["significance"])
@@ -39,7 +40,7 @@ def _signal_lines(content, signal):
         yield f"{name[:17]:<17}{area:>6}{cells}{number:>9}{z:>5}{without:>8}{paired:>6}"
 
 
-def _improvement(point):
+def improvement(point):
     """Improvement with its error, and where it is, if not where it was asked for."""
     if point is None:
         return NOTHING
@@ -57,20 +58,6 @@ def _number(value, digits=0):
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.{digits}f}"
 
 
-def _in_order(content):
-    """Detectors by their mean ratio to the best rival, then rivals, then the bound."""
-    against = content["against_best_rival"]
-    kinds = ("detector", "rival", "supervised")
-
-    def key(item):
-        name, score = item
-        detector = score["kind"] == "detector"
-        mean = against.get(name, {}).get("geometric_mean") or 0.0
-        return kinds.index(score["kind"]), -mean if detector else 0.0
-
-    return sorted(content["scores"].items(), key=key)
-
-
 def _ratio_lines(content):
     best = content["best_rival"]
     if not best:
@@ -81,7 +68,7 @@ def _ratio_lines(content):
         yield f"  {signal:<30}{rival['name']:<12}{rival['improvement']:>8.2f}"
     head = f"{'geometric mean':>16}{'minimum':>9}"
     yield f"{'ratio to it':<22}{head}  worst signal"
-    for name, _ in _in_order(content):
+    for name, _ in scores_in_order(content):
         if found := content["against_best_rival"].get(name):
             mean, least = found["geometric_mean"], found["minimum"]
             yield f"  {name[:20]:<20}{mean:>16.2f}{least:>9.2f}  {found['worst_signal'][:50]}"
@@ -136,7 +123,7 @@ def as_latex(content):
         + r" \\",
     ]
     before = None
-    for name, score in _in_order(content):
+    for name, score in scores_in_order(content):
         if score["kind"] != before:
             lines.append(r"\midrule")
         before = score["kind"]

@@ -1,6 +1,7 @@
 """What each command does: read, draw, save. Each returns the files it wrote."""
 
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from matplotlib.figure import Figure
 from analysis.errors import InputError
 from analysis.files import write_file
 from analysis.performance import LEAST, judge, make_curve
-from plotting import agreement, graph, matrix, pool, yields
+from analysis.study_files import read_explained, read_study
+from plotting import agreement, comparison, graph, matrix, pool, yields
 from plotting import scores as score_files
 from plotting.draw_agreement import draw_agreement
+from plotting.draw_comparison import draw_comparison
 from plotting.draw_event import draw_event
 from plotting.draw_graph import draw_graph
 from plotting.draw_matrix import draw_matrix
@@ -320,7 +323,10 @@ def score(options, detectors=()):
     """
     written = []
     names = score_files.choose_detectors(options.results, detectors)
-    for drawn in score_pictures(options, names, print):
+    for line in score_files.shares_of(options.results, names[0]):
+        print(f"{names[0]}: {line}")
+    pictures = chain(score_pictures(options, names, print), study_pictures(options))
+    for drawn in pictures:
         written += save(drawn.figure, options.folder / "score" / drawn.name, options.formats)
     return written
 
@@ -330,9 +336,10 @@ class ScorePicture:
     """A picture about scores."""
 
     name: str  # of its file
-    group: str  # part of the page: result, why, training or events
+    group: str  # part of the page: result, why, training, events or study
     title: str  # on the page
     figure: Figure
+    told: dict | None = None  # of an event, what explained.json says
 
 
 def score_pictures(options, detectors, say):
@@ -354,7 +361,7 @@ def score_pictures(options, detectors, say):
         results,
         region,
         score_files.score_histograms(scores),
-        label=f"Anomaly score of {shown}",
+        label=f"Anomaly score, {shown}",
         signal_scale=options.signal_scale,
         relative_errors=options.relative_errors,
     )
@@ -388,7 +395,7 @@ def score_pictures(options, detectors, say):
     if latent := score_files.latent_plane(results, scores):
         figure = latent_figure(options, scores, labels, *latent)
         yield ScorePicture("latent", "training", "Latent space", figure)
-    else:
+    elif shown in matrix.model_records(results):
         say(f"no latent space of {shown}: python -m ml encode {results.folder} --model {shown}")
     names, found, _ = score_files.correlations(results, scores, "background")
     _, in_data, events = score_files.correlations(results, scores, "data")
@@ -403,7 +410,7 @@ def score_pictures(options, detectors, say):
     )
     yield ScorePicture("correlations", "why", "Correlation with features", figure)
     yield from error_pictures(options, scores, labels, feature_labels, say)
-    yield from event_pictures(options, scores)
+    yield from event_pictures(options, scores, say)
 
 
 def compared_numbers(compared, process):
@@ -475,7 +482,10 @@ def error_pictures(options, scores, labels, feature_labels, say):
             continue
         found = score_files.mean_errors(results, scores, samples, TOP_SHARE, at_least=10)
         if found is None:
-            say(f"no errors of single cells: python -m ml score {results.folder} --errors")
+            say(
+                f"no errors of single cells: python -m ml score {results.folder} --model "
+                f"{scores.detector} --errors"
+            )
             return
         shares = dict(zip(*found, strict=True))
         values = np.array(
@@ -498,10 +508,18 @@ def error_pictures(options, scores, labels, feature_labels, say):
         yield ScorePicture(f"features_{name}", "why", text, figure)
 
 
-def event_pictures(options, scores):
-    """Yield ScorePictures of the most anomalous events: of data, or else of background."""
-    results = options.results
-    objects, owners = results.objects
+def shown_events(options, scores, say):
+    """The most anomalous events, of data, or else of background: [(Scored, position, told)].
+
+    Those that `python -m ml explain` has told; without it the first TOP_EVENTS, told None.
+    """
+    content, why = read_explained(options.results.folder), "no events are explained"
+    try:
+        if content is not None:
+            return score_files.explained_events(scores, content)
+    except InputError as error:
+        why = str(error)
+    say(f"{why}: python -m ml explain {options.output} --detector {scores.detector}")
     kind = "data" if any(len(s.score) for s in scores.of("data")) else BACKGROUND
     ranked = [
         (-scored.score[place], *scored.identity[place], scored, place)
@@ -509,7 +527,16 @@ def event_pictures(options, scores):
         for place in score_files.top_events(scored, TOP_EVENTS)
     ]
     ranked.sort(key=lambda entry: entry[:4])
-    for rank, (negative, *identity, scored, place) in enumerate(ranked[:TOP_EVENTS], 1):
+    return [(*entry[-2:], None) for entry in ranked[:TOP_EVENTS]]
+
+
+def event_pictures(options, scores, say):
+    """Yield ScorePictures of the most anomalous events."""
+    results = options.results
+    objects, owners = results.objects
+    for rank, (scored, place, told) in enumerate(shown_events(options, scores, say), 1):
+        dataset, run, event = scored.identity[place]
+        score = scored.score[place]
         table = results.table(scores.region, scored.sample)
         row = table.iloc[scored.rows[place] : scored.rows[place] + 1]
         seen = momenta(
@@ -519,12 +546,26 @@ def event_pictures(options, scores):
             energy_scale=results.energy_scale,
             h=results.h,
         )
-        title = f"{scored.sample} {identity[2]}, score {-negative:.2f}"
+        title = f"{scored.sample} {event}, score {score:.2f}"
         figure = draw_event(
             seen.labels, seen.types, seen.e_t, seen.phi, seen.met, title=title, caption=NO_CAPTION
         )
         text = (
-            f"{rank}: {scored.sample}, dataset {identity[0]}, run {identity[1]}, event "
-            f"{identity[2]}, score {-negative:.2f}"
+            f"{rank}: {scored.sample}, dataset {dataset}, run {run}, event {event}, score "
+            f"{score:.2f}"
         )
-        yield ScorePicture(f"event_{rank}", "events", text, figure)
+        yield ScorePicture(f"event_{rank}", "events", text, figure, told)
+
+
+def study_pictures(options):
+    """Yield ScorePictures of what study.json says, one for each signal."""
+    study = read_study(options.results.folder)
+    if study is None:
+        return
+    asked = study["working_points"][-1]
+    for signal, about in study["signals"].items():
+        if found := comparison.improvements(study, signal):
+            title = f"{study['region']}, {about['label']}"
+            figure = draw_comparison(found, asked, title=title, caption=options.caption)
+            text = f"Improvement at {100 * asked:g} % background, {signal}"
+            yield ScorePicture(f"study_{signal}", "study", text, figure)

@@ -131,7 +131,8 @@ def model_scaling(results, region, model=None):
     if model is not None:
         if model not in found:
             raise InputError(
-                f"no model '{model}' in {results.folder / MODELS}: train it with python -m ml"
+                f"no autoencoder '{model}' in {results.folder / MODELS}: only "
+                "those have a scaling, train one with python -m ml"
             )
         record = found[model]
     else:

@@ -15,7 +15,8 @@ from analysis.errors import InputError
 from analysis.files import write_file
 from analysis.output import REPORT, RUN
 from analysis.records import AGAIN
-from plotting import agreement, commands, pool, yields
+from analysis.study_files import p_text, read_explained, read_study
+from plotting import agreement, commands, comparison, pool, yields
 from plotting import scores as score_files
 from plotting.draw_stack import StackCanvas
 from plotting.style import drawing
@@ -57,7 +58,8 @@ def make_report(options, regions):
     results = options.results
     features = features_of(results)
     # The longest first, so that processes end together.
-    jobs = {"scores": [(score_section, options)], "graph": [(graph_picture, options)]}
+    single = {"scores": score_section, "study": study_section, "graph": graph_picture}
+    jobs = {name: [(function, options)] for name, function in single.items()}
     jobs["matrices"] = [(matrix_pictures, options, region) for region in regions]
     for region in regions:
         parts = pool.in_chunks(features, CHUNK)
@@ -104,6 +106,7 @@ def make_report(options, regions):
             matrices=[image for part in made["matrices"] for image in part],
             graph=made["graph"][0],
             scored=made["scores"][0],
+            study=made["study"][0],
             style=Markup((HERE / "report.css").read_text()),
             script=Markup((HERE / "report.js").read_text()),
         )
@@ -159,6 +162,8 @@ def environment():
         lstrip_blocks=True,
     )
     made.filters["plain"] = lambda latex: Markup(yields.plain(latex))
+    made.filters["short"] = lambda value: comparison.NOTHING if value is None else f"{value:.4g}"
+    made.globals["p_text"] = p_text
     return made
 
 
@@ -247,11 +252,34 @@ def score_section(options):
     lines, groups = [], {"training": [], "result": [], "why": [], "events": []}
     for drawn in commands.score_pictures(options, detectors, lines.append):
         made = picture(drawn.figure, drawn.name, drawn.title, drawn.title, GALLERY_DPI)
-        groups[drawn.group].append(made)
+        groups[drawn.group].append((made, drawn.told) if drawn.group == "events" else made)
     return {
         "region": scores.region,
         "detector": detectors[0],
         "others": detectors[1:],
+        "shares": score_files.shares_of(results, detectors[0]),
+        "explained": read_explained(results.folder),
         "lines": lines,
         **groups,
+    }
+
+
+def study_section(options):
+    """Tables and pictures of a study, or None where there is none."""
+    study = read_study(options.results.folder)
+    if study is None:
+        return None
+    return {
+        "content": study,
+        "tightest": comparison.asked_text(study["working_points"][-1]),
+        "heads": comparison.signal_heads(study),
+        "tables": [
+            (signal, about, comparison.signal_rows(study, signal))
+            for signal, about in study["signals"].items()
+        ],
+        "ratios": comparison.ratio_rows(study),
+        "pictures": [
+            picture(drawn.figure, drawn.name, drawn.title, drawn.title, GALLERY_DPI)
+            for drawn in commands.study_pictures(options)
+        ],
     }

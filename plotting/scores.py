@@ -9,19 +9,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.detector_files import read_detector_record
 from analysis.errors import InputError
 from analysis.output import (
-    DEFAULT_DETECTOR,
+    DETECTOR_RECORD,
     IDENTITY,
     LATENT,
     MODELS,
     SCORES,
     WEIGHT,
     read_model_record,
+    single_models,
 )
 from analysis.rivals import possible_rivals
 from analysis.samples import choose
-from analysis.scored import detectors_in, origin, read_scored
+from analysis.scored import detectors_shown, origin, read_scored
+from analysis.study_files import share_lines
 from plotting.matrix import members_of, model_records
 from plotting.results import Histogram, read_frame
 
@@ -63,20 +66,8 @@ class Scores:
 
 
 def detectors(results):
-    """Names of the detectors that have scored a sample, the one to be shown first.
-
-    That is DEFAULT_DETECTOR if it is among them, else the one that scored last; the others follow
-    by name.
-    """
-    names = detectors_in(results.folder)
-    if not names:
-        return ()
-    newest = {
-        name: max(p.stat().st_mtime_ns for p in (results.folder / SCORES / name).glob("*.hdf5"))
-        for name in names
-    }
-    shown = max(names, key=lambda name: (name == DEFAULT_DETECTOR, newest[name]))
-    return (shown, *(name for name in names if name != shown))
+    """Names of the detectors that have scored a sample, the one to be shown first."""
+    return tuple(detectors_shown(results.folder))
 
 
 def choose_detectors(results, names=()):
@@ -259,6 +250,35 @@ def training_curves(results, detector):
             }
         )
     return tuple(curves)
+
+
+def shares_of(results, detector):
+    """Lines that tell how a portfolio shares the background that may pass; none of others."""
+    folder = results.folder / MODELS / detector
+    if not folder.is_dir():
+        return []
+    first = single_models(folder)[0]
+    if not (first / DETECTOR_RECORD).exists():
+        return []
+    return share_lines(read_detector_record(first)["config"].get("parts", ()))
+
+
+def explained_events(scores, content):
+    """The explained events among some Scores: [(Scored, position, entry of explained.json)].
+
+    content: of explained.json. Raises InputError where it is of other scores.
+    """
+    if (content["detector"], content["region"]) != (scores.detector, scores.region):
+        raise InputError(f"explained are events of {content['detector']} in {content['region']}")
+    by_name, found = {scored.sample: scored for scored in scores.samples}, []
+    for event in content["events"]:
+        scored = by_name.get(event["sample"])
+        identity = [event[name] for name in IDENTITY]
+        places = [] if scored is None else np.flatnonzero((scored.identity == identity).all(axis=1))
+        if len(places) != 1 or scored.score[places[0]] != event["scores"][scores.detector]["score"]:
+            raise InputError("explained are events with other scores")
+        found.append((scored, int(places[0]), event))
+    return found
 
 
 def latent_plane(results, scores):

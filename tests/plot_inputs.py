@@ -10,6 +10,7 @@ from ml_tables import simulate
 from uproot.writing.identify import to_TAxis, to_TH1x
 
 from analysis import features, processes, selection
+from analysis.files import write_json
 from analysis.hdf5_writer import FrameWriter
 from analysis.output import IDENTITY
 from analysis.records import FORMAT
@@ -122,7 +123,7 @@ def record(entries, regions, blind, declared):
 def write_scores(folder, region="SR3L", errors=True, detector=MODEL, network=True):
     """Scores, latent vectors and a model as ml writes them; the score grows with E_T^miss.
 
-    network: False: a detector without latent vectors and epochs
+    network: False: a portfolio, without latent vectors and epochs
     """
     run = json.loads((folder / "run.json").read_text())
     names = [f["name"] for f in run["features"] if f["network"]]
@@ -149,10 +150,12 @@ def write_scores(folder, region="SR3L", errors=True, detector=MODEL, network=Tru
         if network:
             content = keys | {"fold": fold} | latent
             store(folder / "latent" / file, "latent", content, about)
-    if not network:
-        return folder
     model = folder / "models" / detector
     model.mkdir(parents=True)
+    if not network:
+        content = portfolio(detector, region, names)
+        (model / "detector.json").write_text(json.dumps(content))
+        return folder
     scaler = {"log": False, "shift": 1.0, "factor": 0.5}
     history = {"loss": [3.0, 2.0, 1.5], "val_loss": [3.1, 2.2, 2.3]}
     content = {
@@ -163,6 +166,148 @@ def write_scores(folder, region="SR3L", errors=True, detector=MODEL, network=Tru
         "best_epoch": 2,
     }
     (model / "model.json").write_text(json.dumps(content))
+    return folder
+
+
+PARTS = [
+    {"members": ["twin", "tail"], "topologies": ["no_ossf"], "share": 0.4},
+    {"members": ["tail"], "topologies": ["off_z", "on_z"], "share": 0.6},
+]
+
+
+def portfolio(name, region, features):
+    """The content of detector.json of a portfolio."""
+    return {
+        "format": 1,
+        "kind": "combined",
+        "config": {"name": name, "members": [], "parts": PARTS},
+        "seed": 1,
+        "weights": "absolute",
+        "split": {"folds": 5, "validation": 0, "test": None},
+        "region": region,
+        "names": features,
+        "inputs": {},
+        "versions": {"python": "3"},
+        "signature": "5" * 64,
+        "numbers": "5" * 64,
+    }
+
+
+def write_explained(folder, detector=MODEL, region="SR3L", number=2):
+    """The most anomalous events of data as `python -m ml explain` tells them."""
+    scores = pd.read_hdf(folder / "scores" / detector / "data.hdf5").nlargest(number, "score")
+    neighbour = {"sample": "WZ", "process": "diboson3L", "DatasetNumber": 1, "RunNumber": 2}
+    momentum = {"pt": 60.0, "eta": -0.5, "phi": 1.0}
+    events = [
+        {"sample": "data", "process": "data", "weight": 1.0, "topology": "on_z"}
+        | {name: int(row[name]) for name in IDENTITY}
+        | {
+            "objects": {
+                "leptons": [{"flavour": "mu", "charge": -1} | momentum],
+                "jets": [{"b": True} | momentum],
+                "met": {"pt": 99.0, "phi": 0.0},
+            },
+            "scores": {
+                detector: {"score": float(row["score"]), "p_value": 0.0, "background_above": 0}
+            },
+            "opinions": [{"name": "tail", "value": 7.5}, {"name": "part 1", "value": None}],
+            "features": [
+                {"name": name, "contribution": 2.5, "value": 300.0}
+                | {"median": 40.0, "low": 20.0, "high": None}
+                for name in ("e_T_miss", "flcomp=2")
+            ],
+            "neighbours": [neighbour | {"EventNumber": 3, "p_value": 0.2, "distance": 0.1}],
+        }
+        for _, row in scores.iterrows()
+    ]
+    write_json(
+        folder / "study" / "explained.json",
+        {
+            "format": 1,
+            "region": region,
+            "detector": detector,
+            "kind": "data",
+            "parts": PARTS,
+            "background": {detector: {"events": 1000, "effective": 500.0}},
+            "notes": [],
+            "events": events,
+        },
+    )
+    return folder
+
+
+IMPROVEMENTS = {"small": 3.0, "deep": 0.5, "met": 2.0, "supervised": 5.0}
+
+
+def write_study(folder, signals=("HNL450",)):
+    """A study of IMPROVEMENTS at 0.1 % background; at 1 % they are a half."""
+    kinds = {"met": "rival", "supervised": "supervised"}
+
+    def point(value, asked):
+        names = "threshold background background_error background_effective signal"
+        names += " signal_efficiency signal_efficiency_error significance"
+        return dict.fromkeys(names.split(), 1.5) | {
+            "asked": asked,
+            "supported": value > 1,
+            "background_efficiency": asked if value > 1 else 0.02,
+            "background_events": 12,
+            "signal_events": 5,
+            "improvement": value,
+            "improvement_low": 0.9 * value,
+            "improvement_high": 1.1 * value,
+            "share_without_pair": None,
+            "improvement_with_pair": None,
+        }
+
+    def score(name, value):
+        points = [point(value / 2, 0.01), point(value, 0.001)]
+        judged = {"auc": 0.9, "auc_low": 0.8, "auc_high": 0.95, "points": points}
+        frozen = name == "small"
+        return {
+            "kind": kinds.get(name, "detector"),
+            "label": r"$E_T^{\mathrm{miss}}$" if name == "met" else name,
+            "frozen": {
+                "frozen": frozen,
+                "date": "2026-01-31T12:00:00+00:00" if frozen else None,
+                "reason": "" if frozen else "not frozen",
+            },
+            "background_events": 100,
+            "background_effective": 50.0,
+            "signals": dict.fromkeys(signals, judged),
+        }
+
+    about = {"samples": ["x"], "events": 300, "yield": 3.0, "share_without_pair": 0.25}
+    ratios = {name: value / 2 for name, value in IMPROVEMENTS.items()}
+    write_json(
+        folder / "study" / "study.json",
+        {
+            "format": 1,
+            "region": "SR3L",
+            "luminosity_ifb": 10.0,
+            "background_uncertainty": 0.1,
+            "seed": 1,
+            "replicas": 7,
+            "least_events": 10,
+            "working_points": [0.01, 0.001],
+            "frozen": None,
+            "notes": ["big is left out"],
+            "signals": {name: {"label": f"${name}$"} | about for name in signals},
+            "best_rival": {
+                name: {"name": "met", "improvement": 2.0, "background_efficiency": 0.001}
+                for name in signals
+            },
+            "against_best_rival": {
+                name: {
+                    "geometric_mean": ratio,
+                    "minimum": ratio,
+                    "worst_signal": signals[0],
+                    "signals": {s: {"ratio": ratio, "low": None, "high": None} for s in signals},
+                }
+                for name, ratio in ratios.items()
+            },
+            "scores": {name: score(name, value) for name, value in IMPROVEMENTS.items()},
+        },
+    )
     return folder
 
 

@@ -11,12 +11,16 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+import explained_inputs
+import ml_tables
 import ntuples
 import pandas as pd
 import pytest
 import score_inputs
 import uproot
 from conftest import DEMO, REPOSITORY, SAFETY_NET, read_json, read_table, root_program
+
+from analysis.output import DEFAULT_DETECTOR
 
 README = REPOSITORY / "README.md"
 PAGES = (README, *sorted((REPOSITORY / "docs").glob("*.md")))
@@ -179,14 +183,20 @@ def prepare(command, folder):
     if re.search(r"(?<!-o )\boutput\b", command) and not (folder / "output").exists():
         run("python run_rdf.py", folder)
     model = re.search(
-        r"(ml (score|encode|freeze|study|protocol)|plotting score) output|models/small", command
+        r"(ml (score|encode|freeze|study|explain|protocol)|plotting score) output|models/small",
+        command,
     )
     if model and not (folder / "output" / "models" / "small").exists():
         run("python -m ml train output", folder)
+    learned = folder / "output" / "models" / DEFAULT_DETECTOR
+    if "ml challenge output" in command and not learned.exists():
+        run(f"python -m ml train output --detector {DEFAULT_DETECTOR}", folder)
+    if "blind --open" in command and not (folder / "output" / "study" / "blind.json").exists():
+        run("python -m ml challenge output blind", folder)
     if command.startswith("cmp ") and not (folder / "output_plain").exists():
         run("python run_rdf.py -o output_plain -s WZ --plain", folder)
     if (
-        re.search("plotting score|ml (study|protocol)", command)
+        re.search("plotting score|ml (study|explain|protocol)", command)
         and not (folder / "output" / "scores").exists()
     ):
         run("python -m ml score output", folder)
@@ -526,6 +536,7 @@ STUDY_PLACES = {
         "scores.SCORE.signals": "SIGNAL",
     },
     "frozen.json": {"tables": "NAME", "detectors": "NAME", "detectors.NAME.files": "FILE"},
+    "explained.json": {"background": "DETECTOR", "events[].scores": "DETECTOR"},
     "protocol.json": {"scores": "SCORE", "scores.SCORE.injections": "SIGNAL"},
 }
 
@@ -539,6 +550,9 @@ def test_fields_of_studies(tmp_path):
     main(["freeze", str(folder)])
     main(["study", str(folder), "--replicas", "2", "--no-supervised"])
     main(["protocol", str(folder), "--experiments", "2"])
+    explainable = explained_inputs.write_explainable(tmp_path / "explainable")
+    main(["explain", str(explainable)])
+    shutil.copy(explainable / "study" / "explained.json", folder / "study")
     text = (REPOSITORY / "docs" / "formats.md").read_text()
     parts = re.split(r"^`study/(\w+\.json)`", text, flags=re.M)[1:]
     for name, part in zip(parts[::2], parts[1::2], strict=True):
@@ -546,6 +560,35 @@ def test_fields_of_studies(tmp_path):
         documented = {path: kind for names, kind in rows for path in re.findall("`(.*?)`", names)}
         found = placed(read_json(folder / "study" / name), STUDY_PLACES[name])
         occasional = {path for path in documented if path.startswith("seeds.")}
+        empty = {path for path, value in found.items() if value == [] and path not in documented}
+        assert set(found) - empty == set(documented) - occasional
+        for path in set(found) - empty:
+            value = found[path]
+            assert value is None or TYPES[documented[path]](value), (path, value)
+
+
+# Keras 3.15 with numpy 2.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_fields_of_challenges(tmp_path):
+    from ml.__main__ import main
+
+    folder = ml_tables.write_output(tmp_path / "out")
+    quick = ("--epochs", "1", "--batch", "16", "--quiet")
+    main(["train", str(folder), "--detector", "small", *quick])
+    options = ("--detector", "small", "--replicas", "2", "--events", "500")
+    main(["challenge", str(folder), "shuffle", *options])
+    main(["challenge", str(folder), "blind", *options])
+    text = (REPOSITORY / "docs" / "formats.md").read_text().split("## Altered events")[1]
+    text = text.split("\n## ")[0]
+    parts = re.split(r"^In `study/(.*)\.json`", text, flags=re.M)[1:]
+    names = {"<study>": "shuffle", "blind": "blind", "blind_answer": "blind_answer"}
+    places = {"scores[].altered": "NAME", "passed": "SCORE"}
+    assert list(names) == parts[::2]
+    for name, part in zip(names.values(), parts[1::2], strict=True):
+        rows = re.findall(r"^\| (`.*`) \| (\w+) \|", part, re.M)
+        documented = {path: kind for names, kind in rows for path in re.findall("`(.*?)`", names)}
+        found = placed(read_json(folder / "study" / f"{name}.json"), places)
+        occasional = {f"settings.{what}" for what in ("factors", "leptons", "share")}
         assert set(found) == set(documented) - occasional
         for path, value in found.items():
             assert value is None or TYPES[documented[path]](value), (path, value)

@@ -31,6 +31,7 @@ SHARED = (
     "records",
     "rivals",
     "scored",
+    "study_files",
     "topology",
 )
 DECLARATIONS = ("processes", "samples", "schemas", "selection", "features", "plan")

@@ -25,6 +25,8 @@ def page_file(tmp_path_factory):
     samples = tuple((n, p, k, e // 4, s, 4 * w) for n, p, k, e, s, w in plot_inputs.SAMPLES)
     plot_inputs.write_run(folder, samples=samples, regions=regions, blind=("VR",))
     plot_inputs.write_scores(folder, errors=False)
+    plot_inputs.write_explained(folder)
+    plot_inputs.write_study(folder)
     options = commands.Options(str(folder), folder / "plots", processes=1)
     # Fewer pictures are enough here.
     results = open_results(str(folder))
@@ -44,6 +46,30 @@ def test_page_needs_nothing_from_outside(page_file):
     assert "@import" not in text and "url(" not in text
     assert "VR is blind" in text
     assert text.count("<li data-region") == 36
+
+
+def test_page_tells_events_and_studies(page_file):
+    text = page_file.read_text()
+    assert text.count('<article class="event"') == 2
+    for words in ("μ⁻", "b-jet", "&lt;0.002", "<code>flcomp=2</code>", "<code>tail</code> 7.5."):
+        assert words in text, words
+    for words in ("3.00 (2.70 to 3.30)", "0.50 (0.45 to 0.55) at 2 %", "on 2026-01-31", "12 / 2"):
+        assert words in text, words
+    assert "<li>big is left out</li>" in text
+
+
+def test_page_names_the_commands_for_what_is_missing(tmp_path, monkeypatch):
+    folder = plot_inputs.write_run(tmp_path / "out", plot_inputs.SAMPLES[2:4])
+    plot_inputs.write_scores(folder, errors=False, network=False)
+    options = commands.Options(str(folder), folder / "plots", processes=1)
+    monkeypatch.setattr(report, "features_of", lambda _: ["m_3l"])
+    monkeypatch.setattr(report, "matrix_pictures", lambda *_: [])
+    (path,) = report.make_report(options, ["SR3L"])
+    text = path.read_text()
+    assert "<li>40% of the background for twin + tail in no_ossf</li>" in text
+    assert '<article class="event"' not in text
+    for command in ("study", "explain"):
+        assert f"<code>python -m ml {command} {folder}" in text
 
 
 @pytest.fixture(scope="module")

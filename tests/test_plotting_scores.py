@@ -13,7 +13,8 @@ from plot_inputs import MODEL
 from analysis.errors import InputError, M3LError
 from analysis.output import DEFAULT_DETECTOR
 from analysis.performance import make_curve
-from plotting import commands, event, graph, matrix, scores, yields
+from analysis.study_files import read_study
+from plotting import commands, comparison, event, graph, matrix, scores, yields
 from plotting.draw_event import draw_event
 from plotting.draw_graph import draw_graph
 from plotting.draw_matrix import draw_matrix
@@ -84,6 +85,16 @@ def test_detectors_stand_side_by_side(tmp_path):
     options = commands.Options(str(folder), folder / "plots", processes=1)
     names = scores.choose_detectors(results)
     pictures = {p.name: p for p in commands.score_pictures(options, names, said.append)}
+    assert not any("encode" in line for line in said)  # a portfolio has no latent space
+    labels = {axes.get_xlabel() for axes in pictures["score"].figure.axes}
+    assert f"Anomaly score, {DEFAULT_DETECTOR}" in labels
+    assert scores.shares_of(results, "big") == scores.shares_of(results, "gone") == []
+    assert scores.shares_of(results, DEFAULT_DETECTOR) == [
+        "40% of the background for twin + tail in no_ossf",
+        "60% of the background for tail in off_z, on_z",
+    ]
+    with pytest.raises(InputError, match="no autoencoder 'portfolio'"):
+        matrix.model_scaling(results, "SR3L", DEFAULT_DETECTOR)
     assert "training" not in pictures and "latent" not in pictures
     assert any("twin is left out" in line and "WZ" in line for line in said)
     figure = rendered(pictures["curves_HNL450"].figure)
@@ -100,6 +111,65 @@ def test_detectors_stand_side_by_side(tmp_path):
     assert not any(box.overlaps(figure.legends[0].get_window_extent()) for box in boxes)
     assert figure.bbox.contains(*figure.legends[0].get_window_extent().min)
     assert figure.bbox.contains(*figure.legends[0].get_window_extent().max)
+
+
+def test_explained_events_are_shown_if_they_are_of_these_scores(tmp_path):
+    folder = plot_inputs.write_scores(plot_inputs.write_run(tmp_path / "out"), errors=False)
+    options = commands.Options(str(folder), folder / "plots", processes=1)
+    found, said = scores.read_scores(Results(folder), MODEL), []
+    first = commands.shown_events(options, found, said.append)
+    assert len(first) == commands.TOP_EVENTS and {told for *_, told in first} == {None}
+    assert "python -m ml explain" in said.pop()
+    plot_inputs.write_explained(folder, number=9)
+    shown = commands.shown_events(options, found, said.append)
+    assert said == [] and len(shown) == 9
+    for (one, place, told), (same, also, _) in zip(shown, first, strict=False):
+        assert (one.sample, place) == (same.sample, also)
+        assert told["EventNumber"] == one.identity[place][2]
+    plot_inputs.write_scores(folder, errors=False, detector="big")
+    big = scores.read_scores(Results(folder), "big")
+    assert commands.shown_events(options, big, said.append)[0][2] is None
+    assert "explained are events of small in SR3L: python -m ml explain" in said.pop()
+    path = folder / "study" / "explained.json"
+    content = json.loads(path.read_text())
+    content["events"][0]["scores"][MODEL]["score"] += 1
+    path.write_text(json.dumps(content))
+    assert commands.shown_events(options, found, said.append)[0][2] is None
+    assert "with other scores" in said.pop()
+    path.write_text(json.dumps(content | {"kind": "noise"}))
+    with pytest.raises(InputError, match="explained.json: kind must be one of"):
+        list(commands.event_pictures(options, found, said.append))
+
+
+def test_study_is_a_picture_and_tables(tmp_path):
+    folder = plot_inputs.write_run(tmp_path / "out")
+    options = commands.Options(str(folder), folder / "plots", processes=1)
+    assert list(commands.study_pictures(options)) == []
+    study = read_study(plot_inputs.write_study(folder))
+    (drawn,) = commands.study_pictures(options)
+    assert drawn.name == "study_HNL450"
+    axes = rendered(drawn.figure).axes[0]
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels == ["small", "deep", r"$E_T^{\mathrm{miss}}$", "supervised bound"]
+    points = [line for line in axes.lines if line.get_marker() not in (None, "None", "")]
+    values = [float(np.ravel(line.get_xdata())[0]) for line in points]
+    assert values == [plot_inputs.IMPROVEMENTS[n] for n in ("small", "deep", "met", "supervised")]
+    assert [line.get_markerfacecolor() == "white" for line in points] == [False, True, False, False]
+    assert [text.get_text() for text in axes.texts if "at" in text.get_text()] == ["at 2 %"]
+    rows = comparison.signal_rows(study, "HNL450")
+    assert rows[1].cells == (
+        *("0.900", "0.25 (0.23 to 0.28) at 2 %", "0.50 (0.45 to 0.55) at 2 %"),
+        *("12 / 2", "1.50", "no"),
+    )
+    assert comparison.ratio_rows(study)[0].cells == ("1.50", "1.50", "1.50", "on 2026-01-31")
+    del study["scores"]["deep"]["signals"]["HNL450"]
+    study["scores"]["small"]["signals"]["HNL450"]["points"].pop()
+    assert len(comparison.improvements(study, "HNL450")) == 2
+    assert comparison.signal_rows(study, "HNL450")[0].cells[-3:-1] == ("–", "–")
+    content = json.loads((folder / "study" / "study.json").read_text())
+    (folder / "study" / "study.json").write_text(json.dumps(content | {"seed": "x"}))
+    with pytest.raises(InputError, match="study.json: seed must be.*python -m ml study"):
+        read_study(folder)
 
 
 def test_shares_of_the_score_count_what_adds_to_it(tmp_path):
@@ -200,7 +270,7 @@ def test_scaling_without_a_model_is_that_of_the_background(results, tmp_path):
     seen = np.isfinite(mean.mean)
     assert mean.mean[seen] == pytest.approx(0, abs=1e-6)
     assert mean.spread[seen] == pytest.approx(1, abs=1e-6)
-    with pytest.raises(InputError, match="no model 'x'"):
+    with pytest.raises(InputError, match="no autoencoder 'x'"):
         matrix.model_scaling(plain, "SR3L", "x")
 
 

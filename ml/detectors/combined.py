@@ -204,12 +204,3 @@ def detector_class(config):
     from ml.detectors.declared import detector_for
 
     return detector_for(config)
-
-
-def shares(config):
-    """Lines that tell the parts of a Combined."""
-    return [
-        f"{part.share:.0%} of the background for {' + '.join(part.members)} in "
-        f"{', '.join(part.topologies)}"
-        for part in config.parts
-    ]
