@@ -141,7 +141,7 @@ EVENT = Fields(
                 {
                     "name": NETWORK_INPUT,
                     "contribution": NUMBER,
-                    "value": NUMBER,
+                    "value": Maybe(NUMBER),
                     "median": Maybe(NUMBER),
                     "low": Maybe(NUMBER),
                     "high": Maybe(NUMBER),
