@@ -12,7 +12,6 @@ from analysis.errors import (
     Parser,
     exit_on_mistake,
     listed,
-    near_miss,
     positive_integer,
 )
 from analysis.files import lock, restore_folder, write_file, write_json
@@ -197,6 +196,10 @@ def parser():
         help="also train each --detector N times, with other seeds",
     )
 
+    made = command("challenge", challenge, "show a detector events that were changed on purpose")
+    add_output(made)
+    add_challenges(made)
+
     for name, run, text in (
         ("info", info, "print what a model is and how it was trained"),
         ("export", export, "write a model as ONNX, checked against Keras"),
@@ -204,6 +207,58 @@ def parser():
         made = command(name, run, text)
         made.add_argument("model", metavar="MODEL", type=Path, help="folder of the model")
     return top
+
+
+def add_challenges(command):
+    """Add the studies of the thesis, each with its options."""
+    common = argparse.ArgumentParser(add_help=False)
+    add = common.add_argument
+    add(
+        "--detector",
+        action="append",
+        metavar="NAME",
+        help=f"repeatable (default: {DEFAULT_DETECTOR})",
+    )
+    add("--region", help="region whose tables are used (default: the run's first)")
+    add("--seed", type=natural, default=1, help="of all that is random (%(default)s)")
+    add("--events", type=positive_integer, default=5000, help="altered, at most (%(default)s)")
+    add(
+        "--replicas", type=positive_integer, default=REPLICAS, help="of the bootstrap (%(default)s)"
+    )
+    learning = argparse.ArgumentParser(add_help=False)
+    add = learning.add_argument
+    add("--folds", type=positive_integer, default=FOLDS, metavar="K", help="(%(default)s)")
+    for name in ("epochs", "batch"):
+        add(f"--{name}", **OPTIONS[name])
+    add("--quiet", action="store_true", help="no progress")
+    studies = command.add_subparsers(dest="study", metavar="STUDY", required=True)
+
+    def study(name, text, *parents):
+        return studies.add_parser(name, help=text, description=text, parents=[common, *parents])
+
+    made = study("leave-out", "a process that was left out of the training", learning)
+    made.add_argument("process", metavar="PROCESS", help="of the background")
+    made = study("momenta", "leading leptons' pT times factors")
+    made.add_argument(
+        "--factor", type=above_0, action="append", help="repeatable (default: 1.5, 3, 5, 7, 10)"
+    )
+    made.add_argument(
+        "--leptons",
+        type=int,
+        choices=(1, 2, 3),
+        action="append",
+        help="number of them that are changed; repeatable (default: 1, and all 3)",
+    )
+    study("shuffle", "columns of different events")
+    study("noise", "columns drawn at random")
+    study("exchange", "types of objects that changed places")
+    made = study("small-sample", "training on few events", learning)
+    made.add_argument(
+        "--share", type=part, default=0.01, metavar="X", help="of the events (%(default)s)"
+    )
+    study("data", "training on data instead of simulation", learning)
+    made = study("blind", "pseudo-data with a hidden fraction of a signal")
+    made.add_argument("--open", action="store_true", help="tell what the last test has hidden")
 
 
 def train(options):
@@ -237,11 +292,9 @@ def _detector(options):
 
 def _network(options):
     """The declared network that was asked for, with the options of the command line."""
-    if options.model not in NETWORKS:
-        hint = near_miss(options.model, [*DETECTORS, *NETWORKS])
-        choice = hint or f": choose from {listed([*DETECTORS, *NETWORKS], 30)}"
-        raise DeclarationError(f"unknown detector '{options.model}'{choice}")
-    network = find_network(options.model)
+    from ml.ensemble import find_declared
+
+    network = find_declared(options.model)
     if options.latent:
         network = replace(network, latent=replace(network.latent, units=options.latent))
     if options.learning_rate is not None:
@@ -382,6 +435,61 @@ def protocol(options):
     print(f"wrote {path}")
 
 
+def challenge(options):
+    """Judge detectors on altered events: OUT/study/<study>.json."""
+    from ml import blind, challenges
+
+    if options.study == "blind" and options.open:
+        for line in blind.answer_as_text(blind.read_answer(options.output)):
+            print(line)
+        return
+    dataset, folder = Dataset.open(options.output, options.region), options.output / STUDY
+    detectors = tuple(dict.fromkeys(options.detector or (DEFAULT_DETECTOR,)))
+    for name in detectors:
+        if not plain_name(name):
+            raise DeclarationError(f"--detector {name}: must be a plain folder name")
+    choices = challenges.Choices(detectors, options.seed, options.events, options.replicas)
+    name = options.study.replace("-", "_")
+    if options.study == "leave-out":
+        name += f"_{options.process}"
+        if not plain_name(options.process):
+            raise DeclarationError(f"PROCESS {options.process}: must be the name of a process")
+    path = folder / f"{name}.json"
+    with lock(path):
+        if options.study == "blind":
+            content, answer = blind.blind(dataset, choices)
+            write_json(folder / blind.ANSWER, answer)
+            text = blind.as_text(content)
+        else:
+            content = _challenge(options, dataset, choices)
+            text = challenges.as_text(content)
+        write_json(path, content)
+    for line in text:
+        print(line)
+    print(f"wrote {path}")
+
+
+def _challenge(options, dataset, choices):
+    """The content of a study other than the blind test."""
+    from ml import challenges
+
+    if options.study == "momenta":
+        more = {"factors": options.factor, "leptons": options.leptons}
+        more = {name: tuple(dict.fromkeys(given)) for name, given in more.items() if given}
+        return challenges.momenta(dataset, choices, **more)
+    if options.study in ("shuffle", "noise", "exchange"):
+        return getattr(challenges, options.study)(dataset, choices)
+    training = TrainingConfig(
+        folds=options.folds, seed=options.seed, epochs=options.epochs, batch=options.batch
+    )
+    progress = not options.quiet
+    if options.study == "leave-out":
+        return challenges.leave_out(dataset, choices, options.process, training, progress)
+    if options.study == "small-sample":
+        return challenges.small_sample(dataset, choices, training, options.share, progress)
+    return challenges.data(dataset, choices, training, progress)
+
+
 def info(options):
     """Print the records of a model; no network is loaded."""
     for folder in _folders(options.model):
@@ -435,6 +543,25 @@ def share(text):
         value = -1.0
     if not 0 <= value <= 10:
         raise argparse.ArgumentTypeError(f"must be a number from 0 to 10, not '{text}'")
+    return value
+
+
+def above_0(text):
+    """Convert a word of the command line to a number above 0; raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1000:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, 1000 at most, not '{text}'")
+    return value
+
+
+def part(text):
+    """Convert a word of the command line to a share of a whole; raises ArgumentTypeError."""
+    value = above_0(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not '{text}'")
     return value
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.errors import DeclarationError, InputError
+from analysis.errors import DeclarationError, InputError, listed, near_miss
 from analysis.files import replace_folder, restore_folder, write_json
 from analysis.output import DETECTOR_RECORD, MODEL_FOLDS, RETRAIN, single_models
 from ml.detectors.base import load_detector
-from ml.detectors.declared import detector_for
-from ml.models import ModelConfig
+from ml.detectors.declared import DETECTORS, detector_for
+from ml.models import MODELS, ModelConfig
 from ml.training_set import Split
 
 
@@ -127,6 +127,17 @@ def load(folder, dataset=None):
     from ml.autoencoder import RunAE  # TensorFlow takes seconds
 
     return RunAE.load(folder, dataset)
+
+
+def find_declared(name):
+    """The declared detector or network of this name; `DeclarationError` names the nearest."""
+    if name in DETECTORS:
+        return DETECTORS[name]
+    if name in MODELS:
+        return MODELS[name]
+    known = [*DETECTORS, *MODELS]
+    choice = near_miss(name, known) or f": choose from {listed(known, 30)}"
+    raise DeclarationError(f"unknown detector '{name}'{choice}")
 
 
 def class_of(config):

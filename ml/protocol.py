@@ -83,12 +83,9 @@ def experiments(value, weight, number, seed):
     total = weight.sum()
     for experiment in range(number):
         random = np.random.default_rng([seed, experiment])
-        first = random.random(len(weight)) < 0.5
-        calibration, drawn = weight * first, weight * ~first
+        first, calibration, drawn = halves(weight, random)
         if not (calibration.sum() > 0 and drawn.sum() > 0):
             return
-        calibration *= total / calibration.sum()
-        drawn *= total / drawn.sum()
         cuts = choose_cuts(value[first], calibration[first], (COMPARED,))
         if not cuts:
             return
@@ -105,6 +102,17 @@ def experiments(value, weight, number, seed):
             (value[first], calibration[first]),
             float(1 / inverse),
         )
+
+
+def halves(weight, random):
+    """Split events at random, each half scaled up to the sum of all.
+
+    weight: (events,) not negative. Returns whether each is in the first half, and the weights of
+    both halves, 0 for the other one's; a half without weight stays 0.
+    """
+    first = random.random(len(weight)) < 0.5
+    parts = [weight * first, weight * ~first]
+    return first, *(p * (weight.sum() / p.sum()) if p.sum() > 0 else p for p in parts)
 
 
 def examine_one(numbers, signals, count, seed, strengths=STRENGTHS):

@@ -29,7 +29,7 @@ def _signal_lines(content, signal):
         if judged is None:
             continue
         by_asked = {point["asked"]: point for point in judged["points"]}
-        cells = "".join(f"{_improvement(by_asked.get(point)):>16}" for point in points)
+        cells = "".join(f"{improvement(by_asked.get(point)):>16}" for point in points)
         last = by_asked.get(points[-1])
         number = f"{last['background_events']}/{last['background_effective']:.0f}" if last else ""
         z = _number(last and last["significance"])
@@ -40,7 +40,7 @@ def _signal_lines(content, signal):
         yield f"{name[:17]:<17}{area:>6}{cells}{number:>9}{z:>5}{without:>8}{paired:>6}"
 
 
-def _improvement(point):
+def improvement(point):
     """Improvement with its error, and where it is, if not where it was asked for."""
     if point is None:
         return NOTHING

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import shutil
 import zipfile
 
@@ -167,6 +168,21 @@ def test_copy_for_jobs_is_the_same_model(trained, tmp_path):
     copy = freeze_model(trained / "combined", tmp_path / "model")
     assert read_model(copy).key == read_model(trained / "combined").key
     assert not (tmp_path / "model" / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("kind", KIND_NAMES)
+def test_arrays_are_documented(trained, kind):
+    from test_docs import section
+
+    ((_, (cell,)),) = [row for row in section("`numbers.npz`") if kind in row[0]]
+    words = re.findall("`([^`]+)`", cell)
+    if "trees" in cell and "<group>." not in words:
+        words += "feature threshold left right value roots output".split()
+    patterns = [re.sub("<.*?>", r"\\w+", word.replace(".", r"\.")) for word in words]
+    patterns = [each + ".+" * each.endswith((".", "/")) for each in patterns]
+    path = next((trained / kind).rglob(NUMBERS))
+    with np.load(path) as content:
+        assert not [n for n in content.files if not re.fullmatch("|".join(patterns), n)]
 
 
 # --- bad input --------------------------------------------------------------------------------

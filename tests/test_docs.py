@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import explained_inputs
+import ml_tables
 import ntuples
 import pandas as pd
 import pytest
 import score_inputs
 import uproot
 from conftest import DEMO, REPOSITORY, SAFETY_NET, read_json, read_table, root_program
+
+from analysis.output import DEFAULT_DETECTOR
 
 README = REPOSITORY / "README.md"
 PAGES = (README, *sorted((REPOSITORY / "docs").glob("*.md")))
@@ -185,6 +188,11 @@ def prepare(command, folder):
     )
     if model and not (folder / "output" / "models" / "small").exists():
         run("python -m ml train output", folder)
+    learned = folder / "output" / "models" / DEFAULT_DETECTOR
+    if "ml challenge output" in command and not learned.exists():
+        run(f"python -m ml train output --detector {DEFAULT_DETECTOR}", folder)
+    if "blind --open" in command and not (folder / "output" / "study" / "blind.json").exists():
+        run("python -m ml challenge output blind", folder)
     if command.startswith("cmp ") and not (folder / "output_plain").exists():
         run("python run_rdf.py -o output_plain -s WZ --plain", folder)
     if (
@@ -557,6 +565,41 @@ def test_fields_of_studies(tmp_path):
         for path in set(found) - empty:
             value = found[path]
             assert value is None or TYPES[documented[path]](value), (path, value)
+
+
+# Keras 3.15 with numpy 2.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_fields_of_challenges(tmp_path):
+    from ml.__main__ import main
+
+    folder = ml_tables.write_output(tmp_path / "out")
+    quick = ("--epochs", "1", "--batch", "16", "--quiet")
+    main(["train", str(folder), "--detector", "small", *quick])
+    options = ("--detector", "small", "--replicas", "2", "--events", "500")
+    main(["challenge", str(folder), "shuffle", *options])
+    main(["challenge", str(folder), "blind", *options])
+    text = (REPOSITORY / "docs" / "formats.md").read_text().split("## Altered events")[1]
+    text = text.split("\n## ")[0]
+    parts = re.split(r"^In `study/(.*)\.json`", text, flags=re.M)[1:]
+    names = {"<study>": "shuffle", "blind": "blind", "blind_answer": "blind_answer"}
+    places = {"scores[].altered": "NAME", "passed": "SCORE"}
+    assert list(names) == parts[::2]
+    for name, part in zip(names.values(), parts[1::2], strict=True):
+        rows = re.findall(r"^\| (`.*`) \| (\w+) \|", part, re.M)
+        documented = {path: kind for names, kind in rows for path in re.findall("`(.*?)`", names)}
+        found = placed(read_json(folder / "study" / f"{name}.json"), places)
+        occasional = {f"settings.{what}" for what in ("factors", "leptons", "share")}
+        assert set(found) == set(documented) - occasional
+        for path, value in found.items():
+            assert value is None or TYPES[documented[path]](value), (path, value)
+
+
+def test_fields_and_kinds_of_detectors():
+    from analysis.detector_scores import KINDS
+    from analysis.records import DETECTOR
+
+    assert [n for names, _ in section("`detector.json`") for n in names] == [*DETECTOR.known]
+    assert {n for names, _ in section("`numbers.npz`") for n in names} == {*KINDS}
 
 
 def test_rows_of_cutflow_json(demo_output):

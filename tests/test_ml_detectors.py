@@ -16,7 +16,7 @@ from ml.dataset import Dataset, concatenate
 from ml.detectors import base, recipes
 from ml.detectors.base import load_kind
 from ml.detectors.combined import CombinedDetector
-from ml.detectors.declared import DETECTORS, KINDS, find_detector, from_plain
+from ml.detectors.declared import DETECTORS, KINDS, find_detector, from_plain, json_form
 from ml.detectors.forest import Forest, grow
 from ml.detectors.isolation import average_path
 from ml.detectors.survival import learn_survival, minus_log_survival
@@ -489,7 +489,7 @@ def test_unknown_detector_names_the_nearest():
 
 def test_declarations_come_back():
     for config in DETECTORS.values():
-        plain = base.json_form(config)
+        plain = json_form(config)
         assert from_plain(type(config), plain) == config
 
 

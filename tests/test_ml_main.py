@@ -1,6 +1,7 @@
 """The commands as a user types them: one clear line on errors, files that are whole."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from ml.__main__ import main
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 ROOT = Path(__file__).parent.parent
-TRAIN = ("--epochs", "2", "--batch", "200", "--quiet")
+TRAIN = ("--detector", "small", "--epochs", "2", "--batch", "200", "--quiet")
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +64,10 @@ def test_info_needs_no_network(output):
 
 def test_help_lists_the_commands_in_order():
     text = run("--help", check=True).stdout
-    commands = [line.split()[0] for line in text.splitlines() if line.startswith("    ")]
+    commands = re.findall(r"^    (\w+)", text, re.M)
     assert commands == [
         *("train", "tune", "score", "encode"),
-        *("freeze", "study", "explain", "protocol"),
+        *("freeze", "study", "explain", "protocol", "challenge"),
         *("info", "export"),
     ]
 
@@ -81,10 +82,16 @@ def test_help_lists_the_commands_in_order():
         (["train", "nowhere"], 1, "no folder nowhere"),
         (["train", "OUT", "--model", "smal"], 1, "did you mean 'small'"),
         (["train", "OUT", "--region", "SR9"], 1, "no tables of region 'SR9'"),
-        (["train", "OUT", "--batch", "9999"], 1, "fewer than a batch of 9999"),
+        (
+            ["train", "OUT", "--detector", "small", "--batch", "9999"],
+            1,
+            "fewer than a batch of 9999",
+        ),
+        (["train", "OUT", "--learning-rate", "1"], 1, "is of autoencoders, portfolio is none"),
+        (["train", "OUT"], 1, "lacks the features lepPt_0"),
         (["train", "OUT", "--folds", "2"], 1, "at least 3"),
         (["train", "OUT", "--name", "../x"], 1, "plain folder name"),
-        (["train", "OUT", "--learning-rate", "0"], 1, "larger than 0"),
+        (["train", "OUT", "--detector", "small", "--learning-rate", "0"], 1, "larger than 0"),
         (["tune", "OUT", "--space", "nowhere.toml"], 1, "no search space nowhere.toml"),
         (["score", "OUT", "--model", "huge"], 1, "no model huge"),
         (["score", "OUT", "-s", "ZZ"], 1, "no sample ZZ"),
@@ -114,7 +121,8 @@ def test_kill_at_any_moment(output, tmp_path):
     folder = tmp_path / "output"
     shutil.copytree(output, folder)
     shutil.rmtree(folder / "models")
-    command = [sys.executable, "-m", "ml", "train", folder, "--epochs", "12", "--batch", "50"]
+    command = [sys.executable, "-m", "ml", "train", folder, *TRAIN[:2], "--epochs", "12"]
+    command += ["--batch", "50"]
     checkpoint = folder / "models" / ".small.training" / "checkpoint.npz"
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     while not checkpoint.exists() and process.poll() is None:

@@ -1,7 +1,8 @@
 """What all detectors have in common: from which events they learn, and how they are kept.
 
 What a detector has learned is a number of arrays with names, so it is saved as plain numbers in
-`numbers.npz`, beside its record `detector.json`. Nothing is pickled.
+`numbers.npz`, beside its record `detector.json`. Nothing is pickled. docs/formats.md has the names
+of the arrays; analysis/detector_scores.py computes the same scores in the event loop.
 """
 
 import platform

@@ -22,8 +22,8 @@ from analysis.errors import DeclarationError, listed, near_miss
 from ml.detectors.combined import Combined, CombinedDetector, Part
 from ml.detectors.density import Density, DensityDetector
 from ml.detectors.isolation import Isolation, IsolationDetector
+from ml.detectors.logits import Processes, ProcessesDetector
 from ml.detectors.pca import Pca, PcaDetector
-from ml.detectors.processes import Processes, ProcessesDetector
 from ml.detectors.svdd import Svdd, SvddDetector
 from ml.detectors.tail import Tail, TailDetector
 from ml.detectors.twin import Twin, TwinDetector
