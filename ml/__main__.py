@@ -275,9 +275,12 @@ def train(options):
 
         began = time.perf_counter()
         trained = ensemble.train(dataset, path, declared, config, bool(folds), not options.quiet)
-    for model in trained.models:
-        _describe(model.record_)
-    print(f"wrote {path} in {time.perf_counter() - began:.0f} s")
+    records = [model.record_ for model in trained.models]
+    # The records of a detector that is no network differ in their folds alone.
+    for record in records[:1] if isinstance(records[0], DetectorRecord) else records:
+        _describe(record)
+    several = f", {len(records)} models," if len(records) > 1 else ""
+    print(f"wrote {path}{several} in {time.perf_counter() - began:.0f} s")
 
 
 def _detector(options):

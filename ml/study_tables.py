@@ -22,14 +22,14 @@ def _signal_lines(content, signal):
     without = f", {share:.0%} without an OSSF pair" if share is not None else ""
     yield f"{signal}: {about['events']} simulated events, {about['yield']:.4g} expected{without}"
     points = content["working_points"]
-    heads = "".join(f"{f'at {100 * point:g} %':>16}" for point in points)
+    heads = "".join(f" {f'at {100 * point:g} %':>15}" for point in points)
     yield f"{'improvement':<17}{'AUC':>6}{heads}{'raw/eff':>9}{'Z':>5}{'no pair':>8}{'pair':>6}"
     for name, score in scores_in_order(content):
         judged = score["signals"].get(signal)
         if judged is None:
             continue
         by_asked = {point["asked"]: point for point in judged["points"]}
-        cells = "".join(f"{improvement(by_asked.get(point)):>16}" for point in points)
+        cells = "".join(f" {improvement(by_asked.get(point)):>15}" for point in points)
         last = by_asked.get(points[-1])
         number = f"{last['background_events']}/{last['background_effective']:.0f}" if last else ""
         z = _number(last and last["significance"])
@@ -48,7 +48,7 @@ def improvement(point):
     text = f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
     if point["improvement_low"] is not None:
         text += f"±{(point['improvement_high'] - point['improvement_low']) / 2:.2g}"
-    return text if point["supported"] else f"{text} @{100 * point['background_efficiency']:.2g}%"
+    return text if point["supported"] else f"{text}@{100 * point['background_efficiency']:.2g}%"
 
 
 def _number(value, digits=0):
