@@ -11,6 +11,7 @@ from analysis.content import (
     MapOf,
     Maybe,
     OneOf,
+    Value,
     line,
     require,
     whole,
@@ -23,6 +24,12 @@ from analysis.records import COLUMN, KINDS, LABEL, LUMINOSITY, NAME, NETWORK_INP
 STUDIED, EXPLAINED = "study.json", "explained.json"  # names of the files
 STUDY_AGAIN = "make it again with python -m ml study"
 EXPLAIN_AGAIN = "make it again with python -m ml explain"
+
+# That can be drawn
+RATIO = Value(
+    "a number between -1e9 and 1e9",
+    lambda value: not any(NUMBER.problems(value, "")) and abs(value) < 1e9,
+)
 
 # Numbers are null where they cannot be computed.
 POINT = Fields(
@@ -39,9 +46,9 @@ POINT = Fields(
         "signal_events": whole(),
         "signal_efficiency": NUMBER,
         "signal_efficiency_error": Maybe(NUMBER),
-        "improvement": NUMBER,
-        "improvement_low": Maybe(NUMBER),
-        "improvement_high": Maybe(NUMBER),
+        "improvement": RATIO,
+        "improvement_low": Maybe(RATIO),
+        "improvement_high": Maybe(RATIO),
         "significance": Maybe(NUMBER),
         "share_without_pair": Maybe(NUMBER),
         "improvement_with_pair": Maybe(NUMBER),
@@ -141,7 +148,7 @@ EVENT = Fields(
                 {
                     "name": NETWORK_INPUT,
                     "contribution": NUMBER,
-                    "value": NUMBER,
+                    "value": Maybe(NUMBER),
                     "median": Maybe(NUMBER),
                     "low": Maybe(NUMBER),
                     "high": Maybe(NUMBER),

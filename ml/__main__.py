@@ -636,8 +636,9 @@ def _describe(record):
             f"  trained on the other folds of {rows} events, {len(record.names)} features, "
             f"negative weights: {record.weights}, seed {record.seed}"
         )
-        for line in share_lines(record.config.get("parts", ())):
-            print(f"  {line}")
+        if not split.test:  # those of other folds are the same
+            for line in share_lines(record.config.get("parts", ())):
+                print(f"  {line}")
         return
     network = record.network
     sizes = "-".join(map(str, network.sizes(len(record.features))))

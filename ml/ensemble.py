@@ -30,7 +30,7 @@ class Scored:
     score: np.ndarray  # (events,) float32, larger is more anomalous
     fold: np.ndarray  # (events,) int8, of the event, see ml.dataset.fold_of
     trained_on: np.ndarray  # (events,) bool, a model that gave the score has learned this event
-    errors: np.ndarray | None  # (events, features) float32, see `explain`; NaN: not a feature
+    errors: dict | None  # {name: (events,) float32} as of `explain`; NaN: a model lacks it
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,12 @@ class Ensemble:
         return [fold == model.record_.split.test for model in self.models]
 
     def _errors(self, events, parts):
-        place = {name: column for column, name in enumerate(self.features)}
-        errors = np.full((len(events), len(place)), np.nan, np.float32)
+        errors = {}
         for rows, model in zip(parts, self.models, strict=True):
             names, values = model.explain(events[rows])
-            errors[np.ix_(rows, [place[name] for name in names])] = values
+            for name, column in zip(names, values.T, strict=True):
+                nothing = np.full(len(events), np.nan, np.float32)
+                errors.setdefault(name, nothing)[rows] = column
         return errors
 
 

@@ -235,41 +235,49 @@ def reasons_of(dataset, ensemble, scored, events, note):
     background = concatenate(dataset.load([s])[scored[s.name].rows] for s in samples)
     values, weight = held_out(dataset, scored)
     p_values = np.clip(survival(values, values, weight), 0.0, 1.0)
-    names, contributions = contributions_of(ensemble, events, note)
     known = set(topology.FEATURES) <= set(dataset.names)
+    if not known:
+        note("the tables do not tell topologies: events are compared with all background")
     where_b, where = (
         topology.topology_of(part.columns(topology.FEATURES)) if known else np.zeros(len(part), int)
         for part in (background, events)
     )
-    if not known:
-        note("the tables do not tell topologies: events are compared with all background")
-    opinions = ensemble.opinions(events)
-    reasons = [
-        {"topology": topology.TOPOLOGIES[place] if known else None}
-        | {"opinions": [{"name": n, "value": number(v[k])} for n, v in opinions.items()]}
-        for k, place in enumerate(where)
-    ]
+    adds, opinions = contributions_of(ensemble, events, note), ensemble.opinions(events)
+    reasons = [None] * len(events)
     for place in np.unique(where):
         rows, alike = np.flatnonzero(where == place), where_b == place
-        near = neighbours_of(
-            events[rows], background[alike], p_values[alike], names, dataset.samples
-        )
-        x, reference = events[rows].columns(names), background[alike].columns(names)
-        quantiles = central(reference, np.maximum(background.weight[alike], 0.0))
+        near = neighbours_of(events[rows], background[alike], p_values[alike], ensemble.features)
+        told = told_values(events[rows], background[alike], ensemble.features)
         for k, row in enumerate(rows):
-            features = driving(names, contributions[row], x[k], quantiles)
-            reasons[row] |= {"features": features, "neighbours": near[k]}
+            reasons[row] = {
+                "topology": topology.TOPOLOGIES[place] if known else None,
+                "opinions": [{"name": n, "value": number(v[row])} for n, v in opinions.items()],
+                "features": driving({name: v[row] for name, v in adds.items()}, told[k]),
+                "neighbours": near[k],
+            }
     return reasons
 
 
 def contributions_of(ensemble, events, note):
-    """Names of the features, and (events, features) what they add; 0 where nobody can say."""
+    """{name: (events,)} what each feature, or another part of the score, adds; {} if unknown."""
     try:
-        found = ensemble.score(events, errors=True).errors
+        return ensemble.score(events, errors=True).errors
     except InputError as error:
         note(f"{ensemble.path.name}: no features are named: {error}")
-        found = np.zeros((len(events), len(ensemble.features)))
-    return ensemble.features, np.nan_to_num(found)
+        return {}
+
+
+def told_values(events, background, names):
+    """For each of the Events {feature: its value, and what it is in the background}."""
+    weight = np.maximum(background.weight, 0.0)
+    middle = central(background.columns(names), weight)
+    return [
+        {
+            name: dict(zip(("value", "median", "low", "high"), map(number, four), strict=True))
+            for name, four in zip(names, np.vstack([row, middle]).T, strict=True)
+        }
+        for row in events.columns(names)
+    ]
 
 
 def central(values, weight):
@@ -284,22 +292,22 @@ def central(values, weight):
     return np.stack([ranked[np.minimum(p, last), np.arange(values.shape[1])] for p in places])
 
 
-def driving(names, contributions, values, quantiles):
-    """The features that make an event most anomalous, those that add most first."""
-    order = np.argsort(-contributions, kind="stable")[:FEATURES]
+UNKNOWN = dict.fromkeys(("value", "median", "low", "high"))  # of what is no feature
+
+
+def driving(adds, told):
+    """What makes an event most anomalous, what adds most first.
+
+    adds: {name: contribution}, NaN where there is none; told: {feature: values}
+    """
+    found = sorted((name for name in adds if adds[name] > 0), key=lambda name: -adds[name])
     return [
-        {
-            "name": names[place],
-            "contribution": float(contributions[place]),
-            "value": float(values[place]),
-            **dict(zip(("median", "low", "high"), map(number, quantiles[:, place]), strict=True)),
-        }
-        for place in order
-        if contributions[place] > 0
+        {"name": name, "contribution": float(adds[name])} | told.get(name, UNKNOWN)
+        for name in found[:FEATURES]
     ]
 
 
-def neighbours_of(events, background, p_values, names, samples):
+def neighbours_of(events, background, p_values, names):
     """For each of the Events of a topology the ordinary background events that are nearest."""
     ordinary = p_values >= ORDINARY
     reference = background.columns(names)
@@ -311,7 +319,7 @@ def neighbours_of(events, background, p_values, names, samples):
         order = np.argsort(np.where(allowed, distance, np.inf), kind="stable")[:NEIGHBOURS]
         found.append(
             [
-                identified(samples[background.source[place]], background.identity[place])
+                identified(background.samples[background.source[place]], background.identity[place])
                 | {"p_value": float(p_values[place]), "distance": float(distance[place])}
                 for place in order
                 if allowed[place]
@@ -370,7 +378,8 @@ def event_lines(rank, event, content):
     if event["features"]:
         yield f"    {'feature':<28}{'adds':>9}{'value':>11}{'median':>11}  central 68 %"
     for one in event["features"]:
-        interval = f"{words(one['low'])} to {words(one['high'])}"
+        known = one["low"] is not None
+        interval = f"{words(one['low'])} to {words(one['high'])}" if known else words(None)
         yield (
             f"    {one['name'][:28]:<28}{one['contribution']:>9.3g}{words(one['value']):>11}"
             f"{words(one['median']):>11}  {interval}"

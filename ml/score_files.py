@@ -51,7 +51,7 @@ def write_scores(dataset, ensemble, sample, *, errors=False, join=False):
     """
     histogram = np.zeros(len(EDGES) - 1)
     weighted, weight = 0.0, 0.0
-    total = np.zeros(len(ensemble.features))
+    total = {}  # of the errors of each feature
 
     def table(events):
         scored = ensemble.score(events, errors)
@@ -61,9 +61,9 @@ def write_scores(dataset, ensemble, sample, *, errors=False, join=False):
             "trained_on": scored.trained_on,
         }
         if errors:
-            named = zip(ensemble.features, scored.errors.T, strict=True)
-            columns |= {f"error_{name}": values for name, values in named}
-            total[:] += np.nansum(scored.errors, axis=0)
+            columns |= {f"error_{name}": values for name, values in scored.errors.items()}
+            for name, values in scored.errors.items():
+                total[name] = total.get(name, 0.0) + float(np.nansum(values))
         if join:
             columns |= dict(zip(events.names, events.features.T, strict=True))
             columns |= {
@@ -78,14 +78,14 @@ def write_scores(dataset, ensemble, sample, *, errors=False, join=False):
 
     path = dataset.folder / SCORES / ensemble.path.name / f"{sample.name}.hdf5"
     events = _write(path, "scores", dataset, ensemble, sample, table)
-    worst = np.argsort(total)[::-1][:3] if errors and events else ()
+    worst = sorted(total, key=total.get, reverse=True)[:3] if events else ()
     return Summary(
         sample=sample,
         events=events,
         mean=weighted / weight if weight else np.nan,
         median=_quantile(histogram, 0.5),
         last=_quantile(histogram, 0.99),
-        worst=tuple(ensemble.features[column] for column in worst),
+        worst=tuple(worst),
         path=path,
     )
 

@@ -36,6 +36,48 @@ def test_plotting_bears_any_record(tmp_path):
     bear(read_flow, mutations.mutations(content))
 
 
+def test_plotting_bears_any_study(tmp_path):
+    from analysis.study_files import read_explained, read_study
+    from plotting import commands, comparison
+    from plotting.results import open_results
+    from plotting.scores import explained_events, read_scores
+
+    samples = [s for s in plot_inputs.SAMPLES if s[3] < 601]
+    folder = plot_inputs.write_scores(
+        plot_inputs.write_run(tmp_path / "out", samples), errors=False
+    )
+    plot_inputs.write_study(plot_inputs.write_explained(folder))
+    options = commands.Options(str(folder), folder / "plots", processes=1)
+    scores = read_scores(open_results(str(folder)), plot_inputs.MODEL)
+    study, explained = (folder / "study" / name for name in ("study.json", "explained.json"))
+
+    def read_one(content):
+        mutations.write(study, content)
+        found = read_study(folder)
+        comparison.ratio_rows(found)
+        for signal in found["signals"]:
+            comparison.signal_rows(found, signal)
+            comparison.improvements(found, signal)
+
+    def read_other(content):
+        mutations.write(explained, content)
+        explained_events(scores, read_explained(folder))
+
+    content = read_json(study)
+    values = (None, "x", float("nan"), [])
+    bear(read_one, mutations.mutations(content, values, most=1))
+    bear(read_other, mutations.mutations(read_json(explained), values, most=1))
+    score = content["scores"]["small"]["signals"]["HNL450"]["points"][1]
+    for value in (-1e3, 0.0, 1e8):
+        score |= {"improvement": value, "improvement_low": value, "improvement_high": value}
+        mutations.write(study, content)
+        for drawn in commands.study_pictures(options):
+            drawn.figure.canvas.draw()
+    score |= {"improvement": 1e300}
+    mutations.write(study, content)
+    refused(lambda _: read_study(folder), None)
+
+
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>'\"&"
 
 
