@@ -79,9 +79,11 @@ class RunAE:
     def fit(self, data=None, progress=False):
         """Train until the weighted validation loss stops falling; keep the best epoch's weights.
 
-        data: Dataset to learn from, None: that of the constructor. A training of the same choices and tables that was killed goes on where it was.
-        `progress` shows a bar. Raises `InputError` as `ml.training_set.learn` does, and
-        `DeclarationError` if the loss becomes NaN.
+        data: Dataset to learn from, None: that of the constructor
+        progress: whether a bar is shown
+        A training of the same choices and tables that was killed goes on where it was.
+        Raises `InputError` as `ml.training_set.learn` does, and `DeclarationError` if the loss
+        becomes NaN.
         """
         self.data = data or self.data
         self._learned = None  # the tables may have changed since

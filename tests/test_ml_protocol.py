@@ -119,7 +119,8 @@ def test_command(folder, capsys):
     text = capsys.readouterr().out
     for word in ("seed 3", "good", "z_veto", "neutrino injected", "5 sigma"):
         assert word in text
-    assert max(map(len, text.splitlines()[:-1])) <= 100
+    left_out, *lines = text.splitlines()
+    assert left_out.startswith("isolation is left out") and max(map(len, lines[:-1])) <= 100
     path = folder / "study" / "protocol.json"
     first = path.read_bytes()
     assert json.loads(first)["scores"]["good"]["injections"]["neutrino"][0]["strength"] == 0

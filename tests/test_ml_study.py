@@ -115,7 +115,7 @@ def test_tables_fit(content):
     for word in ("neutrino", "good", "z_veto", "NOT FROZEN", "geometric mean", "raw/eff"):
         assert word in text
     latex = as_latex(content)
-    assert latex.startswith(r"\begin{tabular}{lrrr}") and latex.count(r"\\") == 8
+    assert latex.startswith(r"\begin{tabular}{lrrr}") and latex.count(r"\\") == 9  # and pca
     assert latex.count("{") == latex.count("}")
 
 

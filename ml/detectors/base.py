@@ -130,7 +130,8 @@ class Detector:
     def fit(self, data=None, progress=False):
         """Learn from the events of the other folds; the same choices and tables give the same.
 
-        data: Dataset to learn from, None: that of the constructor. Raises `InputError` without events or for tables that lack features.
+        data: Dataset to learn from, None: that of the constructor
+        Raises `InputError` without events or for tables that lack features.
         """
         from ml.detectors.declared import json_form
 
