@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from analysis.errors import DeclarationError, InputError, listed, near_miss
 from analysis.files import replace_folder, restore_folder, write_json
@@ -175,7 +176,9 @@ def train(dataset, path, config, training, folds, progress=False):
         )
     workshop = path.with_name(f".{path.name}.folds")
     models = []
-    for k in range(training.folds):
+    # Networks show bars of their own.
+    quiet = None if progress and not isinstance(config, ModelConfig) else True
+    for k in tqdm(range(training.folds), path.name, unit="fold", leave=False, disable=quiet):
         model = kind(dataset, workshop / f"fold_{k}", config, training, k)
         models.append(model.resume() or model.fit(progress=progress).save())
     wanted = {model.path.name for model in models}

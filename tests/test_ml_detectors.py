@@ -519,6 +519,21 @@ def test_without_a_library_the_others_work(dataset, tmp_path, monkeypatch, name,
     class_of(BY_NAME["tail"])(dataset, tmp_path, BY_NAME["tail"], TRAINING, 0).fit()
 
 
+def test_negative_weights_cannot_be_kept(dataset, tmp_path):
+    training = replace(TRAINING, weights="keep")
+    for name in ("tail", "twin_cascade", "portfolio"):
+        with pytest.raises(InputError, match="cannot keep negative weights: train with --weights"):
+            class_of(BY_NAME[name])(dataset, tmp_path, BY_NAME[name], training, 0).fit()
+    zero = replace(TRAINING, weights="zero")
+    found = class_of(BY_NAME["tail"])(dataset, tmp_path, BY_NAME["tail"], zero, 0).fit()
+    assert (
+        found.record_.signature
+        != class_of(BY_NAME["tail"])(dataset, tmp_path, BY_NAME["tail"], TRAINING, 0)
+        .fit()
+        .record_.signature
+    )
+
+
 def test_data_may_be_given_to_fit(dataset, fitted):
     config = BY_NAME["tail"]
     found = class_of(config)(None, None, config, TRAINING, 1).fit(dataset)

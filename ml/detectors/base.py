@@ -131,11 +131,12 @@ class Detector:
         """Learn from the events of the other folds; the same choices and tables give the same.
 
         data: Dataset to learn from, None: that of the constructor
+        progress: whether a bar is shown
         Raises `InputError` without events or for tables that lack features.
         """
         from ml.detectors.declared import json_form
 
-        self.data = data or self.data
+        self.data, self._progress = data or self.data, progress
         self._check_features()
         learned, inputs = self._material()
         self.numbers_ = self.learn(learned)
@@ -172,6 +173,11 @@ class Detector:
 
     def chosen(self, events):
         """The Learned events: those outside the fold that is not looked at. Raises InputError."""
+        if self.training.weights == "keep" and (events.weight < 0).any():
+            raise InputError(
+                f"detector {self.config.name} cannot keep negative weights: train with "
+                "--weights absolute or zero"
+            )
         fold = events.fold(self.split.folds)
         left_out = self.split.validation if self.fold is None else self.split.test
         weight = event_weight(events.weight, self.training.weights)

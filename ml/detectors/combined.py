@@ -102,7 +102,7 @@ class CombinedDetector(Detector):
         ]
         if all(kept):
             return Ensemble(path, tuple(kept))
-        return train(self.data, path, config, self.training, True)
+        return train(self.data, path, config, self.training, True, self._progress)
 
     def _seen(self, part, where):
         """(events,) whether the event is of a topology of the part."""
