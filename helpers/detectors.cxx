@@ -67,7 +67,7 @@ struct Forest {
 
    double operator()(const float *x) const
    {
-      Numbers sums(outputs);
+      Doubles sums(outputs);
       for (std::size_t tree = 0; tree < roots.size(); ++tree) {
          int at = roots[tree];
          while (nodes[at].left != at)
@@ -82,10 +82,10 @@ struct Forest {
 /// A coordinate as a normal quantile; beyond the last knots, the slope of the last tenth goes on.
 struct Coordinate {
    int input;
-   Numbers knots;
+   Doubles knots;
    double up, down;
 
-   double operator()(const float *x, const Numbers &quantiles) const
+   double operator()(const float *x, const Doubles &quantiles) const
    {
       const double value = x[input];
       return interpolated(value, knots.data(), quantiles.data(), knots.size()) +
@@ -95,12 +95,12 @@ struct Coordinate {
 
 struct Mixture {
    std::vector<Coordinate> coordinates;
-   Numbers quantiles, means, whitening, offsets; ///< offsets: logarithms of the densities at a mean
+   Doubles quantiles, means, whitening, offsets; ///< offsets: logarithms of the densities at a mean
 
    double operator()(const float *x) const
    {
       const std::size_t n = coordinates.size();
-      Numbers z(n), white(n), parts;
+      Doubles z(n), white(n), parts;
       for (std::size_t i = 0; i < n; ++i)
          z[i] = coordinates[i](x, quantiles);
       for (std::size_t k = 0; k < offsets.size(); ++k) {
@@ -125,12 +125,12 @@ struct Mixture {
 
 struct Principal {
    Places inputs;
-   Numbers mean, factor, axes;
+   Doubles mean, factor, axes;
 
    double operator()(const float *x) const
    {
       const std::size_t n = inputs.size(), components = axes.size() / n;
-      Numbers z(n), along(components);
+      Doubles z(n), along(components);
       for (std::size_t i = 0; i < n; ++i) {
          z[i] = (x[inputs[i]] - mean[i]) * factor[i];
          for (std::size_t k = 0; k < components; ++k)
@@ -149,21 +149,21 @@ struct Principal {
 
 struct Distance {
    Places inputs, sizes;
-   Numbers mean, factor, kernels;
+   Doubles mean, factor, kernels;
    unsigned depth;
    double slope, target;
 
    double operator()(const float *x) const
    {
-      Numbers start;
+      Doubles start;
       for (std::size_t i = 0; i < inputs.size(); ++i)
          start.push_back((std::log1p(std::abs(double(x[inputs[i]]))) - mean[i]) * factor[i]);
       double distances = 0.;
       const double *kernel = kernels.data();
       for (std::size_t first = 0; first < sizes.size(); first += depth) {
-         Numbers y = start;
+         Doubles y = start;
          for (unsigned layer = 0; layer < depth; ++layer) {
-            Numbers next(sizes[first + layer]);
+            Doubles next(sizes[first + layer]);
             for (const double each : y)
                for (double &sum : next)
                   sum += each * *kernel++;
@@ -183,7 +183,7 @@ struct Distance {
 
 } // namespace
 
-Numbers numbersAt(const double *values, std::size_t size)
+Doubles numbersAt(const double *values, std::size_t size)
 {
    return {values, values + size};
 }
@@ -243,8 +243,8 @@ ScorePtr topologyScore(const Places &inputs, double window, const std::vector<Sc
    });
 }
 
-ScorePtr forestScore(const Places &feature, const Numbers &threshold, const Places &left,
-                     const Places &right, const Numbers &value, const Places &roots,
+ScorePtr forestScore(const Places &feature, const Doubles &threshold, const Places &left,
+                     const Places &right, const Doubles &value, const Places &roots,
                      const Places &output, double factor)
 {
    const int nodes = int(feature.size());
@@ -265,7 +265,7 @@ ScorePtr forestScore(const Places &feature, const Numbers &threshold, const Plac
    return scoreOf(std::move(forest));
 }
 
-ScorePtr survivalScore(const Numbers &x, const Numbers &y, const Numbers &tail,
+ScorePtr survivalScore(const Doubles &x, const Doubles &y, const Doubles &tail,
                        const ScorePtr &score)
 {
    require(!x.empty() && x.size() == y.size() && tail.size() == 3, "survivalScore");
@@ -277,8 +277,8 @@ ScorePtr survivalScore(const Numbers &x, const Numbers &y, const Numbers &tail,
       });
 }
 
-ScorePtr mixtureScore(const Places &inputs, const Numbers &quantiles, const Numbers &knots,
-                      const Numbers &means, const Numbers &whitening, const Numbers &shares)
+ScorePtr mixtureScore(const Places &inputs, const Doubles &quantiles, const Doubles &knots,
+                      const Doubles &means, const Doubles &whitening, const Doubles &shares)
 {
    const std::size_t n = inputs.size(), number = quantiles.size(), tenth = number / 10;
    require(n > 0 && tenth > 0 && !shares.empty() && knots.size() == n * number &&
@@ -286,7 +286,7 @@ ScorePtr mixtureScore(const Places &inputs, const Numbers &quantiles, const Numb
            "mixtureScore");
    Mixture mixture{{}, quantiles, means, whitening, {}};
    for (std::size_t i = 0; i < n; ++i) {
-      const Numbers at(knots.begin() + i * number, knots.begin() + (i + 1) * number);
+      const Doubles at(knots.begin() + i * number, knots.begin() + (i + 1) * number);
       const double up = (quantiles[number - 1] - quantiles[number - 1 - tenth]) /
                         std::max(at[number - 1] - at[number - 1 - tenth], 1e-9);
       const double down = (quantiles[tenth] - quantiles[0]) / std::max(at[tenth] - at[0], 1e-9);
@@ -301,8 +301,8 @@ ScorePtr mixtureScore(const Places &inputs, const Numbers &quantiles, const Numb
    return scoreOf(std::move(mixture));
 }
 
-ScorePtr principalScore(const Places &inputs, const Numbers &mean, const Numbers &factor,
-                        const Numbers &axes)
+ScorePtr principalScore(const Places &inputs, const Doubles &mean, const Doubles &factor,
+                        const Doubles &axes)
 {
    const std::size_t n = inputs.size();
    require(n > 0 && mean.size() == n && factor.size() == n && axes.size() % n == 0,
@@ -310,8 +310,8 @@ ScorePtr principalScore(const Places &inputs, const Numbers &mean, const Numbers
    return scoreOf(Principal{inputs, mean, factor, axes});
 }
 
-ScorePtr distanceScore(const Places &inputs, const Numbers &mean, const Numbers &factor,
-                       const Places &sizes, unsigned depth, const Numbers &kernels, double slope,
+ScorePtr distanceScore(const Places &inputs, const Doubles &mean, const Doubles &factor,
+                       const Places &sizes, unsigned depth, const Doubles &kernels, double slope,
                        double target)
 {
    const std::size_t n = inputs.size();

@@ -15,11 +15,11 @@
 namespace m3l
 {
 
-using Numbers = std::vector<double>;
+using Doubles = std::vector<double>;
 using Places = std::vector<int>;
 
 /// The numbers at an address.
-Numbers numbersAt(const double *values, std::size_t size);
+Doubles numbersAt(const double *values, std::size_t size);
 Places placesAt(const int *values, std::size_t size);
 
 /// The same for every event.
@@ -54,15 +54,15 @@ ScorePtr topologyScore(const Places &inputs, double window, const std::vector<Sc
 /// \param value    for each node, what the tree adds where it ends there
 /// \param roots    for each tree its first node
 /// \param output   for each tree what it adds to
-ScorePtr forestScore(const Places &feature, const Numbers &threshold, const Places &left,
-                     const Places &right, const Numbers &value, const Places &roots,
+ScorePtr forestScore(const Places &feature, const Doubles &threshold, const Places &left,
+                     const Places &right, const Doubles &value, const Places &roots,
                      const Places &output, double factor);
 
 /// Minus the logarithm of the share of the background in which another score is at least as large.
 /// \param x     rising values
 /// \param y     minus the logarithm there, between which it is interpolated
 /// \param tail  start of the exponential tail, value there and slope
-ScorePtr survivalScore(const Numbers &x, const Numbers &y, const Numbers &tail,
+ScorePtr survivalScore(const Doubles &x, const Doubles &y, const Doubles &tail,
                        const ScorePtr &score);
 
 /// Minus the logarithm of the density of a Gaussian mixture of transformed inputs.
@@ -71,13 +71,13 @@ ScorePtr survivalScore(const Numbers &x, const Numbers &y, const Numbers &tail,
 /// \param means      (components, inputs)
 /// \param whitening  (components, inputs, inputs): (z - mean) * whitening has unit covariance
 /// \param shares     of the components
-ScorePtr mixtureScore(const Places &inputs, const Numbers &quantiles, const Numbers &knots,
-                      const Numbers &means, const Numbers &whitening, const Numbers &shares);
+ScorePtr mixtureScore(const Places &inputs, const Doubles &quantiles, const Doubles &knots,
+                      const Doubles &means, const Doubles &whitening, const Doubles &shares);
 
 /// log10 of the mean squared error of what principal components rebuild.
 /// \param axes  (inputs, components)
-ScorePtr principalScore(const Places &inputs, const Numbers &mean, const Numbers &factor,
-                        const Numbers &axes);
+ScorePtr principalScore(const Places &inputs, const Doubles &mean, const Doubles &factor,
+                        const Doubles &axes);
 
 /// log10 of the mean over networks without biases of the mean squared distance from a target.
 /// Their input is log(1 + |x|), standardised.
@@ -85,8 +85,8 @@ ScorePtr principalScore(const Places &inputs, const Numbers &mean, const Numbers
 /// \param depth    number of these
 /// \param kernels  (inputs, outputs) of each layer, one after the other
 /// \param slope    of the activation below 0; the last layer has none
-ScorePtr distanceScore(const Places &inputs, const Numbers &mean, const Numbers &factor,
-                       const Places &sizes, unsigned depth, const Numbers &kernels, double slope,
+ScorePtr distanceScore(const Places &inputs, const Doubles &mean, const Doubles &factor,
+                       const Places &sizes, unsigned depth, const Doubles &kernels, double slope,
                        double target);
 
 } // namespace m3l

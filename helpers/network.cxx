@@ -126,8 +126,8 @@ private:
 
 ScorePtr networkScore(const Places &features, const Places &counts, const Places &log,
                       const Places &units, const std::vector<std::string> &activations,
-                      const Numbers &slopes, const Places &least, double smallestError,
-                      const Numbers &numbers)
+                      const Doubles &slopes, const Places &least, double smallestError,
+                      const Doubles &numbers)
 {
    const std::size_t n = features.size();
    bool good = n > 0 && log.size() == n && !units.empty() && std::size_t(units.back()) == n &&

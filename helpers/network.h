@@ -27,8 +27,8 @@ namespace m3l
 /// \throws std::invalid_argument if the sizes do not fit each other
 ScorePtr networkScore(const Places &features, const Places &counts, const Places &log,
                       const Places &units, const std::vector<std::string> &activations,
-                      const Numbers &slopes, const Places &least, double smallestError,
-                      const Numbers &numbers);
+                      const Doubles &slopes, const Places &least, double smallestError,
+                      const Doubles &numbers);
 
 } // namespace m3l
 
