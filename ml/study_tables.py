@@ -48,7 +48,10 @@ def improvement(point):
     text = f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
     if point["improvement_low"] is not None:
         text += f"±{(point['improvement_high'] - point['improvement_low']) / 2:.2g}"
-    return text if point["supported"] else f"{text}@{100 * point['background_efficiency']:.2g}%"
+    if point["supported"]:
+        return text
+    share = float(f"{100 * point['background_efficiency']:.2g}")
+    return f"{text}@{share:g}%"
 
 
 def _number(value, digits=0):
