@@ -32,6 +32,7 @@ CHUNK = 12  # pictures that a process draws before it reports
 EVENT_SPAN, MEAN_SPAN = 3.0, 1.0
 UNITS = ("gev", "network")
 BACKGROUND = "background"  # name of all simulated backgrounds together
+FEW_CELLS = 0.1  # of the matrix: a detector that sees fewer has no picture of them
 TOP_SHARE = 0.01  # of events that are looked at as the most anomalous
 TOP_EVENTS = 6  # drawn in the transverse plane
 
@@ -494,9 +495,12 @@ def error_pictures(options, scores, labels, feature_labels, say):
         label = "Background" if name == BACKGROUND else labels[name]
         title = f"{scores.region}, top {TOP_SHARE:.0%} of {label}"
         bar = "Mean share of the score [%]"
-        figure = draw_matrix(values, sequential=True, title=title, bar_label=bar, **drawing.axes)
-        text = f"Cells that make the top events of {name} anomalous"
-        yield ScorePicture(f"cells_{name}", "why", text, figure)
+        if np.isfinite(values).mean() > FEW_CELLS:
+            figure = draw_matrix(
+                values, sequential=True, title=title, bar_label=bar, **drawing.axes
+            )
+            text = f"Cells that make the top events of {name} anomalous"
+            yield ScorePicture(f"cells_{name}", "why", text, figure)
         figure = draw_ranking(
             [feature_labels.get(feature, feature) for feature in shares],
             list(shares.values()),
