@@ -5,7 +5,8 @@ python -m tests.benchmarks --quick    smaller files, under two minutes on two fr
 
 Input: events of the demo, repeated with new numbers, in a mixture of which a fifth is selected in
 SR3L. All ways make the cutflow, the HDF5 table and histograms of all features of the default
-layout. Throughput is the slope between N and 4 N events, so that start-up does not count.
+layout, the thesis's way of fewer features. Throughput is the slope between N and 4 N events, so
+that start-up does not count.
 """
 
 import argparse

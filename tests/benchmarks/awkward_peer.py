@@ -27,8 +27,10 @@ STEP = 100_000  # events in a chunk
 C = 0.15
 Z_MASS = 91.1876
 TYPES = (("jet", 4), ("ele", 5), ("muo", 5))
+MOMENTUM = ("pt", "eta", "phi", "mass")
+JETS = 10  # that travel with their event
 CODES = {"flcomp", *(f"lepCharge_{i}" for i in range(3))}
-CODES |= {f"n_{name}" for name in ("jet", "bjet", "ele", "muo")}
+CODES |= {"charge_sum", *(f"n_{name}" for name in ("ossf", "jet", "bjet", "ele", "muo"))}
 
 
 # ---------------------------------------------------------------------------------- selection
@@ -55,6 +57,7 @@ def leptons(events):
 def jets(events):
     """The selected jets."""
     jet = collection(events, "jet", ("JVT", "dl1r"))
+    jet["btag"] = jet.dl1r >= 2.195
     eta = abs(jet.eta)
     keep = (jet.pt >= 20) & (eta <= 2.8) & ((jet.pt >= 60) | (eta >= 2.4) | (jet.JVT > 0.59))
     return by_pt(jet[keep])
@@ -72,10 +75,17 @@ def cuts(lep):
 
 
 # ------------------------------------------------------------------------------------- matrix
-def padded(values, n):
-    """The first n of each list as (n, events), 0 where there are fewer."""
-    filled = ak.fill_none(ak.pad_none(values, n, clip=True), 0)
-    return np.ascontiguousarray(ak.to_numpy(filled).T.astype(float))
+def padded(objects, n, names):
+    """Fields of the first n objects as (n, events) each, 0 where there are fewer.
+
+    In double precision, which masses of close leptons need.
+    """
+    first = objects[:, :n]
+    present = np.arange(n) < ak.to_numpy(ak.num(first))[:, None]
+    result = {name: np.zeros(present.shape) for name in names}
+    for name, values in result.items():
+        values[present] = ak.to_numpy(ak.flatten(first[name]))
+    return {name: np.ascontiguousarray(values.T) for name, values in result.items()}
 
 
 def labels():
@@ -97,31 +107,33 @@ def cell_names():
                 yield f"{'m' if i < j else 'h'}_{row}_{column}"
 
 
-def matrix(met, met_phi, objects, out):
+def transverse_mass(et, px, py, m, met):
+    """Transverse mass of objects and the missing momentum (length, x, y)."""
+    product = et * met[0] - px * met[1] - py * met[2]
+    return np.sqrt(np.maximum(m**2 + 2 * product, 0))
+
+
+def matrix(met, objects, out):
     """Fill the 15 x 15 cells of each event.
 
-    objects: the collections of TYPES
+    met: length, x and y of the missing momentum
+    objects: padded fields of each of TYPES
     out: (225, events) of zeros
     """
     cells = out.reshape(15, 15, -1)
-    cells[0, 0] = met
-    pt, eta, phi, m = (
-        np.concatenate([padded(o[f], n) for o, (_, n) in zip(objects, TYPES, strict=True)])
-        for f in ("pt", "eta", "phi", "mass")
-    )
+    cells[0, 0] = met[0]
+    pt, eta, phi, m = (np.concatenate([o[f] for o in objects]) for f in MOMENTUM)
     present = pt > 0
     et, pz = np.hypot(m, pt), pt * np.sinh(eta)
     px, py, energy = pt * np.cos(phi), pt * np.sin(phi), np.hypot(et, pz)
     y = np.arcsinh(np.divide(pz, et, where=present, out=np.zeros_like(pt)))
-    met_x, met_y = met * np.cos(met_phi), met * np.sin(met_phi)
     leading = np.cumsum([0, *(n for _, n in TYPES)])
     for i, here in enumerate(present):
         events = np.flatnonzero(here)
         if not events.size:
             continue
         row = i + 1
-        product = et[i] * met - px[i] * met_x - py[i] * met_y
-        cells[0, row] = here * np.sqrt(np.maximum(m[i] ** 2 + 2 * product, 0))
+        cells[0, row] = here * transverse_mass(et[i], px[i], py[i], m[i], met)
         cells[row, 0] = C * (np.cosh(y[i]) - 1)
         if i in leading:
             cells[row, row] = et[i]
@@ -143,32 +155,76 @@ def flavour_code(flavour):
     return np.where(flavour[0] == 1, muons, 6 - muons)
 
 
-def sfos_mass(lep):
-    """Mass of the same-flavour opposite-sign pair closest to the Z, 0 where there is none."""
-    first, second = ak.unzip(ak.combinations(lep, 2))
-    pairs = (first.flavour == second.flavour) & (first.Charge * second.Charge < 0)
-    mass = (first + second).mass[pairs]
-    best = mass[ak.argmin(abs(mass - Z_MASS), axis=1, keepdims=True)]
-    return ak.to_numpy(ak.fill_none(ak.firsts(best), 0))
-
-
-def scalars(events, lep, jet, electrons, muons):
-    """The features beside the matrix."""
-    charge = padded(lep.Charge, 3)
-    pt = padded(lep.pt, 3)
+def pairs(lep, momenta, transverse):
+    """What the three pairs of three leptons give."""
+    first, second = [0, 0, 1], [1, 2, 2]
+    mass = np.maximum((momenta[first] + momenta[second]).mass, 0)
+    signs = lep["Charge"][first] * lep["Charge"][second]
+    sfos = (lep["flavour"][first] == lep["flavour"][second]) & (signs < 0)
+    best = np.where(sfos, abs(mass - Z_MASS), np.inf).argmin(axis=0)
+    number, event = sfos.sum(axis=0), np.arange(len(best))
+    m_sfos = np.where(number, mass[best, event], 0)
     return {
-        "flcomp": flavour_code(padded(lep.flavour, 3)),
-        **{f"lepPt_{i}": pt[i] for i in range(3)},
-        **{f"lepCharge_{i}": charge[i] for i in range(3)},
-        "m_3l": ak.to_numpy((lep[:, 0] + lep[:, 1] + lep[:, 2]).mass),
-        "m_sfos": sfos_mass(lep),
+        "m_sfos": m_sfos,
+        "m_ossf_z": abs(m_sfos - Z_MASS),
+        "m_same_sign": np.where(signs > 0, mass, 0).max(axis=0),
+        "m_pair_min": mass.min(axis=0),
+        "m_pair_max": mass.max(axis=0),
+        "m_T_unpaired": np.where(number, transverse[2 - best, event], 0),  # not in the pair
+        "n_ossf": number,
+    }
+
+
+def together(momenta, met):
+    """What the three leptons give as one object."""
+    three = momenta[0] + momenta[1] + momenta[2]
+    pt, mass = three.pt, np.maximum(three.mass, 0)
+    return {
+        "m_3l": mass,
+        "m_T_3l": transverse_mass(np.hypot(mass, pt), three.px, three.py, mass, met),
+        "pt_3l": pt,
+        "pt_3l_met": np.hypot(three.px + met[1], three.py + met[2]),
+    }
+
+
+def scalars(events, lep, jet, met):
+    """The features beside the matrix and the objects that travel with their event.
+
+    lep: padded fields of the three leptons
+    jet: the same of JETS jets
+    met: length, x and y of the missing momentum
+    """
+    momenta = vector.array({name: lep[name] for name in MOMENTUM}).to_pxpypzenergy()
+    et = np.hypot(lep["mass"], lep["pt"])
+    transverse = transverse_mass(et, momenta.px, momenta.py, lep["mass"], met)
+    ht_lep, ht_jet = lep["pt"].sum(axis=0), ak.to_numpy(ak.sum(jet.pt, axis=1)).astype(float)
+    return {
+        "flcomp": flavour_code(lep["flavour"]),
+        **pairs(lep, momenta, transverse),
+        **together(momenta, met),
+        "m_T_min": transverse.min(axis=0),
+        "m_T_max": transverse.max(axis=0),
         "met_significance": ak.to_numpy(events.met_Sign),
-        "ht_lep": pt.sum(axis=0),
-        "ht_jet": ak.to_numpy(ak.sum(jet.pt, axis=1)),
+        "ht_lep": ht_lep,
+        "ht_jet": ht_jet,
+        "lt_met": ht_lep + met[0],
+        "m_eff": ht_lep + ht_jet + met[0],
+        "charge_sum": lep["Charge"].sum(axis=0),
         "n_jet": ak.to_numpy(ak.num(jet)),
-        "n_bjet": ak.to_numpy(ak.sum(jet.dl1r >= 2.195, axis=1)),
-        "n_ele": ak.to_numpy(ak.num(electrons)),
-        "n_muo": ak.to_numpy(ak.num(muons)),
+        "n_bjet": ak.to_numpy(ak.sum(jet.btag, axis=1)),
+        "n_ele": (lep["flavour"] == 1).sum(axis=0),
+        "n_muo": (lep["flavour"] == 2).sum(axis=0),
+    }
+
+
+def travelling(of, objects):
+    """Columns of the objects of an event, by the names of the branches."""
+    names = dict(zip(MOMENTUM, ("Pt", "Eta", "Phi", "M"), strict=True))
+    names |= {"flavour": "Flavor", "Charge": "Charge", "btag": "BTag"}
+    return {
+        f"{of}{names[field]}_{rank}": column
+        for field, values in objects.items()
+        for rank, column in enumerate(values)
     }
 
 
@@ -181,6 +237,7 @@ class Histograms:
         )
         self.last = (bins + 1)[:, None]  # the overflow; 0 is the underflow
         self.low, self.scale = low[:, None], (bins / (high - low))[:, None]
+        self.number = len(bins)
         self.start = np.concatenate([[0], np.cumsum(bins + 2)])
         self.sums = np.zeros((2, self.start[-1]))
 
@@ -199,7 +256,7 @@ class Histograms:
 
 
 # ----------------------------------------------------------------------------------------- main
-def process(events, constant, features, cutflow, histograms, store):
+def process(events, constant, names, cutflow, histograms, store):
     """One chunk: count, select, compute, fill and write."""
     weight = np.full(len(events), constant)
     for name in WEIGHTS:
@@ -212,21 +269,25 @@ def process(events, constant, features, cutflow, histograms, store):
         cutflow[cut] = cutflow.get(cut, 0) + np.array([kept.size, kept.sum(), (kept**2).sum()])
     events, weight, lep = events[passed], weight[passed], lep[passed]
     lep, jet = by_pt(lep[lep.signal]), jets(events)
-    for name in ("pt", "eta", "phi", "mass"):  # masses of close leptons need double precision
-        lep[name] = ak.values_astype(lep[name], float)
     electrons, muons = lep[lep.flavour == 1], lep[lep.flavour == 2]
 
-    columns = np.zeros((len(features), len(events)), np.float32)
-    met, met_phi = ak.to_numpy(events.met_Et), ak.to_numpy(events.met_Phi)
-    matrix(met.astype(float), met_phi.astype(float), (jet, electrons, muons), columns[:225])
-    values = scalars(events, lep, jet, electrons, muons)
-    for column, name in zip(columns[225:], features[225:], strict=True):
+    columns = np.zeros((len(names), len(events)), np.float32)
+    met, met_phi = (ak.to_numpy(events[name]).astype(float) for name in ("met_Et", "met_Phi"))
+    missing = met, met * np.cos(met_phi), met * np.sin(met_phi)
+    first_jets = padded(jet, JETS, (*MOMENTUM, "btag"))
+    types = [{name: first_jets[name][: TYPES[0][1]] for name in MOMENTUM}]
+    types += [padded(electrons, 5, MOMENTUM), padded(muons, 5, MOMENTUM)]
+    matrix(missing, types, columns[:225])
+    three = padded(lep, 3, (*MOMENTUM, "flavour", "Charge"))
+    values = scalars(events, three, jet, missing)
+    values |= travelling("lep", three) | travelling("jet", first_jets) | {"met_Phi": met_phi}
+    for column, name in zip(columns[225:], names[225:], strict=True):
         column[:] = values[name]
-    histograms.fill(columns, weight)
+    histograms.fill(columns[: histograms.number], weight)
 
-    floats = [i for i, name in enumerate(features) if name not in CODES]
-    frame = pd.DataFrame(columns[floats].T, columns=[features[i] for i in floats])
-    integers = {name: values[name].astype(np.int32) for name in features if name in CODES}
+    floats = [i for i, name in enumerate(names) if name not in CODES]
+    frame = pd.DataFrame(columns[floats].T, columns=[names[i] for i in floats])
+    integers = {name: values[name].astype(np.int32) for name in names if name in CODES}
     identity = {name: ak.to_numpy(events[name]).astype(np.int64) for name in IDENTITY}
     rest = pd.DataFrame(integers | {"wgt_SG": weight} | identity)
     store.append("mini", pd.concat([frame, rest], axis=1), index=False)
@@ -241,8 +302,10 @@ def main():
     options.output.mkdir(parents=True, exist_ok=True)
 
     declared = declarations(["SR3L"], "T3N5").features(set())
-    features = [*cell_names(), *(f.name for f in declared[225:])]
-    histograms = Histograms([f.binning for f in declared])
+    drawn = [f for f in declared if f.binning]
+    features = [*cell_names(), *(f.name for f in drawn[225:])]
+    histograms = Histograms([f.binning for f in drawn])
+    columns = [*features, *(f.name for f in declared if not f.binning)]
     cutflow = {}
     executor = ThreadPoolExecutor(options.threads) if options.threads > 1 else None
     table = options.output / "table.hdf5"
@@ -252,7 +315,7 @@ def main():
     ):
         constant = 1000.0 / file["meta"]["sumw"].array(library="np").sum()
         for events in file["nominal"].iterate(BRANCHES, step_size=STEP):
-            process(events, constant, features, cutflow, histograms, store)
+            process(events, constant, columns, cutflow, histograms, store)
     histograms.save(options.output / "histograms.npz", features)
     rows = [
         {"cut": cut, "entries": int(n), "sumw": w, "sumw2": w2}

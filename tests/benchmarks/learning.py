@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from ml.dataset import Dataset  # noqa: E402
-from ml.models import build, named  # noqa: E402
+from ml.models import build, find_network  # noqa: E402
 from ml.training_set import Split, TrainingConfig, event_weight, learn  # noqa: E402
 
 NETWORK = "small"
@@ -65,7 +65,7 @@ def main(folder, epochs):
     from ml.ensemble import Ensemble
     from ml.score_files import write_scores
 
-    network, config = named(NETWORK), TrainingConfig(patience=1000)
+    network, config = find_network(NETWORK), TrainingConfig(patience=1000)
     dataset = Dataset.open(folder)
     prepared = learn(dataset, config, Split.of_model(None, config.folds), network.scaler)
     features, batch, events = len(prepared.dataset.features), config.batch, prepared.train.events

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.table TABLE.hdf5
 
-Prints JSON: rows, bytes of the file, bytes of its features as plain float32, seconds of
+Prints JSON: rows, bytes of the file, bytes of its float32 columns alone, seconds of
 `pandas.read_hdf` for the file and for an uncompressed copy of it, both the best of five.
 """
 
