@@ -1,4 +1,4 @@
-"""The detectors by name: an entry each, chosen on background alone.
+"""The detectors by name: an entry each. docs/detectors.md says how they were chosen.
 
 The portfolio is the default. Its shares of the background that may pass follow from the
 background's topologies:
