@@ -3,7 +3,7 @@
 A recipe changes the objects of background events, and every feature is computed again by the C++ of
 the analysis. Whatever a pseudo-event is made of comes from events of one fold, which is its own, so
 that a model which leaves a fold alone has seen nothing of it. A recipe says what is believed about
-the unknown, and nothing else does: it is fixed before any signal is looked at.
+the unknown, and nothing else does; whoever changes one shall not look at signals while doing so.
 """
 
 from functools import lru_cache
