@@ -360,11 +360,36 @@ def table(events, keep, layout="T3N5", normalisation=None):
         columns[f"n_{name}"] = (~np.isnan(kinds[name].pt)).sum(1)
     if events.met_significance is not None:
         columns["met_significance"] = events.met_significance
+    columns |= travelling(events, leptons, flavour, layout)
     for number, name in enumerate(("DatasetNumber", "RunNumber", "EventNumber")):
         columns[name] = events.identity[:, number]
     rows = np.flatnonzero(keep)
     rows = rows[np.lexsort(events.identity[rows].T[::-1])]
     return {name: values[rows] for name, values in columns.items()}
+
+
+def travelling(events, leptons, flavour, layout):
+    """The objects that travel with an event, 0 where there is none."""
+    columns = {"met_Phi": events.met_phi}
+    chosen = events.jet_selected
+    order = np.argsort(np.where(chosen, -events.jet.pt, np.inf), axis=1, kind="stable")
+    tagged = np.take_along_axis(chosen & events.jet_b, order, 1)[:, :10]
+    tagged = np.pad(tagged, ((0, 0), (0, 10 - tagged.shape[1])))
+    objects = {"lep": leptons.first(3), "jet": events.jet.take(chosen).first(10)}
+    if ("pho", 5) in LAYOUTS[layout]:
+        photons = events.pho or leptons.take(np.zeros_like(leptons.pt, bool))
+        objects["pho"] = photons.first(5)
+    for kind, found in objects.items():
+        for rank in range(found.pt.shape[1]):
+            columns |= {
+                f"{kind}Pt_{rank}": np.nan_to_num(found.pt[:, rank]),
+                f"{kind}Eta_{rank}": np.nan_to_num(found.eta[:, rank]),
+                f"{kind}Phi_{rank}": np.nan_to_num(found.phi[:, rank]),
+                f"{kind}M_{rank}": np.nan_to_num(found.m[:, rank]),
+            }
+    columns |= {f"lepFlavor_{rank}": flavour[:, rank] for rank in range(3)}
+    columns |= {f"jetBTag_{rank}": tagged[:, rank] for rank in range(10)}
+    return columns
 
 
 def sfos_mass(leptons, flavour, charge):
