@@ -100,7 +100,7 @@ def assert_same_rows(one, other):
 
 
 def assert_same_products(one, other):
-    """Byte-identical tables and histograms, equal entries, equal sums to rounding."""
+    """Tables and histograms equal to the last bit, equal entries, equal sums to rounding."""
     assert_same_rows(one, other)
     found, wanted = histograms(other), histograms(one)
     assert found.keys() == wanted.keys()
