@@ -128,6 +128,9 @@ def keep_model(folder, key):
     model.keep()
 
 
+CRASHES = ("kSigBus", "kSigSegmentationViolation", "kSigIllegalInstruction", "kSigAbort")
+
+
 @cache
 def load(version, path, how):
     """Make the helpers callable in this process, once. Raises ClusterError.
@@ -138,6 +141,9 @@ def load(version, path, how):
     where = f"worker on {socket.gethostname()}"
     if ROOT.gROOT.GetVersion() != version:
         raise ClusterError(f"{where} has ROOT {ROOT.gROOT.GetVersion()}, not {version}")
+    # A crash shall end the worker, whose tasks others then do; ROOT's handler may wait for ever.
+    for crash in CRASHES:
+        ROOT.gSystem.ResetSignal(getattr(ROOT, crash))
     loaded.add(path)
     if len(loaded) > 1:  # a scheduler may have workers of yesterday
         raise ClusterError(f"{where} has loaded other helpers before; restart the workers")
