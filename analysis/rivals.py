@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.topology import Z_WINDOW
+
 Z_MASS = 91.1876  # GeV
-Z_WINDOW = 15.0  # GeV, to both sides
 VETOED = -1.0  # value of a vetoed event, below that of every other
 
 

@@ -6,7 +6,7 @@ background alone, and no event counts that a model has learned which scores it. 
 are; what a study writes is below OUT/study.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from analysis.performance import LEAST, REPLICAS, WORKING_POINTS, effective_even
 from analysis.rivals import possible_rivals
 from ml import altered, retrained
 from ml.altered import Altered
-from ml.study import NAMES, without_nan
+from ml.study import NAMES, plain_point, without_nan
 from ml.study_tables import WIDTH, improvement
 
 FACTORS = (1.5, 3.0, 5.0, 7.0, 10.0)  # on pT of leptons
@@ -283,17 +283,13 @@ LEFT_OUT = ("signal", "significance")  # of a Passed: there is no yield of alter
 
 def _plain(performance, events):
     """A Performance as plain values."""
-    points = []
-    for point in performance.points:
-        entry = {k: v for k, v in asdict(point).items() if k not in LEFT_OUT}
-        entry |= {f"background_{k}": v for k, v in entry.pop("cut").items()}
-        points.append({RENAMED.get(key, key): value for key, value in entry.items()})
+    points = [plain_point(point, RENAMED) for point in performance.points]
     return {
         "events": events,
         "auc": performance.auc,
         "auc_low": performance.auc_low,
         "auc_high": performance.auc_high,
-        "points": points,
+        "points": [{k: v for k, v in p.items() if k not in LEFT_OUT} for p in points],
     }
 
 

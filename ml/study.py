@@ -315,14 +315,13 @@ def _judged(numbers, material, relative, seed, replicas):
         one, paired = found[name], found.get(name + WITH_PAIR)
         points = []
         for number, point in enumerate(one.points):
-            entry = asdict(point)
-            entry |= {f"background_{k}": v for k, v in entry.pop("cut").items()}
+            entry = plain_point(point)
             passing = v >= point.cut.threshold
             entry["share_without_pair"] = (
                 _share(w[passing], ~pair[passing]) if material.has_pairs else None
             )
             entry["improvement_with_pair"] = paired.points[number].improvement if paired else None
-            points.append({NAMES.get(key, key): value for key, value in entry.items()})
+            points.append(entry)
         made["signals"][name] = {
             "auc": one.auc,
             "auc_low": one.auc_low,
@@ -344,6 +343,13 @@ NAMES = {
     "efficiency": "signal_efficiency",
     "efficiency_error": "signal_efficiency_error",
 }
+
+
+def plain_point(point, names=NAMES):
+    """A Passed as plain values; names: fields that are called otherwise."""
+    entry = asdict(point)
+    entry |= {f"background_{key}": value for key, value in entry.pop("cut").items()}
+    return {names.get(key, key): value for key, value in entry.items()}
 
 
 def _share(weight, chosen):

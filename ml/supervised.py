@@ -6,23 +6,17 @@ import numpy as np
 
 from analysis.errors import InputError
 from ml.dataset import concatenate
+from ml.detectors.forest import FIXED
 
 FOLDS = 5
 ROUNDS = 100
-TREES = {
+TREES = FIXED | {
     "objective": "binary",
     "learning_rate": 0.1,
     "num_leaves": 15,
     "min_data_in_leaf": 20,
     "feature_fraction": 0.3,
     "max_bin": 63,
-    "verbosity": -1,
-    # Equal results for equal input, with any number of threads of one build of LightGBM. One is
-    # fastest: where others want the cores, too, threads that wait for each other took ten times as
-    # much processor time.
-    "num_threads": 1,
-    "deterministic": True,
-    "force_row_wise": True,
 }
 CODES = {"flcomp": 6}  # columns that are codes, with their number of values from 0
 

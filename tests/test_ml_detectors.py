@@ -153,7 +153,7 @@ def test_isolation_is_that_of_scikit_learn(dataset):
     ensemble = pytest.importorskip("sklearn.ensemble")
     config = BY_NAME["isolation"]
     detector = class_of(config)(dataset, None, config, TRAINING, 1).fit()
-    learned, _ = detector._material()
+    learned = detector.chosen(load_kind(dataset, "background")[0])
     drawn = base.resampled(learned, 640, np.random.default_rng(detector.seed))
     x = detector.columns(learned.events)
     grown = ensemble.IsolationForest(n_estimators=10, max_samples=64, random_state=1).fit(x[drawn])

@@ -138,8 +138,8 @@ class Detector:
 
         self.data, self._progress = data or self.data, progress
         self._check_features()
-        learned, inputs = self._material()
-        self.numbers_ = self.learn(learned)
+        inputs = self._inputs()
+        self.numbers_ = self.learn(self.chosen(load_kind(self.data, "background")[0]))
         self.record_ = DetectorRecord(
             kind=self.kind,
             config=json_form(self.config),
@@ -166,10 +166,17 @@ class Detector:
         """Of everything that is random in the training."""
         return [self.training.seed % 2**32, self.fold or 0]
 
-    def _material(self):
-        """The Learned background and the tables that all events come from."""
-        events, inputs = load_kind(self.data, "background")
-        return self.chosen(events), inputs
+    @property
+    def left_out(self):
+        """The fold that is not looked at."""
+        return self.split.validation if self.fold is None else self.split.test
+
+    def _inputs(self):
+        """The tables that are learned from, see `load_kind`."""
+        tables = {}
+        for kind in self.learns_from:
+            tables |= load_kind(self.data, kind)[1]
+        return tables
 
     def chosen(self, events):
         """The Learned events: those outside the fold that is not looked at. Raises InputError."""
@@ -179,12 +186,11 @@ class Detector:
                 "--weights absolute or zero"
             )
         fold = events.fold(self.split.folds)
-        left_out = self.split.validation if self.fold is None else self.split.test
         weight = event_weight(events.weight, self.training.weights)
-        rows = (fold != left_out) & (weight != 0)
+        rows = (fold != self.left_out) & (weight != 0)
         if not rows.any() or not weight[rows].sum() > 0:
             raise InputError(
-                f"no events with weight outside fold {left_out} in {self.data.folder}: "
+                f"no events with weight outside fold {self.left_out} in {self.data.folder}: "
                 "simulate more background"
             )
         return Learned(events[rows], weight[rows] / weight[rows].mean())
@@ -210,8 +216,7 @@ class Detector:
             found = load_detector(self.path, self.data)
         except M3LError:
             return None
-        _, inputs = self._material()
-        return found if found.record_.signature == self._signature(inputs) else None
+        return found if found.record_.signature == self._signature(self._inputs()) else None
 
     # ---- use
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from analysis.detector_files import trees_end
 from analysis.errors import InputError
-from ml.detectors.base import library
+from ml.detectors.base import Detector, library
 
-# Equal results for equal input, with any number of threads: one, which is fastest where others
-# want the cores, too.
+# Equal results for equal input, with any number of threads of one build of LightGBM. One is
+# fastest: where others want the cores, too, threads that wait for each other took ten times as much
+# processor time.
 FIXED = {
     "num_threads": 1,
     "deterministic": True,
@@ -90,6 +91,43 @@ class Forest:
             node[rows] = child
             rows = rows[child != self.left[child]]
         return node
+
+
+class TreesDetector(Detector):
+    """A detector whose arrays are one Forest; its only output is the score."""
+
+    @property
+    def forest(self):
+        """What was learned."""
+        return Forest.of(self.numbers_, "")
+
+    def evaluate(self, x):
+        """See `Detector.evaluate`."""
+        return self.forest.predict(x)[:, 0]
+
+    def contributions(self, x):
+        """See `Forest.contributions`."""
+        return self.forest.contributions(x)
+
+    def adopt(self, numbers):
+        """See `Detector.adopt`."""
+        super().adopt(numbers)
+        self.forest.check(len(self.config.features))
+        return self
+
+
+def join(forests):
+    """The Forest of all trees of several."""
+    starts = np.cumsum([0, *(len(forest.feature) for forest in forests)])
+
+    def together(name, shift=0):
+        parts = [getattr(forest, name) for forest in forests]
+        moved = [part + shift * start for part, start in zip(parts, starts, strict=False)]
+        return np.concatenate(moved).astype(parts[0].dtype)
+
+    nodes = {name: together(name, shift=1) for name in ("left", "right", "roots")}
+    others = {name: together(name) for name in ("feature", "threshold", "value", "output")}
+    return Forest(**nodes, **others)
 
 
 def grow(x, target, weight, parameters, rounds, seed):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.detectors.base import Detector, library, resampled
-from ml.detectors.forest import Forest
+from ml.detectors.base import library, resampled
+from ml.detectors.forest import Forest, TreesDetector, join
 from ml.detectors.twin import LEPTONS
 
 
@@ -22,7 +22,7 @@ class Isolation:
     sample: int = 256  # events that grow a tree
 
 
-class IsolationDetector(Detector):
+class IsolationDetector(TreesDetector):
     """The score of the paper, between 0 and 1."""
 
     kind = "isolation"
@@ -41,27 +41,19 @@ class IsolationDetector(Detector):
             )
             .fit(x)
         )
-        trees = [each.tree_ for each in grown.estimators_]
-        forest = join([_depths(tree) for tree in trees])
+        forest = join([_depths(each.tree_) for each in grown.estimators_])
         return forest.numbers("") | {"normal": np.array(average_path(self.config.sample))}
 
     def evaluate(self, x):
         """See `Detector.evaluate`."""
-        forest = Forest.of(self.numbers_, "")
         # The trees compare numbers of 32 bits.
-        depth = forest.predict(x.astype(np.float32).astype(float))[:, 0] / len(forest.roots)
+        depth = super().evaluate(x.astype(np.float32).astype(float)) / len(self.forest.roots)
         return 2.0 ** (-depth / self.numbers_["normal"])
 
     def contributions(self, x):
         """By how much the cuts on each feature shorten the path."""
-        forest = Forest.of(self.numbers_, "")
-        return -forest.contributions(x.astype(np.float32).astype(float)) / len(forest.roots)
-
-    def adopt(self, numbers):
-        """See `Detector.adopt`."""
-        super().adopt(numbers)
-        Forest.of(numbers, "").check(len(self.config.features))
-        return self
+        found = super().contributions(x.astype(np.float32).astype(float))
+        return -found / len(self.forest.roots)
 
 
 def average_path(events):
@@ -72,7 +64,7 @@ def average_path(events):
 
 
 def _depths(tree):
-    """The arrays of one tree, whose value is the expected number of cuts that end there."""
+    """The Forest of one tree, whose value is the expected number of cuts that end there."""
     nodes = tree.node_count
     places = np.arange(nodes)
     leaf = tree.children_left < 0
@@ -87,23 +79,12 @@ def _depths(tree):
         if not leaf[node]:
             share = tree.n_node_samples[[left[node], right[node]]] / tree.n_node_samples[node]
             value[node] = share @ value[[left[node], right[node]]]
-    return np.where(leaf, 0, tree.feature), tree.threshold * ~leaf, left, right, value
-
-
-def join(trees):
-    """The Forest of (feature, threshold, left, right, value) arrays."""
-    starts = np.cumsum([0, *(len(tree[0]) for tree in trees)])
-    shifted = [
-        (f, t, left + start, right + start, v)
-        for (f, t, left, right, v), start in zip(trees, starts, strict=False)
-    ]
-    feature, threshold, left, right, value = map(np.concatenate, zip(*shifted, strict=True))
     return Forest(
-        feature.astype(np.int32),
-        threshold.astype(float),
-        left.astype(np.int32),
-        right.astype(np.int32),
-        value.astype(float),
-        starts[:-1].astype(np.int32),
-        np.zeros(len(trees), np.int32),
+        feature=np.where(leaf, 0, tree.feature).astype(np.int32),
+        threshold=tree.threshold * ~leaf,
+        left=left.astype(np.int32),
+        right=right.astype(np.int32),
+        value=value,
+        roots=np.zeros(1, np.int32),
+        output=np.zeros(1, np.int32),
     )

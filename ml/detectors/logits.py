@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError
-from ml.detectors.base import Detector
-from ml.detectors.forest import Forest, grow
+from ml.detectors.forest import TreesDetector, grow
 from ml.detectors.twin import LEPTONS
 
 LEAST = 30  # events that a process must have; smaller ones are left out
@@ -27,7 +26,7 @@ class Processes:
     learning_rate: float = 0.1
 
 
-class ProcessesDetector(Detector):
+class ProcessesDetector(TreesDetector):
     """Minus the largest output, each process with the same sum of weights."""
 
     kind = "processes"
@@ -66,20 +65,14 @@ class ProcessesDetector(Detector):
 
     def evaluate(self, x):
         """See `Detector.evaluate`."""
-        return -Forest.of(self.numbers_, "").predict(x).max(axis=1)
+        return -self.forest.predict(x).max(axis=1)
 
     def contributions(self, x):
         """Those to the largest output, turned around."""
-        forest = Forest.of(self.numbers_, "")
+        forest = self.forest
         largest = forest.predict(x).argmax(axis=1)
         result = np.zeros(x.shape)
         for output in np.unique(largest):
             rows = largest == output
             result[rows] = -forest.contributions(x[rows], output)
         return result
-
-    def adopt(self, numbers):
-        """See `Detector.adopt`."""
-        super().adopt(numbers)
-        Forest.of(numbers, "").check(len(self.config.features))
-        return self

@@ -62,8 +62,7 @@ class TwinDetector(Detector):
             self.training.weights,
             self.training.folds,
         )
-        left_out = self.split.validation if self.fold is None else self.split.test
-        made = made[fold != left_out]
+        made = made[fold != self.left_out]
         groups = [self.group(events) for events in (background.events, made)]
         for number, group in enumerate(topology.GROUPS):
             rows = np.flatnonzero(groups[0] == number)

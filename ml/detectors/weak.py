@@ -5,13 +5,12 @@ It finds what data has and the simulation has not, signals inside the bulk inclu
 by how well the simulation describes data. Data outside the event's fold is learned from.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ml.detectors.base import Detector, load_kind
-from ml.detectors.forest import Forest, grow
-from ml.detectors.isolation import join
+from ml.detectors.base import load_kind
+from ml.detectors.forest import TreesDetector, grow, join
 from ml.detectors.twin import LEPTONS
 
 
@@ -28,16 +27,11 @@ class Weak:
     learning_rate: float = 0.05
 
 
-class WeakDetector(Detector):
+class WeakDetector(TreesDetector):
     """Log-odds of data against simulation, the mean of the bags."""
 
     kind = "weak"
     learns_from = ("background", "data")
-
-    def _material(self):
-        background, inputs = super()._material()
-        _, more = load_kind(self.data, "data")
-        return background, inputs | more
 
     def learn(self, background):
         """See `Detector.learn`. Raises InputError where there is no data."""
@@ -65,36 +59,6 @@ class WeakDetector(Detector):
             grown = grow(
                 x[:, seen], target, weight, parameters, self.config.rounds, self.training.seed + bag
             )
-            scaled = grown.value / self.config.bags
-            columns = (seen[grown.feature], grown.threshold, grown.left, grown.right, scaled)
-            trees.append((*columns, grown.roots))
-        return _together(trees).numbers("")
-
-    def evaluate(self, x):
-        """See `Detector.evaluate`."""
-        return Forest.of(self.numbers_, "").predict(x)[:, 0]
-
-    def contributions(self, x):
-        """See `Forest.contributions`."""
-        return Forest.of(self.numbers_, "").contributions(x)
-
-    def adopt(self, numbers):
-        """See `Detector.adopt`."""
-        super().adopt(numbers)
-        Forest.of(numbers, "").check(len(self.config.features))
-        return self
-
-
-def _together(bags):
-    """One Forest of the arrays and roots of several."""
-    joined = join([bag[:5] for bag in bags])
-    roots = [bag[5] + start for bag, start in zip(bags, joined.roots, strict=True)]
-    roots = np.concatenate(roots).astype(np.int32)
-    return Forest(
-        **{
-            name: getattr(joined, name)
-            for name in ("feature", "threshold", "left", "right", "value")
-        },
-        roots=roots,
-        output=np.zeros(len(roots), np.int32),
-    )
+            feature = seen[grown.feature].astype(np.int32)
+            trees.append(replace(grown, feature=feature, value=grown.value / self.config.bags))
+        return join(trees).numbers("")
