@@ -41,8 +41,7 @@ SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROO
          const int i = int(indices[a]), j = int(indices[b]);
          if (flavour[i] != flavour[j] || charge[i] * charge[j] >= 0)
             continue;
-         const double pairMass = mass(fourMomentum({pt[i], eta[i], phi[i], m[i]}) +
-                                      fourMomentum({pt[j], eta[j], phi[j], m[j]}));
+         const double pairMass = getM(pt, eta, phi, m, pt, eta, phi, m, i, j);
          if (best.first < 0 || std::abs(pairMass - kZMass) < std::abs(best.mass - kZMass))
             best = {i, j, pairMass};
       }
@@ -59,9 +58,8 @@ LeptonPairs leptonPairs(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROO
    LeptonPairs pairs;
    for (std::size_t a = 0; a < indices.size(); ++a) {
       for (std::size_t b = a + 1; b < indices.size(); ++b) {
-         const std::size_t i = indices[a], j = indices[b];
-         const double pairMass = mass(fourMomentum({pt[i], eta[i], phi[i], m[i]}) +
-                                      fourMomentum({pt[j], eta[j], phi[j], m[j]}));
+         const int i = int(indices[a]), j = int(indices[b]);
+         const double pairMass = getM(pt, eta, phi, m, pt, eta, phi, m, i, j);
          const int signs = charge[i] * charge[j];
          pairs.sfos += flavour[i] == flavour[j] && signs < 0;
          pairs.lightest = a == 0 && b == 1 ? pairMass : std::min(pairs.lightest, pairMass);
