@@ -90,7 +90,7 @@ _m3l_may_use() {
 
 # Makes the environment, or installs what changed into it. Interrupted, the next call goes on.
 _m3l_prepare() {
-    local here="$1" venv="$2" python="$3" made_with="$4" stamp="$5" extras="ml,test" root_at site
+    local here="$1" venv="$2" python="$3" made_with="$4" stamp="$5" extras="ml,stats,test" root_at site
     # Where the file system cannot lock, two shells at once do the same work.
     "$python" -c 'import fcntl, sys
 try:

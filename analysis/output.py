@@ -2,7 +2,7 @@
 
 OUT/hdf5/<sample>_<tag>_df_forML_bkg_signal_fromRDF.hdf5    a table `mini`
 OUT/histograms.root  cutflow.json  run.json
-OUT/models  scores  latent  study  plots  report            what the later steps make
+OUT/models  scores  latent  study  stats  plots  report     what the later steps make
 """
 
 from pathlib import Path
@@ -19,7 +19,9 @@ PARTIAL = ".partial"  # folder of what is being made
 CUTFLOW = "cutflow.json"
 HISTOGRAMS = "histograms.root"
 TABLES = "hdf5"
-MODELS, SCORES, LATENT, STUDY, PLOTS, REPORT = "models scores latent study plots report".split()
+MODELS, SCORES, LATENT, STUDY, STATS, PLOTS, REPORT = (
+    "models scores latent study stats plots report".split()
+)
 MODEL_RECORD = "model.json"  # in the folder of a model
 DETECTOR_RECORD = "detector.json"  # in the folder of a detector that is no network
 MODEL_FOLDS = "folds.json"  # beside one folder per model
@@ -42,6 +44,11 @@ def table_name(sample, region):
 def histogram_name(feature, sample):
     """Name of a histogram in the folder of its region; `feature` and `sample` are names."""
     return f"h_{feature}_{sample}"
+
+
+def varied_name(name, variation):
+    """Name of what belongs to a sample or is a column, in a systematic variation (name) or None."""
+    return f"{name}__{variation}" if variation else name
 
 
 def read_run(folder):

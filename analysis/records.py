@@ -121,6 +121,14 @@ NORMALISATION = Fields(
     needed=("constant", "from_ntuple", "by_campaign"),
 )
 
+VARIED = Fields(
+    {
+        "kind": OneOf(("weight", "object")),
+        "tables": MapOf(NAME, TABLE),
+        "checksums": MapOf(NAME, SHA256),
+    },
+)
+
 RUN_SAMPLE = Fields(
     {
         **SAMPLE.known,
@@ -133,6 +141,7 @@ RUN_SAMPLE = Fields(
         "tables": MapOf(NAME, TABLE),
         "rows": MapOf(NAME, whole()),
         "checksums": MapOf(NAME, SHA256),
+        "variations": MapOf(COLUMN, VARIED),
     },
     needed=("name", "process", "kind"),
     others=True,
@@ -142,7 +151,11 @@ PROCESS = Fields({"name": NAME, "label": LABEL, "colour": line(50, least=1), "ki
 OBJECT = Fields({"name": COLUMN, "of": COLUMN, "cuts": ListOf(EXPRESSION, least=1)})
 VARIABLE = Fields({"name": COLUMN, "expression": EXPRESSION})
 CUT = Fields({"name": CUT_NAME, "expression": EXPRESSION})
-REGION = Fields({"name": NAME, "cuts": ListOf(CUT), "tag": NAME, "blind": FLAG})
+ROLES = ("signal", "control", "validation")
+REGION = Fields(
+    {"name": NAME, "cuts": ListOf(CUT), "tag": NAME, "blind": FLAG, "role": OneOf(ROLES)},
+    needed=("name", "cuts", "tag", "blind"),
+)
 
 OBJECT_TYPE = Fields(
     {
@@ -181,6 +194,17 @@ FEATURE = Fields(
     needed=("name",),
 )
 
+SYSTEMATIC = Fields(
+    {
+        "name": COLUMN,
+        "label": LABEL,
+        "up": MapOf(COLUMN, EXPRESSION),
+        "down": MapOf(COLUMN, EXPRESSION),
+        "size": FROM_0,
+        "processes": ListOf(NAME),
+    }
+)
+
 RECORD = Fields(
     {
         "format": whole(),
@@ -209,6 +233,7 @@ RECORD = Fields(
         "layout": LAYOUT,
         "features": ListOf(FEATURE, by="name"),
         "scalars": ListOf(FEATURE, by="name"),
+        "systematics": ListOf(SYSTEMATIC, by="name"),
         "timings_s": MapOf(WORDS, NUMBER),
         "bytes_read": whole(),
         "submission": Fields({"id": WORDS, "pieces": whole()}),

@@ -44,6 +44,7 @@ class Region:
     cuts: tuple[Cut, ...]
     tag: str  # part of the names of its tables
     blind: bool = False  # data is not looked at without --unblind
+    role: str = "signal"  # or control, validation: what the statistics use it for
 
 
 OBJECTS = (
@@ -98,16 +99,86 @@ VARIABLES = (
     ),
 )
 
-REGIONS = (
+THREE_LEPTONS = (
+    Cut("3 baseline", "n_lep_BL == 3"),
+    Cut("3 signal", "n_lep_SG == 3"),
+    Cut("2 with pT > 20", "Sum(lepPt[lep_SG] > 20) >= 2"),
+)
+
+ON_Z = Cut("on the Z peak", "n_ossf > 0 && m_ossf_z < 15")
+OFF_Z = Cut("off the Z peak", "n_ossf == 0 || m_ossf_z >= 15")
+NO_B = Cut("no b-jet", "n_bjet == 0")
+WITH_B = Cut("b-jet", "n_bjet > 0")
+# What a signal of high mass would leave is not in these regions.
+LOW_LT = Cut("LT + ETmiss < 300", "lt_met < 300")
+
+# In each one background rules: its normalisation is taken from the data.
+CONTROL = (
     Region(
-        "SR3L",
-        (
-            Cut("3 baseline", "n_lep_BL == 3"),
-            Cut("3 signal", "n_lep_SG == 3"),
-            Cut("2 with pT > 20", "Sum(lepPt[lep_SG] > 20) >= 2"),
-        ),
-        tag="3lep",
+        "CR_WZ",
+        (*THREE_LEPTONS, ON_Z, NO_B, Cut("ETmiss > 40", "met_Et > 40"), LOW_LT),
+        tag="CR_WZ",
+        role="control",
     ),
+    Region("CR_ttbar", (*THREE_LEPTONS, OFF_Z, WITH_B, LOW_LT), tag="CR_ttbar", role="control"),
+    Region(
+        "CR_fake",
+        (
+            *THREE_LEPTONS,
+            ON_Z,
+            NO_B,
+            Cut("ETmiss < 25", "met_Et < 25"),
+            Cut("mT(other) < 30", "m_T_unpaired < 30"),
+            LOW_LT,
+        ),
+        tag="CR_fake",
+        role="control",
+    ),
+)
+
+# Beside them: do the normalised backgrounds describe the data?
+VALIDATION = (
+    Region(
+        "VR_WZ",
+        (
+            *THREE_LEPTONS,
+            ON_Z,
+            NO_B,
+            Cut("25 <= ETmiss <= 40", "met_Et >= 25 && met_Et <= 40"),
+            Cut("mT(other) >= 30", "m_T_unpaired >= 30"),
+            LOW_LT,
+        ),
+        tag="VR_WZ",
+        role="validation",
+    ),
+    Region("VR_ttbar", (*THREE_LEPTONS, ON_Z, WITH_B, LOW_LT), tag="VR_ttbar", role="validation"),
+    Region(
+        "VR_fake",
+        (
+            *THREE_LEPTONS,
+            ON_Z,
+            NO_B,
+            Cut("25 <= ETmiss <= 40", "met_Et >= 25 && met_Et <= 40"),
+            Cut("mT(other) < 30", "m_T_unpaired < 30"),
+            LOW_LT,
+        ),
+        tag="VR_fake",
+        role="validation",
+    ),
+)
+
+
+def outside(regions):
+    """The Cut that leaves the events of other regions out, all of which have THREE_LEPTONS."""
+    inside = (
+        " && ".join(f"({cut.expression})" for cut in region.cuts if cut not in THREE_LEPTONS)
+        for region in regions
+    )
+    return Cut("in no CR or VR", " && ".join(f"!({condition})" for condition in inside))
+
+
+REGIONS = (
+    Region("SR3L", THREE_LEPTONS, tag="3lep"),
     Region(
         "SR2L",
         (
@@ -117,6 +188,14 @@ REGIONS = (
             Cut("m(2 leading) > 70", "leptonMass(lepPt, lepEta, lepPhi, lepM, leptons, 2) > 70"),
         ),
         tag="2lep",
+    ),
+    *CONTROL,
+    *VALIDATION,
+    Region(
+        "SR_search",
+        (*THREE_LEPTONS, outside((*CONTROL, *VALIDATION))),
+        tag="SR_search",
+        blind=True,
     ),
 )
 

@@ -1,16 +1,21 @@
 """What each command does: read, draw, save. Each returns the files it wrote."""
 
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import is_color_like
 from matplotlib.figure import Figure
 
 from analysis.errors import InputError
 from analysis.files import write_file
+from analysis.output import RUN
 from analysis.performance import LEAST, judge, make_curve
+from analysis.records import record_errors
+from analysis.results import Results
 from analysis.study_files import read_explained, read_study
 from plotting import agreement, comparison, graph, matrix, pool, yields
 from plotting import scores as score_files
@@ -22,7 +27,6 @@ from plotting.draw_matrix import draw_matrix
 from plotting.draw_scores import draw_curves, draw_latent, draw_ranking, draw_training
 from plotting.draw_stack import StackCanvas, draw_stack
 from plotting.event import momenta
-from plotting.results import open_results
 from plotting.save import FORMATS, save
 from plotting.stack import make_stack, stack_of
 from plotting.style import NO_CAPTION, Caption, number
@@ -35,6 +39,17 @@ BACKGROUND = "background"  # name of all simulated backgrounds together
 FEW_CELLS = 0.1  # of the matrix: a detector that sees fewer has no picture of them
 TOP_SHARE = 0.01  # of events that are looked at as the most anomalous
 TOP_EVENTS = 6  # drawn in the transverse plane
+
+
+@cache
+def open_results(folder):
+    """The Results of a folder, read once per process; InputError also for unknown colours."""
+    results = Results(folder)
+    with record_errors(results.folder / RUN):
+        for process in results.processes:
+            if not is_color_like(process.colour):
+                raise ValueError(f"process '{process.name}' has no colour '{process.colour}'")
+    return results
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from analysis.errors import InputError
 from analysis.output import RUN, WEIGHT
 from analysis.plan import identifiers
+from analysis.results import AGAIN
 from analysis.schemas import SCHEMAS
-from plotting.results import AGAIN
 
 KINDS = ("column", "object", "variable", "weight", "matrix", "feature", "cut")
 

@@ -21,12 +21,12 @@ from analysis.output import (
     read_model_record,
     single_models,
 )
+from analysis.results import Histogram, read_frame
 from analysis.rivals import possible_rivals
 from analysis.samples import choose
 from analysis.scored import detectors_shown, origin, read_scored
 from analysis.study_files import share_lines
 from plotting.matrix import members_of, model_records
-from plotting.results import Histogram, read_frame
 
 MOST_RANKED = 100_000  # events at most from which correlations are taken
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.results import Histogram
 from plotting.intervals import poisson_interval
-from plotting.results import Histogram
 
 FLAVOURS = {
     "flcomp": ("$eee$", r"$ee\mu$", r"$e\mu\mu$", r"$\mu\mu\mu$", r"$\mu\mu e$", r"$\mu ee$")

@@ -8,7 +8,7 @@ from math import floor, log10
 import numpy as np
 
 from analysis.errors import InputError
-from plotting.results import AGAIN
+from analysis.results import AGAIN
 from plotting.stack import Layer, Stack, signal_factor
 
 

@@ -14,7 +14,7 @@ from analysis.files import write_json
 from analysis.hdf5_writer import FrameWriter
 from analysis.output import IDENTITY
 from analysis.records import FORMAT
-from plotting.results import Histogram
+from analysis.results import Histogram
 
 LAYOUT = features.LAYOUTS[0]
 SCALARS = tuple(

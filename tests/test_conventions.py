@@ -20,7 +20,7 @@ PUBLIC = {
     "ml.dataset": ("Dataset", "Events"),
     "ml.recompute": ("read_objects", "recompute"),
     "ml.autoencoder": ("HyperParameterTuning", "RunAE", "RunVAE"),
-    "plotting.results": ("Histogram", "Results"),
+    "analysis.results": ("Histogram", "Results"),
 }
 
 NAMES = {str(path.relative_to(REPOSITORY)): path for path in FILES if path.name != "generate.py"}

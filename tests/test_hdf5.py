@@ -22,8 +22,8 @@ from analysis.errors import InputError
 from analysis.hdf5 import Frame, fletcher32
 from analysis.hdf5_writer import FrameWriter
 from analysis.output import Table
+from analysis.results import Results, read_frame
 from ml.dataset import Dataset
-from plotting.results import Results, read_frame
 from plotting.scores import origin
 
 ABOUT = {"sample": "WZ", "region": "SR3L", "model": "small"}

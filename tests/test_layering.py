@@ -34,12 +34,20 @@ SHARED = (
     "study_files",
     "topology",
 )
-DECLARATIONS = ("processes", "samples", "schemas", "selection", "features", "plan")
+DECLARATIONS = (
+    "features",
+    "plan",
+    "processes",
+    "samples",
+    "schemas",
+    "selection",
+    "systematics",
+)
 # The part of analysis that the others may import.
 OFFERED = {
-    "analysis/stats": (*SHARED, *DECLARATIONS, "stats"),
+    "analysis/stats": (*SHARED, *DECLARATIONS, "results", "stats"),
     "ml": SHARED,
-    "plotting": (*SHARED, *DECLARATIONS),
+    "plotting": (*SHARED, *DECLARATIONS, "results"),
 }
 
 SOURCES = (".py", ".cxx", ".h")

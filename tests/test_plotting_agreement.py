@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, ks_2samp, kstest
 
+from analysis.results import Histogram
 from plotting import agreement
 from plotting.draw_agreement import draw_agreement
-from plotting.results import Histogram
 
 
 def test_merged_bins_hold_enough_and_cover_all():

@@ -8,7 +8,7 @@ import pytest
 from conftest import SAFETY_NET
 
 from plotting import commands, report
-from plotting.results import open_results
+from plotting.commands import open_results
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 WORDS = (

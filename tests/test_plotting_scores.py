@@ -13,6 +13,7 @@ from plot_inputs import MODEL
 from analysis.errors import InputError, M3LError
 from analysis.output import DEFAULT_DETECTOR
 from analysis.performance import make_curve
+from analysis.results import Results
 from analysis.study_files import read_study
 from plotting import commands, comparison, event, graph, matrix, scores, yields
 from plotting.draw_event import draw_event
@@ -20,7 +21,6 @@ from plotting.draw_graph import draw_graph
 from plotting.draw_matrix import draw_matrix
 from plotting.draw_scores import draw_curves, draw_latent, draw_ranking, draw_training
 from plotting.draw_stack import draw_stack
-from plotting.results import Results
 from plotting.style import MISSING
 
 

@@ -12,10 +12,10 @@ from matplotlib.patches import StepPatch
 from scipy.stats import poisson
 
 from analysis.errors import InputError
+from analysis.results import Histogram, Results
 from plotting import style
 from plotting.draw_stack import StackCanvas, draw_stack
 from plotting.intervals import ONE_SIGMA, poisson_interval
-from plotting.results import Histogram, Results
 from plotting.save import save
 from plotting.stack import make_stack, signal_factor, stack_of
 from plotting.style import Caption, number

@@ -13,7 +13,7 @@ from mutations import bear, record_with, refused
 
 
 def test_plotting_bears_any_record(tmp_path):
-    from plotting.results import Results
+    from analysis.results import Results
 
     samples = [("WZ", "diboson3L", "background", 9, 40.0, 1.0)]
     folder = plot_inputs.write_run(tmp_path / "out", samples)
@@ -39,7 +39,7 @@ def test_plotting_bears_any_record(tmp_path):
 def test_plotting_bears_any_study(tmp_path):
     from analysis.study_files import read_explained, read_study
     from plotting import commands, comparison
-    from plotting.results import open_results
+    from plotting.commands import open_results
     from plotting.scores import explained_events, read_scores
 
     samples = [s for s in plot_inputs.SAMPLES if s[3] < 601]
@@ -82,8 +82,9 @@ MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>'\"&"
 
 
 def test_free_text_of_a_record_is_text_on_the_page(tmp_path, monkeypatch):
+    from analysis.results import Results
     from plotting import commands, report
-    from plotting.results import Results, open_results
+    from plotting.commands import open_results
 
     folder = plot_inputs.write_run(tmp_path / "out", [s for s in plot_inputs.SAMPLES if s[3] < 601])
     plot_inputs.write_scores(folder, errors=True)
@@ -129,7 +130,7 @@ def test_free_text_of_a_record_is_text_on_the_page(tmp_path, monkeypatch):
 @pytest.mark.parametrize("label", [r"$\frac{$", r"$\nonsense$", r"$x^{$", "$" + "{" * 400 + "$"])
 def test_label_that_matplotlib_cannot_draw_is_a_line(tmp_path, label):
     from plotting import commands
-    from plotting.results import open_results
+    from plotting.commands import open_results
 
     samples = [("WZ", "diboson3L", "background", 9, 40.0, 1.0)]
     folder = plot_inputs.write_run(tmp_path / "out", samples)
@@ -145,19 +146,19 @@ def test_label_that_matplotlib_cannot_draw_is_a_line(tmp_path, label):
 
 
 def test_colour_that_is_none_is_a_line(tmp_path):
-    from plotting.results import Results
+    from plotting.commands import open_results
 
     samples = [("WZ", "diboson3L", "background", 9, 40.0, 1.0)]
     folder = plot_inputs.write_run(tmp_path / "out", samples)
     record = record_with(read_json(folder / "run.json"), "processes", 0, "colour", value="bleu")
     mutations.write(folder / "run.json", record)
-    assert "has no colour 'bleu'" in refused(Results, folder)
+    assert "has no colour 'bleu'" in refused(open_results, folder)
 
 
 @pytest.mark.parametrize("missing", ["git", "command", "timings_s", "source"])
 def test_page_of_a_record_that_lacks_what_it_shows_is_a_line(tmp_path, monkeypatch, missing):
     from plotting import commands, report
-    from plotting.results import open_results
+    from plotting.commands import open_results
 
     samples = [("WZ", "diboson3L", "background", 9, 40.0, 1.0)]
     folder = plot_inputs.write_run(tmp_path / "out", samples)
@@ -173,7 +174,7 @@ def test_page_of_a_record_that_lacks_what_it_shows_is_a_line(tmp_path, monkeypat
 
 
 def test_scores_cannot_name_a_model_elsewhere(tmp_path):
-    from plotting.results import Results
+    from analysis.results import Results
     from plotting.scores import origin, training_curves
 
     folder = plot_inputs.write_run(tmp_path / "out", plot_inputs.SAMPLES[:1])

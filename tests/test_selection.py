@@ -7,12 +7,22 @@ from analysis.plan import identifiers
 from analysis.schemas import SCHEMAS
 
 
-def test_regions_are_sr3l_and_sr2l_and_open():
-    assert [(r.name, r.tag, r.blind) for r in selection.REGIONS] == [
-        ("SR3L", "3lep", False),
-        ("SR2L", "2lep", False),
-    ]
+def test_regions_of_the_thesis_are_open_and_the_search_is_blind():
+    found = {r.name: (r.tag, r.blind, r.role) for r in selection.REGIONS}
+    assert found["SR3L"] == ("3lep", False, "signal")
+    assert found["SR2L"] == ("2lep", False, "signal")
+    assert found["SR_search"] == ("SR_search", True, "signal")
     assert selection.DEFAULT_REGION == "SR3L"
+
+
+def test_control_and_validation_regions_are_open():
+    roles = {r.name: r.role for r in selection.REGIONS if not r.blind}
+    assert {name for name, role in roles.items() if role == "control"} == {
+        *("CR_WZ", "CR_ttbar", "CR_fake"),
+    }
+    assert {name for name, role in roles.items() if role == "validation"} == {
+        *("VR_WZ", "VR_ttbar", "VR_fake"),
+    }
 
 
 def test_each_cut_is_named_once_in_its_region():

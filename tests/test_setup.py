@@ -165,7 +165,7 @@ def test_packages_are_installed_once_with_the_wheel_of_root_where_there_is_none(
     (made,) = checkout.calls("-m venv")
     (installed,) = checkout.calls("-m pip install")
     assert made == f"-m venv {checkout.venv}"
-    assert installed.endswith(f"--editable {checkout.folder}[root,ml,test]")
+    assert installed.endswith(f"--editable {checkout.folder}[root,ml,stats,test]")
 
 
 def test_child_shell_finds_the_environment_ready(shell, checkout):

@@ -1,13 +1,12 @@
 """What a run left in its output folder: record, histograms, cutflow, tables and scores."""
 
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import uproot
-from matplotlib.colors import is_color_like
 
 from analysis.errors import InputError
 from analysis.features import Binning
@@ -16,15 +15,18 @@ from analysis.output import (
     CUTFLOW,
     HISTOGRAMS,
     RUN,
+    WEIGHT,
     Table,
     histogram_name,
     read_cutflow,
     read_run,
+    varied_name,
 )
 from analysis.processes import PROCESSES, Process
 from analysis.records import AGAIN, record_errors
 from analysis.samples import choose
 from analysis.scored import SCORE_AGAIN
+from analysis.systematics import Systematic
 
 # Names of the matrix cells by their place in it.
 CELL_KINDS = ("missing momentum", "transverse mass", "rapidity", "energy", "mass", "rapidity gap")
@@ -39,6 +41,16 @@ class Sample:
     kind: str  # data, background or signal
     tables: dict[str, str]  # region: file, relative to the folder
     checksums: dict[str, str]  # region: SHA-256 of the file, as far as they are known
+    variations: dict[str, "Varied"]  # what was computed beside it
+
+
+@dataclass(frozen=True)
+class Varied:
+    """A systematic variation of a sample: histograms, cutflow and, where asked for, tables."""
+
+    kind: str  # weight: other weights of the same events; object: other events
+    tables: dict[str, str]  # as those of a Sample; none where they were not asked for
+    checksums: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,8 @@ class Region:
     name: str
     cuts: tuple[tuple[str, str], ...]  # name and expression
     blind: bool  # data must not be drawn
+    declared_blind: bool = False  # also where the run was made with --unblind
+    role: str = "signal"  # or control, validation
 
 
 @dataclass(frozen=True)
@@ -122,10 +136,16 @@ class Results:
             self.luminosity_ifb = self.record["luminosity_ifb"]
             self.samples = tuple(
                 Sample(
-                    s["name"], s["process"], s["kind"], s["tables"], dict(s.get("checksums", {}))
+                    s["name"],
+                    s["process"],
+                    s["kind"],
+                    s["tables"],
+                    dict(s.get("checksums", {})),
+                    {name: Varied(**v) for name, v in s.get("variations", {}).items()},
                 )
                 for s in self.record["samples"]
             )
+            self.systematics = tuple(map(systematic_of, self.record.get("systematics", ())))
             self.processes = in_order(Process(**p) for p in self.record["processes"])
             unblind = self.record["unblind"]
             self.regions = {
@@ -133,6 +153,8 @@ class Results:
                     r["name"],
                     tuple((cut["name"], cut["expression"]) for cut in r["cuts"]),
                     r["blind"] and not unblind,
+                    r["blind"],
+                    r.get("role", "signal"),
                 )
                 for r in self.record["regions"]
             }
@@ -154,11 +176,10 @@ class Results:
             )
             self.energy_scale = self.record["layout"]["energy_scale"]
             self.h = self.record["layout"]["h"]
-            for process in self.processes:
-                if not is_color_like(process.colour):
-                    raise ValueError(f"process '{process.name}' has no colour '{process.colour}'")
         needed = [CUTFLOW, HISTOGRAMS]
-        needed += [name for sample in self.samples for name in sample.tables.values()]
+        for sample in self.samples:
+            for each in (sample, *sample.variations.values()):
+                needed += each.tables.values()
         if missing := [name for name in needed if not (self.folder / name).is_file()]:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise InputError(f"{self.folder} is not complete, it lacks {missing[0]}{more}: {AGAIN}")
@@ -216,9 +237,9 @@ class Results:
         except Exception as error:  # uproot raises a dozen kinds for a damaged file
             raise InputError(f"{path} cannot be read ({reason(error)}): {AGAIN}") from None
 
-    def histogram(self, region, feature, sample):
-        """The Histogram of a feature of a sample; `feature` and `sample` are names."""
-        name = f"{region}/{histogram_name(feature, sample)}"
+    def histogram(self, region, feature, sample, variation=None):
+        """The Histogram of a feature of a sample, perhaps in a variation; all are names."""
+        name = f"{region}/{histogram_name(feature, varied_name(sample, variation))}"
         path = self.folder / HISTOGRAMS
         try:
             stored = self._histograms[name]
@@ -237,14 +258,29 @@ class Results:
         samples = self.visible(region)
         return {sample.name: self.histogram(region, feature, sample.name) for sample in samples}
 
-    def table(self, region, sample, columns=None):
-        """The selected events of a sample as a DataFrame, all columns or those named."""
-        with self.open_table(region, sample) as table:
-            return pd.DataFrame(table.read_columns(columns))
+    def table(self, region, sample, columns=None, variation=None):
+        """The selected events of a sample as a DataFrame, all columns or those named.
 
-    def open_table(self, region, sample):
+        variation: name of one that has tables, the weights are those of it then
+        """
+        with self.open_table(region, sample, variation) as table:
+            varied = variation and self.sample(sample).variations[variation].kind == "weight"
+            if not varied or (columns is not None and WEIGHT not in columns):
+                return pd.DataFrame(table.read_columns(columns))
+            own = varied_name(WEIGHT, variation)
+            names = columns or [n for n in table.columns if not n.startswith(f"{WEIGHT}__")]
+            found = table.read_columns([own if name == WEIGHT else name for name in names])
+            return pd.DataFrame(found).rename(columns={own: WEIGHT})
+
+    def sample(self, name):
+        """The Sample of this name, which there is."""
+        return next(sample for sample in self.samples if sample.name == name)
+
+    def open_table(self, region, sample, variation=None):
         """The Table of a sample, to be used in a `with`."""
-        (found,) = [s for s in self.samples if s.name == sample]
+        found = self.sample(sample)
+        if variation:
+            found = found.variations[variation]
         sha256 = found.checksums.get(region)
         return Table(self.folder / found.tables[region], sha256=sha256)
 
@@ -280,6 +316,11 @@ class Results:
         return labels, owners
 
 
+def systematic_of(content):
+    """The Systematic of a record."""
+    return Systematic(**{**content, "processes": tuple(content["processes"])})
+
+
 def in_order(processes):
     """Processes in the order of their declaration, the others behind them."""
     declared = [process.name for process in PROCESSES]
@@ -291,12 +332,6 @@ def read_frame(path, columns=None):
     """Read scores or latent vectors; raises InputError where unreadable or without `columns`."""
     with Frame(path, None, SCORE_AGAIN) as frame:
         return pd.DataFrame(frame.read_columns(columns))
-
-
-@cache
-def open_results(folder):
-    """The Results of a folder, read once per process."""
-    return Results(folder)
 
 
 def reason(error):
