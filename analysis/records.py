@@ -125,6 +125,7 @@ VARIED = Fields(
     {
         "kind": OneOf(("weight", "object")),
         "tables": MapOf(NAME, TABLE),
+        "rows": MapOf(NAME, whole()),
         "checksums": MapOf(NAME, SHA256),
     },
 )
@@ -222,6 +223,7 @@ RECORD = Fields(
         "plain": FLAG,
         "skip_bad_files": FLAG,
         "drop_bad_events": FLAG,
+        "vary_tables": FLAG,
         "failed": MapOf(NAME, WORDS),
         "checksums": MapOf(FILE, SHA256),
         "interpret": FLAG,  # in format 1, for plain

@@ -7,6 +7,7 @@
 #include "m3l.h"
 
 using m3l::addedPt;
+using m3l::alternatives;
 using m3l::anomalyScore;
 using m3l::campaignLuminosity;
 using m3l::chargeSum;

@@ -179,7 +179,7 @@ class ClusterLoop:
             path = str(self.rows_folder(region) / "task.root")  # the number of the task is added
             columns = [*prepared.plan.columns]
             self.snapshots.append(self.nodes[region].Snapshot(ROWS, path, columns, lazily()))
-        self.cutflows, self.rows = {}, {}
+        self.cutflows, self.rows, self.varied_rows = {}, {}, {}
 
     def rows_folder(self, region):
         """Where the workers write the rows of a region."""

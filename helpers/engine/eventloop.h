@@ -20,13 +20,18 @@ namespace m3l
 {
 
 /// Counts the events that reach a node of a graph, with the weight in a column.
-ROOT::RDF::RResultHandle bookCounter(ROOT::RDF::RNode node, std::shared_ptr<Cutflow> cutflow,
-                                     CutflowCounter &counter, const std::string &weight);
+/// \param counters    where to count without variation, then in each of `variations`
+/// \param variations  names as RDataFrame has them; none where no column that matters is varied
+/// \return handles that must live until the event loop has run
+std::vector<ROOT::RDF::RResultHandle> bookCounter(ROOT::RDF::RNode node, const Cutflows &cutflows,
+                                                  const std::vector<CutflowCounter *> &counters,
+                                                  const std::vector<std::string> &variations,
+                                                  const std::string &weight);
 
 // Made here, since the interpreter would take long over std::make_shared.
 std::shared_ptr<Cutflow> makeCutflow(unsigned slots, const std::vector<unsigned> &cuts);
 std::shared_ptr<RowStore> makeRows(unsigned floats, unsigned ints, unsigned slots,
-                                   std::size_t memory, const std::string &folder);
+                                   std::size_t memory, const std::string &folder, unsigned weights);
 
 /// A column of any type in an event, so that many are read without compiling much.
 struct Value {
