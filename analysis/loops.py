@@ -7,7 +7,6 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import ROOT
@@ -128,6 +127,10 @@ class EventLoop:
             for region, counts in self.counts(variation).items()
         }
 
+    def rows_of(self, region, variation=None):
+        """The m3l::RowStore of a Region, in a variation (name) that changes events or without."""
+        return (self.varied_rows[variation] if variation else self.rows)[region.name]
+
     @property
     def dropped(self):
         """Number of events with bad values that were left out."""
@@ -199,11 +202,6 @@ class EventLoop:
         """Run the event loop that a RResultHandle belongs to; returns what went wrong."""
         return in_thread(ROOT.m3l.runEventLoop, handle, lambda: progress(self.cutflow.read()))
 
-    def all_cutflows(self):
-        """A vector of the Cutflow without variation, then of each variation."""
-        cutflows = [self.cutflow, *self.cutflows.values()]
-        return ROOT.std.vector["std::shared_ptr<m3l::Cutflow>"](cutflows)
-
     def release(self):
         """Give back the memory of the rows."""
         self.rows, self.varied_rows = {}, {}
@@ -233,7 +231,7 @@ class CompiledLoop(EventLoop):
         constants = [*item.plan.constants.values()]
         stores = [s for each in (self.rows, *self.varied_rows.values()) for s in each.values()]
         rows = ROOT.std.vector["std::shared_ptr<m3l::RowStore>"](stores)
-        cutflows = self.all_cutflows()
+        cutflows = vector_of_cutflows(self.cutflow, *self.cutflows.values())
         handles = ROOT.m3l.bookChain(dataset, item.compiled, constants, cutflows, rows)
         return self.run_graph(handles[0], progress)
 
@@ -258,14 +256,13 @@ class PlainLoop(EventLoop):
         plan = self.prepared.plan
         everything = dataframe_of(self.prepared.sample, files, begin, end)
         df, regions = guarded_chain(plan, everything)
-        handles = [*self.count(df, lambda cutflow: cutflow.all)]
+        handles = [*self.count(df, ROOT.m3l.kAll)]
         if plan.drop_bad_events:
             bad = everything.Filter(f"!({plan.is_sound(plan.checks)})").Define(WEIGHT, "0.0")
-            handles += self.count(bad, lambda cutflow: cutflow.dropped)
+            handles.extend(self.count(bad, ROOT.m3l.kDropped))
         for region, (_, *nodes) in enumerate(regions.values()):
             for cut, node in enumerate(nodes):
-                counter = partial(counter_of, region=region, cut=cut)
-                handles += self.count(node, counter)
+                handles.extend(self.count(node, region, cut))
         booked = [BookedRows(nodes[-1], plan) for nodes in regions.values()]
         problem = self.run_graph(handles[0], progress)
         if not problem:
@@ -275,24 +272,18 @@ class PlainLoop(EventLoop):
                     rows.add_to(self.varied_rows[shifted.name][region], shifted)
         return problem
 
-    def count(self, node, counter):
-        """Count the events of a node, also in those variations that change counts.
-
-        counter: gives the counter of a Cutflow
-        """
+    def count(self, node, region, cut=0):
+        """Count the events of a node, also in those variations that change counts."""
         plan = self.prepared.plan
         varied = [shifted for shifted in plan.variations if plan.changes_counts(shifted)]
-        cutflows = [self.cutflow, *(self.cutflows[shifted.name] for shifted in varied)]
-        counters = ROOT.std.vector["m3l::CutflowCounter*"](map(counter, cutflows))
+        cutflows = vector_of_cutflows(self.cutflow, *(self.cutflows[v.name] for v in varied))
         names = ROOT.std.vector["std::string"](map(rdf_name, varied))
-        return ROOT.m3l.bookCounter(
-            ROOT.RDF.AsRNode(node), self.all_cutflows(), counters, names, WEIGHT
-        )
+        return ROOT.m3l.bookCounter(ROOT.RDF.AsRNode(node), cutflows, names, region, cut, WEIGHT)
 
 
-def counter_of(cutflow, region, cut):
-    """The counter of a cut in a m3l::Cutflow."""
-    return cutflow.regions[region][cut]
+def vector_of_cutflows(*cutflows):
+    """What C++ takes for m3l::Cutflows."""
+    return ROOT.std.vector["std::shared_ptr<m3l::Cutflow>"](cutflows)
 
 
 def rdf_name(shifted):

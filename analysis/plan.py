@@ -87,6 +87,12 @@ class Plan:
         return tuple(each for each in self.variations if self.changes_events(each))
 
     @property
+    def kinds(self):
+        """{variation: weight or object}, which says what it changes."""
+        events = self.event_variations
+        return {each.name: "object" if each in events else "weight" for each in self.variations}
+
+    @property
     def names(self):
         """Names of all columns that an expression may use."""
         return (*self.inputs, *self.constants, *(d.name for d in self.definitions))

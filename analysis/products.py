@@ -152,24 +152,23 @@ class SampleOutput:
         number = write(path, features, histograms)
         return WrittenTable(f"{TABLES}/{path.name}", number, checksum(path))
 
-    def write_all(self, loop, regions, features):
-        """Write everything of an EventLoop that has run, but the record; returns the variations.
+    def write_all(self, regions, features, rows_of, kinds, cutflow_of):
+        """Write tables and histograms of all regions; returns {variation: VariedProducts}.
 
         regions: Regions; features: in the order of a row
+        rows_of: gives the m3l::RowStore of a Region, in a variation that changes events or None
+        kinds: {variation: kind}, see VariedProducts
+        cutflow_of: gives the cutflow of a variation, by region
         """
-        plan = loop.prepared.plan
-        weights = [shifted.name for shifted in plan.weight_variations]
+        weights = [name for name, kind in kinds.items() if kind == "weight"]
         for region in regions:
-            self.write_rows(region, loop.rows[region.name], features, weights)
-            for variation, stores in loop.varied_rows.items():
-                self.write_varied_rows(region, variation, stores[region.name], features)
+            self.write_rows(region, rows_of(region, None), features, weights)
+            for name in kinds:
+                if name not in weights:
+                    self.write_varied_rows(region, name, rows_of(region, name), features)
         return {
-            shifted.name: VariedProducts(
-                "weight" if shifted.name in weights else "object",
-                loop.cutflow_rows(shifted.name),
-                self.varied_tables.get(shifted.name, {}),
-            )
-            for shifted in plan.variations
+            name: VariedProducts(kind, cutflow_of(name), self.varied_tables.get(name, {}))
+            for name, kind in kinds.items()
         }
 
     def finish(self, **more):

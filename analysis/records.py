@@ -121,9 +121,10 @@ NORMALISATION = Fields(
     needed=("constant", "from_ntuple", "by_campaign"),
 )
 
+VARIATION_KINDS = ("weight", "object")
 VARIED = Fields(
     {
-        "kind": OneOf(("weight", "object")),
+        "kind": OneOf(VARIATION_KINDS),
         "tables": MapOf(NAME, TABLE),
         "rows": MapOf(NAME, whole()),
         "checksums": MapOf(NAME, SHA256),

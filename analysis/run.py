@@ -161,7 +161,10 @@ class Maker:
         cutflow = loop.run()
         timings.add("event loop")
         with self.output.sample(item.sample.name, self.job.vary_tables) as sample:
-            variations = sample.write_all(loop, visible(self.job, item.sample), self.row)
+            regions = visible(self.job, item.sample)
+            variations = sample.write_all(
+                regions, self.row, loop.rows_of, item.plan.kinds, loop.cutflow_rows
+            )
             loop.release()
             timings.add("write")
             return sample.finish(

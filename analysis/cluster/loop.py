@@ -179,7 +179,7 @@ class ClusterLoop:
             path = str(self.rows_folder(region) / "task.root")  # the number of the task is added
             columns = [*prepared.plan.columns]
             self.snapshots.append(self.nodes[region].Snapshot(ROWS, path, columns, lazily()))
-        self.cutflows, self.rows, self.varied_rows = {}, {}, {}
+        self.cutflows, self.rows = {}, {}
 
     def rows_folder(self, region):
         """Where the workers write the rows of a region."""
@@ -220,6 +220,14 @@ class ClusterLoop:
         """
         for region, cutflow in self.cutflows.items():
             self.rows[region] = self.read_rows(region, cutflow[-1])
+        return self.cutflows
+
+    def rows_of(self, region, variation=None):
+        """As that of an EventLoop; there are no variations on clusters."""
+        return self.rows[region.name]
+
+    def cutflow_rows(self, variation=None):
+        """As that of an EventLoop."""
         return self.cutflows
 
     def read_rows(self, region, expected):

@@ -57,15 +57,17 @@ private:
 } // namespace
 
 std::vector<ROOT::RDF::RResultHandle> bookCounter(ROOT::RDF::RNode node, const Cutflows &cutflows,
-                                                  const std::vector<CutflowCounter *> &counters,
                                                   const std::vector<std::string> &variations,
-                                                  const std::string &weight)
+                                                  int region, int cut, const std::string &weight)
 {
+   const auto counterOf = [=](Cutflow &of) {
+      return region == kAll ? &of.all : region == kDropped ? &of.dropped : &of.regions[region][cut];
+   };
    std::map<std::string, CutflowCounter *> varied;
    for (std::size_t i = 0; i < variations.size(); ++i)
-      varied[variations[i]] = counters.at(i + 1);
+      varied[variations[i]] = counterOf(*cutflows.at(i + 1));
    const auto shared = std::make_shared<Cutflows>(cutflows);
-   const auto counting = std::make_shared<CountAction::Counters>(1, counters.at(0));
+   const auto counting = std::make_shared<CountAction::Counters>(1, counterOf(*cutflows.at(0)));
    auto counted = node.Book<double>(CountAction(shared, varied, counting), {weight});
    std::vector<ROOT::RDF::RResultHandle> handles{counted};
    if (!varied.empty()) {

@@ -20,13 +20,14 @@ namespace m3l
 {
 
 /// Counts the events that reach a node of a graph, with the weight in a column.
-/// \param counters    where to count without variation, then in each of `variations`
-/// \param variations  names as RDataFrame has them; none where no column that matters is varied
+/// \param cutflows    where to count without variation, then in each of `variations`
+/// \param variations  names as RDataFrame has them
+/// \param region, cut  which counter; region kAll or kDropped for those that have none
 /// \return handles that must live until the event loop has run
 std::vector<ROOT::RDF::RResultHandle> bookCounter(ROOT::RDF::RNode node, const Cutflows &cutflows,
-                                                  const std::vector<CutflowCounter *> &counters,
                                                   const std::vector<std::string> &variations,
-                                                  const std::string &weight);
+                                                  int region, int cut, const std::string &weight);
+constexpr int kAll = -1, kDropped = -2;
 
 // Made here, since the interpreter would take long over std::make_shared.
 std::shared_ptr<Cutflow> makeCutflow(unsigned slots, const std::vector<unsigned> &cuts);
