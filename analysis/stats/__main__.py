@@ -2,6 +2,7 @@
 
 import argparse
 import warnings
+from pathlib import Path
 
 from analysis.errors import Parser, exit_on_mistake
 
@@ -34,6 +35,16 @@ def parser():
     return top
 
 
+def add_folder(command):
+    """The argument that all commands have."""
+    command.add_argument("folder", type=Path, metavar="OUT", help="output folder of run_rdf.py")
+
+
+def add_regions(command, text):
+    """The option that chooses regions."""
+    command.add_argument("-r", "--region", nargs="+", default=[], metavar="REGION", help=text)
+
+
 # --- models and their fits --------------------------------------------------------------------
 
 
@@ -45,7 +56,18 @@ def add_model_commands(command):
 
 
 def add_background_commands(command):
-    """abcd."""
+    """abcd and overlap."""
+    overlap = command("overlap", "which events the regions of a run share", run_overlap)
+    add_folder(overlap)
+    add_regions(overlap, "regions, such as those of a fit (default: all of the run)")
+
+
+def run_overlap(options):
+    """Print the matrix; exit status 1 where regions share events."""
+    from analysis.results import Results
+    from analysis.stats.overlap import show_overlap
+
+    show_overlap(Results(options.folder), options.region)
 
 
 # --- surprises --------------------------------------------------------------------------------
