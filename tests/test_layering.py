@@ -21,6 +21,7 @@ NEVER = {
 # Modules of analysis that work without ROOT and start in a fraction of a second.
 SHARED = (
     "content",
+    "correlation",
     "detector_files",
     "errors",
     "files",

@@ -1,10 +1,13 @@
 """`python -m analysis.stats`: what the scores and counts of a run say."""
 
 import argparse
+import sys
 import warnings
 from pathlib import Path
 
 from analysis.errors import Parser, exit_on_mistake
+from analysis.records import plain_name
+from analysis.stats.result import DEFAULT_NAME
 
 # The modules that do the work are imported by their commands: pyhf takes a second.
 
@@ -38,6 +41,24 @@ def parser():
 def add_folder(command):
     """The argument that all commands have."""
     command.add_argument("folder", type=Path, metavar="OUT", help="output folder of run_rdf.py")
+
+
+def add_name(command):
+    """The option that tells statistical analyses apart."""
+    command.add_argument(
+        "--name",
+        type=name_of_analysis,
+        default=DEFAULT_NAME,
+        metavar="NAME",
+        help=f"of the statistical analysis, a folder in OUT/stats (default: {DEFAULT_NAME})",
+    )
+
+
+def name_of_analysis(word):
+    """A word of the command line that can name a folder; raises ArgumentTypeError."""
+    if not plain_name(word):
+        raise argparse.ArgumentTypeError(f"'{word}' cannot name a folder")
+    return word
 
 
 def add_regions(command, text):
@@ -86,7 +107,9 @@ def add_publishing_commands(command):
 
 def main(arguments=None):
     """Run a command."""
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(words)
+    options.words = words  # results say what made them
     warnings.showwarning = lambda *_: None  # of libraries, not for the user
     with exit_on_mistake("results written so far are complete"):
         options.act(options)
