@@ -1,6 +1,7 @@
 """`python -m analysis.stats`: what the scores and counts of a run say."""
 
 import argparse
+import math
 import sys
 import warnings
 from pathlib import Path
@@ -61,6 +62,24 @@ def name_of_analysis(word):
     return word
 
 
+def add_unblind(command):
+    """The option that shows what was hidden."""
+    command.add_argument(
+        "--unblind", action="store_true", help="look at data where it is hidden otherwise"
+    )
+
+
+def finite(word):
+    """A number of the command line; raises ArgumentTypeError."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a number, not '{word}'")
+    return value
+
+
 def add_regions(command, text):
     """The option that chooses regions."""
     command.add_argument("-r", "--region", nargs="+", default=[], metavar="REGION", help=text)
@@ -78,9 +97,50 @@ def add_model_commands(command):
 
 def add_background_commands(command):
     """abcd and overlap."""
+    abcd = command(
+        "abcd", "background from data: a score against an independent variable", run_abcd
+    )
+    add_folder(abcd)
+    add_name(abcd)
+    abcd.add_argument("-r", "--region", default="SR3L", metavar="REGION", help="default: SR3L")
+    score = abcd.add_mutually_exclusive_group(required=True)
+    score.add_argument("-f", "--feature", metavar="FEATURE", help="what is high for signal")
+    score.add_argument("--detector", metavar="NAME", help="its score instead")
+    abcd.add_argument("--against", required=True, metavar="FEATURE", help="independent of it")
+    abcd.add_argument(
+        "--cuts",
+        nargs=2,
+        type=finite,
+        metavar=("X", "Y"),
+        help="of both (default: chosen on simulated background)",
+    )
+    abcd.add_argument(
+        "--sides",
+        nargs=2,
+        choices=("high", "low"),
+        default=("high", "high"),
+        metavar=("X", "Y"),
+        help="where both are signal-like: high or low (default: high high)",
+    )
+    abcd.add_argument(
+        "--subtract",
+        nargs="+",
+        default=[],
+        metavar="PROCESS",
+        help="taken from simulation, not estimated",
+    )
+    add_unblind(abcd)
     overlap = command("overlap", "which events the regions of a run share", run_overlap)
     add_folder(overlap)
     add_regions(overlap, "regions, such as those of a fit (default: all of the run)")
+
+
+def run_abcd(options):
+    """Estimate, print and write."""
+    from analysis.results import Results
+    from analysis.stats import abcd
+
+    abcd.run_abcd(Results(options.folder), options)
 
 
 def run_overlap(options):
