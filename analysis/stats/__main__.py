@@ -73,9 +73,9 @@ def add_model_commands(command):
 
     def acting(name):
         def act(options):
-            from analysis.stats import commands
+            from analysis.stats import actions
 
-            getattr(commands, name)(options)
+            getattr(actions, name)(options)
 
         return act
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.errors import InputError, listed
 from analysis.stats.backgrounds import Normalisation
-from analysis.stats.yields import Channel, Yields, data_in, yields_in
+from analysis.stats.expectation import Channel, Yields, data_in, yields_in
 
 POI = "mu"  # signal strength, in units of the cross-section of the run
 FLOOR = 1e-6  # events of a process in a bin where the weights of its simulation are not positive

@@ -8,9 +8,9 @@ from analysis.results import Results
 from analysis.samples import choose
 from analysis.stats import tables, workspaces
 from analysis.stats.backgrounds import choose_normalisations
+from analysis.stats.expectation import Channel, Choice, known_systematics
 from analysis.stats.model import make_model, signals_of, workspace
 from analysis.stats.observable import observable_of
-from analysis.stats.yields import Channel, Choice, known_systematics
 
 
 def say(text):
