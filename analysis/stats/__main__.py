@@ -6,7 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from analysis.errors import Parser, exit_on_mistake
+from analysis.errors import Parser, exit_on_mistake, positive_integer
 from analysis.records import plain_name
 from analysis.stats.result import DEFAULT_NAME
 
@@ -85,11 +85,82 @@ def add_regions(command, text):
     command.add_argument("-r", "--region", nargs="+", default=[], metavar="REGION", help=text)
 
 
+def add_run(made):
+    """What all commands about models know: the run, and the name of the analysis."""
+    made.add_argument("output", metavar="OUT", help="folder that run_rdf.py wrote")
+    made.add_argument("--name", default="search", help="of OUT/stats/NAME (default: %(default)s)")
+
+
+def add_observable(made):
+    """A feature or a detector's score, and its bins."""
+    which = made.add_mutually_exclusive_group()
+    which.add_argument("-f", "--feature", help="observable of signal regions (default: one bin)")
+    which.add_argument("--detector", metavar="NAME", help="its score instead, of OUT/scores/NAME")
+    bins = made.add_mutually_exclusive_group()
+    bins.add_argument("--edges", nargs="+", type=float, metavar="X", help="of the bins")
+    bins.add_argument(
+        "--bins", type=positive_integer, metavar="N", help="with equal background each"
+    )
+
+
+def assignment(text):
+    """Convert NAME=X of the command line to (name, number); raises ArgumentTypeError."""
+    name, _, number = text.partition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not name or not math.isfinite(value) or value < 0:
+        raise argparse.ArgumentTypeError(f"must be NAME=X with a number X from 0, not '{text}'")
+    return name, value
+
+
 # --- models and their fits --------------------------------------------------------------------
 
 
 def add_model_commands(command):
     """workspace, fit, limit, significance, plane, visible."""
+
+    def acting(name):
+        def act(options):
+            from analysis.stats import actions
+
+            getattr(actions, name)(options)
+
+        return act
+
+    made = command(
+        "workspace", "regions, processes, uncertainties: pyhf workspaces", acting("make_workspaces")
+    )
+    add_run(made)
+    add = made.add_argument
+    add("-r", "--region", nargs="+", default=[], metavar="REGION", help="(default: all of the run)")
+    add_observable(made)
+    add("--count", action="store_true", help="one bin, however many events there are")
+    add("--control-feature", metavar="FEATURE", help="bins of control regions (default: one bin)")
+    add("--signal", nargs="+", default=[], metavar="NAME", help="(default: all of the run)")
+    add(
+        "--norm",
+        nargs="+",
+        metavar="PROCESS[,PROCESS]=REGION",
+        help="backgrounds with a free factor, and the control region that measures it; none: no "
+        "such factors (default: those of analysis/stats/backgrounds.py)",
+    )
+    add(
+        "--systematic",
+        nargs="+",
+        metavar="NAME",
+        help="uncertainties; none: only those of the simulation's size (default: all of the run)",
+    )
+    add(
+        "--normalisation",
+        nargs="+",
+        type=assignment,
+        default=[],
+        metavar="PROCESS=X",
+        help="multiply the yield of a process",
+    )
+    add("--unblind", action="store_true", help="use the data of blind regions")
 
 
 # --- backgrounds from data --------------------------------------------------------------------
