@@ -96,7 +96,7 @@ class StackCanvas:
 
     def limits(self, stack, log):
         """Limits of the axis of events, with room for the legend."""
-        heights = [stack.total + stack.error]
+        heights = [stack.band[1]]
         heights += [signal.sumw * signal.factor for signal in stack.signals]
         if stack.data is not None:
             heights.append(stack.data_interval[1] * (stack.data > 0))
@@ -143,8 +143,7 @@ class StackCanvas:
         self.artists += drawn
         for layer, artist in zip(stack.layers, reversed(drawn), strict=True):
             self.handles.append((artist, f"{layer.label}  {number(layer.total)}"))
-        total, error = stack.total, stack.error
-        low, high = total - error, total + error
+        total, (low, high) = stack.total, stack.band
         if floor is not None:
             low, high = np.maximum(low, floor / 10), np.maximum(high, floor / 10)
         outline = total if floor is None else np.maximum(total, floor / 10)
@@ -188,10 +187,8 @@ class StackCanvas:
         axes.set_yticks(np.arange(ratio_range[0] + step, ratio_range[1], step))
         self.artists += minor_ticks(axes.yaxis, AutoMinorLocator())
         axes.set_xlim(edges[0], edges[-1])
-        band = stack.ratio_error
-        inside = np.isfinite(band)
-        spread = np.where(inside, band, 0)
-        self.artists.append(axes.stairs(1 + spread, edges, baseline=1 - spread, fill=True, **BAND))
+        below, above = np.nan_to_num(stack.ratio_band, nan=1.0)
+        self.artists.append(axes.stairs(above, edges, baseline=below, fill=True, **BAND))
         self.artists.append(axes.axhline(1, color=INK, linewidth=0.8))
         self.artists += errorbars(axes, centres[shown], ratio, low, high)
         room = 0.04 * (ratio_range[1] - ratio_range[0])

@@ -15,6 +15,7 @@ from analysis.errors import InputError
 from analysis.files import write_file
 from analysis.output import REPORT, RUN
 from analysis.records import AGAIN
+from analysis.shifts import background_shifts
 from analysis.study_files import p_text, read_explained, read_study
 from plotting import agreement, commands, comparison, pool, yields
 from plotting import scores as score_files
@@ -187,8 +188,9 @@ def gallery_chunk(options, region, names):
     results, canvas, made = options.results, StackCanvas(), []
     for name in names:
         histograms = results.histograms(region, name)
-        found = commands.compare_one(results, region, name, histograms)
-        figure = commands.stack_figure(options, region, name, histograms, canvas)
+        shifts = background_shifts(results, region, name, histograms)
+        found = commands.compare_one(results, region, name, histograms, shifts)
+        figure = commands.stack_figure(options, region, name, histograms, shifts, canvas)
         label = Markup(yields.plain(results.features[name].label))
         text = f"Data and stacked simulation against {name} in {region}"
         if results.regions[region].blind:

@@ -46,9 +46,9 @@ DECLARATIONS = (
 )
 # The part of analysis that the others may import.
 OFFERED = {
-    "analysis/stats": (*SHARED, *DECLARATIONS, "results", "stats"),
+    "analysis/stats": (*SHARED, *DECLARATIONS, "results", "shifts", "stats"),
     "ml": SHARED,
-    "plotting": (*SHARED, *DECLARATIONS, "results"),
+    "plotting": (*SHARED, *DECLARATIONS, "results", "shifts"),
 }
 
 SOURCES = (".py", ".cxx", ".h")
