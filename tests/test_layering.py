@@ -32,6 +32,7 @@ SHARED = (
     "records",
     "rivals",
     "scored",
+    "stats_files",
     "study_files",
     "topology",
 )

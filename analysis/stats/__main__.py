@@ -234,6 +234,52 @@ def add_search_commands(command):
 
 def add_publishing_commands(command):
     """publish."""
+    made = command("publish", "histograms, cutflows and results as tables for HEPData", run_publish)
+    add_folder(made)
+    add_name(made)
+    add_regions(made, "regions (default: all of the run)")
+    made.add_argument(
+        "-f",
+        "--feature",
+        nargs="+",
+        default=[],
+        metavar="FEATURE",
+        help="features (default: all but the cells of the matrix)",
+    )
+    made.add_argument(
+        "--only",
+        nargs="+",
+        choices=("histograms", "cutflows", "results"),
+        default=("histograms", "cutflows", "results"),
+        help="publish these parts (default: all)",
+    )
+    made.add_argument("--into", type=Path, metavar="FOLDER", help="default: OUT/stats/NAME/hepdata")
+    made.add_argument(
+        "--reaction",
+        default="P P --> LEPTON LEPTON LEPTON X",
+        metavar="TEXT",
+        help="in the words of HEPData (default: P P --> LEPTON LEPTON LEPTON X)",
+    )
+    made.add_argument(
+        "--energy",
+        type=finite,
+        default=13.0,
+        metavar="TEV",
+        help="centre-of-mass energy (default: 13)",
+    )
+    add_unblind(made)
+
+
+def run_publish(options):
+    """Write the submission."""
+    from analysis.results import Results
+    from analysis.stats.publish import publish
+
+    def say(line):
+        print("m3l:", line, file=sys.stderr)
+
+    folder, number = publish(Results(options.folder), options, say)
+    print(f"{number} tables, valid for HEPData, written to {folder}: submission.tar.gz")
 
 
 def main(arguments=None):
