@@ -31,6 +31,7 @@ SHARED = (
     "records",
     "rivals",
     "scored",
+    "stats_files",
     "study_files",
     "topology",
 )
