@@ -193,6 +193,7 @@ MASS = known(
         "z": NUMBER,
     }
 )
+PLACED_MASS = known({**MASS.known, "region": NAME, "detector": Maybe(NAME)})
 GLOBAL = {
     "statistic": NUMBER,
     "pseudo_statistic": DISTRIBUTION,
@@ -300,7 +301,7 @@ ANYTHING = {
             }
         )
     ),
-    "bump": MapOf(NAME, MASS),
+    "bump": MapOf(NAME, PLACED_MASS),
     "events": ListOf(ODD_EVENT, most=1000),
     "answer": line(1000),
     **GLOBAL,

@@ -45,6 +45,8 @@ class Stack:
     ticks: tuple[str, ...] = ()  # one per bin for a feature that is a code
     systematic: np.ndarray | None = None  # (2, bins) of `total`, downwards and upwards
     notes: tuple[str, ...] = ()  # what a reader must know about the bins
+    data_label: str = "Data"  # for the legend
+    band_label: str = ""  # likewise; empty: which errors it holds
 
     @property
     def total(self):

@@ -116,14 +116,26 @@ def add_caption(axes, caption, left=""):
         )
         artists += [text for text in made if text is not None]
     elif left:
-        artists.append(axes.text(0, 1.015, left, transform=axes.transAxes, fontsize=FONT))
+        artists.append(write_above(axes, left, 0, "left"))
         left = ""
     right = ",  ".join(part for part in (left, caption.right) if part)
     if right:
-        artists.append(
-            axes.text(1, 1.015, right, transform=axes.transAxes, ha="right", fontsize=FONT)
-        )
+        artists.append(write_above(axes, right, 1, "right"))
     return artists
+
+
+def write_above(axes, text, place, side):
+    """Write a line above `axes`, from a place of its width to a side; returns the artist."""
+    return axes.annotate(
+        text,
+        (place, 1),
+        (0, 4),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha=side,
+        fontsize=FONT,
+        annotation_clip=False,
+    )
 
 
 def axis_title(label, unit):

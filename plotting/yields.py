@@ -159,7 +159,8 @@ def plain(latex):
     text = re.sub(r"\\(?:mathrm|text)\{([^{}]*)\}", r"\1", text)
     for command, symbol in SYMBOLS.items():
         text = text.replace(command, symbol)
-    text = re.sub(r"_(?:\{([^{}]*)\}|(\w))", r"<sub>\1\2</sub>", text)
+    for _ in range(2):  # a subscript may have one of its own
+        text = re.sub(r"_(?:\{([^{}]*)\}|(\w))", r"<sub>\1\2</sub>", text)
     text = re.sub(r"\^(?:\{([^{}]*)\}|(\w))", r"<sup>\1\2</sup>", text)
     return text.replace("{", "").replace("}", "").replace("\\", "")
 
