@@ -1,11 +1,11 @@
 """The simultaneous fit of regions: normalisations, pulls, and what regions are expected to hold.
 
-The fit is pyhf's, with Minuit, which gives the errors; it starts from the best fit of
-`Likelihood`.
+Minuit finds the minimum and the errors, from where `Likelihood` has found it, with its derivatives.
 """
 
 from dataclasses import dataclass
 
+import iminuit
 import numpy as np
 from scipy.special import xlogy
 from scipy.stats import chi2
@@ -74,9 +74,9 @@ class Fitted:
 def fit(model, data, name):
     """The Fitted of a pyhf.Model to its data. name: for messages. Raises InputError."""
     likelihood = Likelihood(model)
-    first = likelihood.fit([data])
-    values, covariance = minimise(model, data, first.parameters[0], name)
+    data = np.asarray(data, float)
     names = [str(label) for label in model.config.par_names]
+    values, covariance = minimise(likelihood, data, names, name)
     errors = np.sqrt(np.diag(covariance))
     nominal = np.array(model.config.suggested_init(), float)
     parameters = []
@@ -94,43 +94,46 @@ def fit(model, data, name):
                 None if free else float(errors[number] / width),
             )
         )
-    bounds = np.array(model.config.suggested_bounds(), float)
-    near = np.abs(values[:, None] - bounds).min(axis=1) < AT_BOUND * np.ptp(bounds, axis=1)
+    bounds = np.array([likelihood.low, likelihood.high])
+    reach = np.where(np.isfinite(np.ptp(bounds, axis=0)), np.ptp(bounds, axis=0), 1.0)
+    near = np.abs(values - bounds).min(axis=0) < AT_BOUND * reach
     return Fitted(
         tuple(parameters),
         covariance,
-        goodness(likelihood, values, np.asarray(data, float)),
+        goodness(likelihood, values, data),
         tuple(label for label, at in zip(names, near & ~likelihood.fixed, strict=True) if at),
     )
 
 
-def minimise(model, data, start, name):
-    """(parameters,) best values and their covariance, by pyhf with Minuit. Raises InputError."""
-    import pyhf
+def minimise(likelihood, data, names, name):
+    """(parameters,) best values and their covariance, by Minuit. Raises InputError.
 
-    bounds = np.array(model.config.suggested_bounds(), float)
-    start = np.clip(start, bounds[:, 0], bounds[:, 1])
+    data: (data,)
+    names: of the parameters; name: of what is fitted
+    """
+    first = likelihood.fit([data]).parameters[0]
+    width = np.sqrt(np.diag(likelihood.covariance(first, data)))
+
+    def value(parameters):
+        return likelihood.nll(parameters[None], data[None])[0]
+
+    def slope(parameters):
+        return likelihood.slope(parameters, data)
+
+    minuit = iminuit.Minuit(value, first, grad=slope, name=names)
+    minuit.errordef = iminuit.Minuit.LIKELIHOOD
+    minuit.errors = np.where(width > 0, width, 0.1)
+    minuit.fixed = likelihood.fixed
+    minuit.limits = list(zip(likelihood.low, likelihood.high, strict=True))
     for strategy in STRATEGIES:
-        pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(strategy=strategy, tolerance=0.01))
-        try:
-            with np.errstate(all="ignore"):
-                *_, result = pyhf.infer.mle.fit(
-                    data,
-                    model,
-                    init_pars=start.tolist(),
-                    return_uncertainties=True,
-                    return_result_obj=True,
-                )
-        except (pyhf.exceptions.FailedMinimization, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            continue
-        minuit = result.minuit
+        minuit.strategy = strategy
+        minuit.migrad()
+        minuit.hesse()
         if minuit.valid and minuit.accurate and np.all(np.isfinite(minuit.values)):
             covariance = np.array(minuit.covariance, float)
-            fixed = np.array(minuit.fixed)
-            covariance[fixed], covariance[:, fixed] = 0.0, 0.0
+            covariance[likelihood.fixed] = covariance[:, likelihood.fixed] = 0.0
             return np.array(minuit.values), covariance
-        reason = "its matrix of errors is not positive" if minuit.valid else "no minimum is found"
+    reason = "its matrix of errors is not positive" if minuit.valid else "there is no minimum"
     raise InputError(f"the fit of {name} does not converge ({reason}): {ADVICE}")
 
 

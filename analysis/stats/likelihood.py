@@ -140,8 +140,8 @@ class Likelihood:
         return rates.sum(axis=1), found[:, :, :-1]
 
     def split(self, data):
-        """(sets, bins) events and (sets, constraints) auxiliary data of (sets, ...) data."""
-        return data[:, : self.bins], data[:, self.bins :]
+        """(..., bins) events and (..., constraints) auxiliary data of (..., data)."""
+        return data[..., : self.bins], data[..., self.bins :]
 
     def nll(self, parameters, data):
         """(sets,) minus the logarithm of the likelihood, but for what depends on data alone."""
@@ -216,6 +216,12 @@ class Likelihood:
             if not len(todo):
                 break
         return Fits(values, nll, done)
+
+    def slope(self, parameters, data):
+        """(parameters,) derivatives of `nll` for (parameters,) and (data,)."""
+        expected, slopes = self.expected(parameters[None], derivatives=True)
+        events, auxiliary = self.split(data[None])
+        return self._derivatives(parameters[None], expected, slopes, events, auxiliary)[0][0]
 
     def covariance(self, parameters, data):
         """(parameters, parameters) of (parameters,), the best fit to (data,); 0 for fixed ones."""
