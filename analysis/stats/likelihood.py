@@ -32,8 +32,11 @@ class Likelihood:
         start, low, high, fixed: (parameters,) first values, bounds, and what is never fitted
     """
 
-    def __init__(self, model):
-        """Raises ValueError for a kind of modifier that it does not know."""
+    def __init__(self, model, unseen=()):
+        """Raises ValueError for a kind of modifier that it does not know.
+
+        unseen: names of channels whose data does not count
+        """
         config = model.config
         self.poi = config.poi_index
         self.start = np.array(config.suggested_init(), float)
@@ -42,7 +45,7 @@ class Likelihood:
         if self.poi is not None:
             self.high[self.poi] = np.inf
         self._constraints(config)
-        self._templates(model)
+        self._templates(model, unseen)
 
     def _constraints(self, config):
         place, width, factor = [], [], []
@@ -59,12 +62,15 @@ class Likelihood:
         self.prefit = np.zeros(len(self.start))  # (parameters,) errors, 0 for free ones
         self.prefit[self.constrained] = np.where(self.poisson, self.factor**-0.5, self.width)
 
-    def _templates(self, model):
+    def _templates(self, model, unseen):
         config = model.config
         slices = config.channel_slices
         shape = len(config.samples), sum(config.channel_nbins.values())
         one = len(self.start)  # behind the parameters stands the number 1
         self.bins = shape[1]
+        self.seen = np.ones(self.bins)  # 0 for bins whose data does not count
+        for name in unseen:
+            self.seen[slices[name]] = 0.0
         self.nominal, self.layers = np.zeros(shape), []
         factors, changes = {}, {}
         for channel in model.spec["channels"]:
@@ -134,8 +140,8 @@ class Likelihood:
         return rates.sum(axis=1), found[:, :, :-1]
 
     def split(self, data):
-        """(sets, bins) events and (sets, constraints) auxiliary data of (sets, ...) data."""
-        return data[:, : self.bins], data[:, self.bins :]
+        """(..., bins) events and (..., constraints) auxiliary data of (..., data)."""
+        return data[..., : self.bins], data[..., self.bins :]
 
     def nll(self, parameters, data):
         """(sets,) minus the logarithm of the likelihood, but for what depends on data alone."""
@@ -145,7 +151,7 @@ class Likelihood:
     def _nll(self, parameters, expected, events, auxiliary):
         values = parameters[:, self.constrained]
         with np.errstate(all="ignore"):
-            total = np.sum(expected - xlogy(events, expected), axis=1)
+            total = np.sum(self.seen * (expected - xlogy(events, expected)), axis=1)
             mean = self.factor * values
             poisson = mean - xlogy(auxiliary, mean)
             gauss = 0.5 * ((auxiliary - values) / self.width) ** 2
@@ -211,11 +217,26 @@ class Likelihood:
                 break
         return Fits(values, nll, done)
 
+    def slope(self, parameters, data):
+        """(parameters,) derivatives of `nll` for (parameters,) and (data,)."""
+        expected, slopes = self.expected(parameters[None], derivatives=True)
+        events, auxiliary = self.split(data[None])
+        return self._derivatives(parameters[None], expected, slopes, events, auxiliary)[0][0]
+
+    def covariance(self, parameters, data):
+        """(parameters, parameters) of (parameters,), the best fit to (data,); 0 for fixed ones."""
+        expected, slopes = self.expected(parameters[None], derivatives=True)
+        events, auxiliary = self.split(data[None])
+        matrix = self._derivatives(parameters[None], expected, slopes, events, auxiliary)[1][0]
+        found, free = np.zeros_like(matrix), np.flatnonzero(~self.fixed)
+        found[np.ix_(free, free)] = np.linalg.pinv(matrix[np.ix_(free, free)], hermitian=True)
+        return found
+
     def _derivatives(self, values, expected, slopes, events, auxiliary):
         """The gradient, and the matrix of second derivatives without those of the yields."""
         expected = np.maximum(expected, 1e-300)
-        gradient = np.einsum("tbp,tb->tp", slopes, 1 - events / expected)
-        weight = np.maximum(events, 1e-3 * expected) / expected**2
+        gradient = np.einsum("tbp,tb->tp", slopes, self.seen * (1 - events / expected))
+        weight = self.seen * np.maximum(events, 1e-3 * expected) / expected**2
         curvature = np.matmul((slopes * weight[:, :, None]).transpose(0, 2, 1), slopes)
         at = values[:, self.constrained]
         poisson = self.factor - auxiliary / np.maximum(at, 1e-300)

@@ -8,7 +8,6 @@ from analysis.files import checksum, write_json
 from analysis.output import RUN, STATS
 
 FORMAT = 1
-DEFAULT_NAME = "search"  # of a statistical analysis
 
 
 def result_path(folder, name, kind):

@@ -39,17 +39,35 @@ def luminosity(results):
     return RUN2_IFB if results.luminosity_ifb == RUN2 else float(results.luminosity_ifb)
 
 
-def heading(kind, results):
-    """The first fields of every result."""
-    about = {"luminosity_ifb": luminosity(results), "sha256": checksum(results.folder / RUN)}
+def heading(kind, results=None):
+    """The first fields of every result; results: None: of no run of this program."""
+    about = results and {
+        "luminosity_ifb": luminosity(results),
+        "sha256": checksum(results.folder / RUN),
+    }
     return {"format": 1, "kind": kind, "command": sys.argv[1:], "run": about}
 
 
 def read_model(folder):
     """The content of model.json. Raises InputError."""
-    content = read_json(folder / MODEL, MAKE)
-    if content.get("format") != 1 or content.get("kind") != "model":
-        raise InputError(f"{folder / MODEL} has format {shown(content.get('format'))}: {MAKE}")
+    return read_formatted(folder, "model", MAKE)
+
+
+def read_result(folder, kind, results):
+    """The content of <kind>.json, which is of this run. Raises InputError."""
+    again = f"make it with python -m analysis.stats {kind}"
+    content = read_formatted(folder, kind, again)
+    if content["run"]["sha256"] != checksum(results.folder / RUN):
+        raise InputError(f"{folder / kind}.json is of another run than is there: {again}")
+    return content
+
+
+def read_formatted(folder, kind, again):
+    """The content of <kind>.json, of the format of this version. Raises InputError."""
+    path = folder / f"{kind}.json"
+    content = read_json(path, again)
+    if content.get("format") != 1 or content.get("kind") != kind:
+        raise InputError(f"{path} has format {shown(content.get('format'))}: {again}")
     return content
 
 
