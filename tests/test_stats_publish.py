@@ -350,6 +350,26 @@ def test_blind_data_is_not_published_without_unblind(tmp_path):
     assert (written / "workspace_background.json").exists()
 
 
+def test_what_an_analysis_has_not_looked_at_hides_nothing(tmp_path, capsys):
+    """Of a blind region it has the expectation, and its workspaces say so."""
+    folder = with_results(opened(write_run(tmp_path / "out")))
+    stats = folder / "stats" / "search"
+    (stats / "workspace_background.json").write_text("{}")
+    channel = {"region": "SR3L", "asimov": True}
+    content = {"format": 1, "kind": "model", "channels": [channel], "systematics": []}
+    (stats / "model.json").write_text(json.dumps(content))
+    tables = publish(folder, "--only", "results")
+    assert "Normalisation factors" in tables and "Data" not in columns(tables["Yields in SR3L"])
+    assert capsys.readouterr().err == ""
+    text = " ".join((stats / "hepdata" / "submission.yaml").read_text().split())
+    assert "with the expectation for data in SR3L" in text
+    content["channels"][0]["asimov"] = False
+    (stats / "model.json").write_text(json.dumps(content))
+    assert "Normalisation factors" not in publish(folder, "--only", "results")
+    assert "only expected ones are shown without --unblind" in capsys.readouterr().err
+    assert not (stats / "hepdata" / "workspace_background.json").exists()
+
+
 def test_blind_run_has_nothing_to_unblind(tmp_path, capsys):
     folder = write_run(tmp_path / "out", blind=("SR3L",))
     assert shows_data(publish(folder, "-f", "m_3l")) == set()

@@ -405,36 +405,47 @@ def result_tables(results, name, unblind, say):
     contents, lines = read_statistics(results.folder, name)
     for line in lines:
         say(line)
-    blind = [r for r, declared in results.regions.items() if declared.declared_blind]
-    observed = unblind or not blind
+    opened = () if unblind else opened_regions(results, name)
     where = f"Statistical analysis {name}, "
     made = []
-    if fit := contents.get("fit"):
-        opened = [c["region"] for c in fit["channels"] if not c["asimov"] and c["region"] in blind]
-        if opened and not unblind:
-            say(f"fit.json knows the data of '{opened[0]}', it is left out without --unblind")
-        else:
-            made += fit_tables(fit, f"{where}fit", results, unblind)
+    if opened:
+        region = opened[0]
+        say(f"results know data of '{region}': only expected ones are shown without --unblind")
+    elif "fit" in contents:
+        made += fit_tables(contents["fit"], f"{where}fit", results, unblind)
     for kind, make in (
         ("limit", limit_tables),
         ("significance", significance_tables),
         ("plane", plane_tables),
     ):
         if kind in contents:
-            made += make(contents[kind], where + kind, observed)
+            made += make(contents[kind], where + kind, not opened)
     if "visible" in contents:
         made += visible_tables(contents["visible"], f"{where}visible", results, unblind)
     return made
 
 
+def opened_regions(results, name):
+    """Regions declared blind whose data an analysis has looked at, as far as one can tell."""
+    blind = [r for r, declared in results.regions.items() if declared.declared_blind]
+    folder = results.folder / STATS / name
+    if not (folder / MODEL).exists():
+        return blind
+    channels = read_model(folder)["channels"]
+    return [c["region"] for c in channels if c["region"] in blind and not c["asimov"]]
+
+
 def workspaces(results, name, unblind):
     """[(description, Path)] of the workspaces of an analysis that show no data that is blind."""
-    blind = any(declared.declared_blind for declared in results.regions.values())
-    if blind and not unblind:
+    if not unblind and opened_regions(results, name):
         return []
     folder = results.folder / STATS / name
+    expected = []
+    if (folder / MODEL).exists():
+        expected = [c["region"] for c in read_model(folder)["channels"] if c["asimov"]]
+    instead = f", with the expectation for data in {', '.join(expected)}" if expected else ""
     return [
-        (f"Statistical model for {path.stem.removeprefix('workspace_')}, pyhf JSON", path)
+        (f"HistFactory model, {path.stem.removeprefix('workspace_')}, pyhf JSON{instead}", path)
         for path in sorted(folder.glob("workspace_*.json"))
     ]
 
