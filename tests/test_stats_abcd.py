@@ -111,6 +111,13 @@ def test_an_empty_corner_d_is_an_error():
         abcd.estimate([5, 5, 3], (0, 0, 4))
 
 
+def test_a_corner_d_that_may_be_empty_is_an_error():
+    """The estimate would have no upper end."""
+    with pytest.raises(InputError, match="holds 400 events, hardly more than the 390"):
+        abcd.estimate([100, 200, 400], (0, 0, 390))
+    assert abcd.estimate([100, 200, 400], (0, 0, 370)).up > 1000
+
+
 # --- correlation and closure --------------------------------------------------------------------
 
 

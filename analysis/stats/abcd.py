@@ -11,6 +11,7 @@ Where x and y are independent, A = B C / D. B, C and D are counted in data; simu
 well that holds, and what other processes, which do not follow it, add to each corner.
 """
 
+import math
 import textwrap
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -30,6 +31,7 @@ LEAST = 25.0  # expected events in each of B, C and D where the program chooses 
 SUB_SHARES = (0.5, 0.25, 0.1)  # of what is background-like, beyond the cuts of sub-regions
 LARGE = 0.1  # correlation that is worth a warning
 SIGMAS = 3.0  # so sure must it be
+MOST_STEPS, PRECISION = 2000, 1e-9  # of a fit
 BINS = 20  # about so many for an axis of the plane
 
 
@@ -121,6 +123,11 @@ def estimate(counts, subtracted=(0, 0, 0), variances=(0, 0, 0)):
             f"corner D holds {counts[2]:.4g} events, of which {subtracted[2]:.4g} are subtracted, "
             "so that nothing can be divided by it: move the cuts with --cuts"
         )
+    if 2 * special.kl_div(counts[2], subtracted[2]) <= 1:
+        raise InputError(
+            f"corner D holds {counts[2]:.4g} events, hardly more than the {subtracted[2]:.4g} that "
+            "are subtracted: move the cuts with --cuts"
+        )
     value = b * c / d
     slopes = np.array([c / d, b / d, value / d]) ** 2
     low, high = interval(counts, subtracted, value)
@@ -140,23 +147,24 @@ def deviance(value, counts, subtracted=(0, 0, 0)):
     what is subtracted the best fit has a closed form (Lagrange: b = n_B - k, c = n_C - k,
     d = n_D + k); the split follows by expectation and maximisation.
     """
-    counts, subtracted = np.asarray(counts, float), np.asarray(subtracted, float)
-    own = np.maximum(counts - subtracted, 0.0)
-    for _ in range(1000):
-        b, c, d = own
+    counts, others = np.asarray(counts, float).tolist(), np.asarray(subtracted, float).tolist()
+    b, c, d = (max(n - s, 0.0) for n, s in zip(counts, others, strict=True))
+    value = float(value)
+    for _ in range(MOST_STEPS):  # in plain numbers, which are quicker than arrays of three
         half = (b + c + value) / 2
         # The smaller root of (b - k) (c - k) = value (d + k), without cancellation.
         product = b * c - value * d
-        root = np.sqrt(max(half**2 - product, 0.0))
+        root = math.sqrt(max(half**2 - product, 0.0))
         k = product / (half + root) if half + root > 0 else 0.0
-        fitted = np.maximum([b - k, c - k, d + k], 0.0)
-        total = fitted + subtracted
-        new = np.divide(counts * fitted, total, out=np.zeros(3), where=total > 0)
-        done = np.allclose(new, own, rtol=1e-10, atol=1e-12)
-        own = new
-        if done:
+        fitted = [max(b - k, 0.0), max(c - k, 0.0), max(d + k, 0.0)]
+        total = [f + s for f, s in zip(fitted, others, strict=True)]
+        split = zip(counts, fitted, total, strict=True)
+        new = [n * f / both if both > 0 else 0.0 for n, f, both in split]
+        moved = max(abs(new[0] - b), abs(new[1] - c), abs(new[2] - d))
+        b, c, d = new
+        if moved < PRECISION * (1 + sum(new)):
             break
-    best = np.maximum(counts, subtracted)
+    best = np.maximum(counts, others)
     return float(2 * np.sum(special.kl_div(counts, total) - special.kl_div(counts, best)))
 
 
