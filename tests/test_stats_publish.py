@@ -311,6 +311,25 @@ def test_fits_come_back(tmp_path):
     assert numbers(yields["$WZ$ before the fit"]) == [100.0, 50.0]
 
 
+def test_abcd_comes_back(tmp_path, capsys):
+    folder = write_run(tmp_path / "out")
+    words = ["abcd", str(folder), "-f", "ht_lep", "--against", "n_jet", "--cuts", "100", "2"]
+    main(words)
+    content = read_json(folder / "stats" / "search" / "abcd.json")
+    made = columns(publish(folder, "--only", "results")["ABCD estimate"])
+    assert numbers(made["Data"]) == ["-", *(content["corners"][c]["data"] for c in "BCD")]
+    estimate = content["estimate"]
+    assert numbers(made["Estimate"])[0] == pytest.approx(estimate["value"], rel=1e-6)
+    down, up = estimate["statistical"]
+    assert errors(made["Estimate"], "stat")[0] == pytest.approx([-down, up], rel=1e-6)
+    main([*words, "--unblind"])
+    made = columns(publish(folder, "--only", "results")["ABCD estimate"])
+    assert numbers(made["Data"])[0] > 0
+    content.pop("run")
+    write_result(Results(opened(folder)), "search", "abcd", words, content)
+    assert "Data" not in columns(publish(folder, "--only", "results")["ABCD estimate"])
+
+
 # --- blind --------------------------------------------------------------------------------------
 
 

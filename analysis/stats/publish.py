@@ -400,6 +400,39 @@ def fit_tables(content, where, results, unblind):
     return made
 
 
+def abcd_tables(content, where, results, unblind):
+    """The Table of the corners of an ABCD estimate."""
+    corners = content["corners"]
+    blind = content["asimov"] or hidden(results, content["region"], unblind)
+    columns = []
+    if not blind and any(corner["data"] is not None for corner in corners.values()):
+        columns.append(Column("Data", [corner["data"] for corner in corners.values()], "events"))
+    for key, name in (("subtracted", "Subtracted"), ("background", "Simulated background")):
+        errors = (symmetric("stat", [corner[f"{key}_error"] for corner in corners.values()]),)
+        values = [corner[key] for corner in corners.values()]
+        columns.append(Column(name, values, "events", errors))
+    made = content["estimate"]
+    down, up = made["statistical"]
+    zeros = [0.0] * (len(corners) - 1)
+    errors = (
+        Error("stat", [-down, *zeros], [up, *zeros]),
+        symmetric("sys,subtraction", [made["subtraction"], *zeros]),
+        symmetric("sys,closure", [made["non_closure"], *zeros]),
+    )
+    values = [made["value"], *[None] * len(zeros)]
+    columns.append(Column("Estimate", values, "events", errors))
+    cuts = ", ".join(
+        f"{axis['label']} {'at least' if axis['side'] == 'high' else 'below'} {axis['cut']:.6g}"
+        for axis in (content["x"], content["y"])
+    )
+    text = (
+        f"Background in {content['region']} by A = B C / D. A and B: the first, A and C: the "
+        f"second of {cuts}."
+    )
+    axes = (Column("Corner", list(corners)),)
+    return [Table("ABCD estimate", text, where, axes, tuple(columns), "N")]
+
+
 def result_tables(results, name, unblind, say):
     """Tables of OUT/stats/<name>; `say` is told what is left out. Raises InputError."""
     contents, lines = read_statistics(results.folder, name)
@@ -420,6 +453,8 @@ def result_tables(results, name, unblind, say):
     ):
         if kind in contents:
             made += make(contents[kind], where + kind, not opened)
+    if "abcd" in contents:
+        made += abcd_tables(contents["abcd"], f"{where}abcd", results, unblind)
     if "visible" in contents:
         made += visible_tables(contents["visible"], f"{where}visible", results, unblind)
     return made
