@@ -239,7 +239,8 @@ def event_lines(events):
 def calibrate(options):
     """Write anything_calibration.json: p-values of data sets taken out of the simulation.
 
-    They hold no signal. Each is judged by the pseudo-experiments of a simulation that has lost as many events.
+    They hold no signal. Each is judged by the pseudo-experiments of a simulation that has lost as
+    many events.
     """
     results = Results(options.folder)
     options.inject = options.inject or []

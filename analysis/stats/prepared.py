@@ -5,15 +5,15 @@ from analysis.output import DEFAULT_DETECTOR
 from analysis.rivals import RIVALS
 from analysis.samples import choose
 from analysis.scored import detectors_in, detectors_shown
-from analysis.stats.excess import rank
-from analysis.stats.normalisation import nuisances_of
-from analysis.stats.pool import (
+from analysis.stats.event_pool import (
     choose_masses,
     choose_searched,
     fit_cells,
     fit_columns,
     read_pool,
 )
+from analysis.stats.excess import rank
+from analysis.stats.normalisation import nuisances_of
 from analysis.stats.pseudo import intensity_of
 from analysis.stats.search import Search
 from analysis.stats.two_sample import classifier_of

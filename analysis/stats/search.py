@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.stats import normalisation
+from analysis.stats.event_pool import Pool
 from analysis.stats.excess import Count, Ranking, count_all
 from analysis.stats.normalisation import Fit, Nuisances
-from analysis.stats.pool import Pool
 from analysis.stats.pseudo import Intensity, draw, observe, take_out, taken_share
 from analysis.stats.two_sample import Classifier, Verdict, judge
 from analysis.stats.windows import Bump, Mass, hunt_all
