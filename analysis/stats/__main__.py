@@ -202,7 +202,7 @@ def seed(text):
 def injection(text):
     """SIGNAL=NUMBER of the command line as a pair; raises ArgumentTypeError."""
     name, _, events = text.partition("=")
-    if not name or not 0 <= number(events) < 1e9:
+    if not name or not events or not 0 <= number(events) < 1e9:
         raise argparse.ArgumentTypeError(f"must be SIGNAL=EVENTS, not '{text}'")
     return name, number(events)
 

@@ -1,5 +1,7 @@
 """`python -m analysis.stats anything`: is there anything in the data that the simulation lacks?"""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.stats import kstest
 
@@ -17,6 +19,7 @@ from analysis.stats.bump import (
 from analysis.stats.excess import SHARES
 from analysis.stats.odd_events import read_explanations, tell, top_events
 from analysis.stats.prepared import whole_search
+from analysis.stats.pseudo import thin
 from analysis.stats.result import write_result
 from analysis.stats.search import (
     TESTS,
@@ -239,8 +242,8 @@ def event_lines(events):
 def calibrate(options):
     """Write anything_calibration.json: p-values of data sets taken out of the simulation.
 
-    They hold no signal. Each is judged by the pseudo-experiments of a simulation that has lost as
-    many events.
+    They hold no signal, and are of a share of the luminosity, see `thin`. Each is judged by the
+    pseudo-experiments of a simulation that has lost as many events.
     """
     results = Results(options.folder)
     options.inject = options.inject or []
@@ -248,6 +251,8 @@ def calibrate(options):
         results, options.region, options.detector, options.mass, SHARES, options
     )
     seed, processes = options.seed, options.processes
+    thinned, luminosity = thin(search.intensity)
+    search = replace(search, intensity=thinned)
     pseudo = pseudo_statistics(search, options.pseudo, seed, processes, taken=True)
     found = taken_statistics(search, options.calibrate, seed, processes)
     combined = [combine(one, pseudo) for one in found]
@@ -260,6 +265,7 @@ def calibrate(options):
         "regions": search.pool.regions,
         "detectors": list(search.pool.scores),
         "data_sets": options.calibrate,
+        "luminosity_share": luminosity,
         "pseudo": options.pseudo,
         "seed": seed,
         "p_values": p_values,
@@ -267,7 +273,8 @@ def calibrate(options):
         "notes": notes,
     }
     path = write_result(results, options.name, "anything_calibration", options.words, content)
-    print(f"p-values of {options.calibrate} data sets without signal, taken out of the simulation")
+    print(f"p-values of {options.calibrate} data sets without signal, taken out of the simulation,")
+    print(f"at {luminosity:.2g} of the luminosity")
     print(f"{'test':8} {'below 0.05':>10} {'below 0.5':>10} {'uniform: p':>11}")
     for name, values in p_values.items():
         shares = [np.mean(np.array(values) <= level) for level in (0.05, 0.5)]

@@ -60,46 +60,45 @@ def observe(pool):
     return Experiment(pool.of("data").astype(float), weight, weight**2)
 
 
-def draw(pool, intensity, nuisances, random, signals=None, taken=None):
+def draw(pool, intensity, nuisances, random, signals=None, taken=False):
     """A pseudo-experiment.
 
     signals: {sample: expected number of its events} that are added to the pseudo-data
-    taken: (events,) part of each event that a simulation loses from which data are taken, see
-    `take_out`; the bootstrap is one of what is left
+    taken: whether the simulation is one from which data have been taken, see `take_out`
     """
     truth = factors(nuisances, random.normal(size=len(nuisances.sizes)))[pool.process]
     counts = random.poisson(intensity.mean * truth).astype(float)
     for name, number in (signals or {}).items():
         counts += _signal(pool, name, number, random)
-    left = 1.0 if taken is None else 1.0 - taken
+    left = 1.0 - intensity.mean if taken else 1.0
     times = random.poisson(left / intensity.spread) * intensity.spread / left
     reference = intensity.mean * times
     return Experiment(counts, reference, reference * intensity.mean * intensity.spread / left)
 
 
-def taken_share(intensity):
-    """(events,) probability with which `take_out` makes an event one of the data."""
-    return np.minimum(intensity.mean, 0.5)
+def thin(intensity):
+    """(Intensity, share) at a share of the luminosity at which no event weighs more than half.
+
+    Half an event of data, that is, as `take_out` wants it.
+    """
+    share = min(1.0, 0.5 / max(intensity.mean.max(initial=0.0), 1e-300))
+    return Intensity(intensity.mean * share, intensity.spread), share
 
 
 def take_out(pool, intensity, nuisances, random):
     """An Experiment with data and expectation of different events, by which others are tested.
 
-    Each event is made one of the data with the probability that is its weight, and is gone from the
-    simulation then, whose other events weigh more instead. Both are independent of each other, as
-    parts of a Poisson process are. Events of a weight above a half are taken several times.
+    Each simulated event becomes one of the data with the probability that is its weight, else it
+    stays in the simulation, and weighs more instead. The parts of a Poisson process are independent
+    of each other, so both are as if they were made apart.
+
+    intensity: of at most a half, see `thin`
     """
     truth = factors(nuisances, random.normal(size=len(nuisances.sizes)))[pool.process]
-    share = taken_share(intensity)
-    gone = random.random(len(share)) < share
-    more = np.divide(intensity.mean * truth, share, out=np.ones(len(share)), where=share > 0)
-    # On average `more`, which is 1 but for large weights and other normalisations.
-    whole = np.floor(more)
-    times = whole + (random.random(len(more)) < more - whole)
-    large = intensity.mean > 0.5
-    times[large] = random.poisson(more[large])
-    weight = np.where(gone, 0.0, intensity.mean / (1.0 - share))
-    return Experiment(np.where(gone, times, 0.0), weight, weight**2 * intensity.spread)
+    probability = np.minimum(intensity.mean * truth, 0.9)
+    gone = random.random(len(probability)) < probability
+    weight = np.where(gone, 0.0, intensity.mean / (1.0 - probability))
+    return Experiment(gone.astype(float), weight, weight**2 * intensity.spread)
 
 
 def _signal(pool, name, number, random):

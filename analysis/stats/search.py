@@ -1,6 +1,7 @@
 """A search: tests of an Experiment, repeated on pseudo-experiments, and what they say together."""
 
 import multiprocessing
+import signal
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from analysis.stats import normalisation
 from analysis.stats.event_pool import Pool
 from analysis.stats.excess import Count, Ranking, count_all
 from analysis.stats.normalisation import Fit, Nuisances
-from analysis.stats.pseudo import Intensity, draw, observe, take_out, taken_share
+from analysis.stats.pseudo import Intensity, draw, observe, take_out
 from analysis.stats.two_sample import Classifier, Verdict, judge
 from analysis.stats.windows import Bump, Mass, hunt_all
 
@@ -123,18 +124,17 @@ def pseudo_statistics(search, number, seed, processes=1, taken=False):
     processes: that share the work; the result does not depend on it
     taken: they are those of a simulation from which data are taken, see `take_out`
     """
-    share = taken_share(search.intensity) if taken else None
-    return _shared(_pseudo_statistics, (search, seed, share), range(number), processes)
+    return _shared(_pseudo_statistics, (search, seed, taken), range(number), processes)
 
 
 def taken_statistics(search, number, seed, processes=1):
-    """As `pseudo_statistics`, of data that are taken out of the simulation."""
+    """As `pseudo_statistics`, of data that are taken out of the simulation by `take_out`."""
     return _shared(_taken_statistics, (search, seed), range(number), processes)
 
 
-def _pseudo_statistics(search, seed, share, number):
+def _pseudo_statistics(search, seed, taken, number):
     random = random_of(seed, number, "pseudo")
-    made = draw(search.pool, search.intensity, search.nuisances, random, taken=share)
+    made = draw(search.pool, search.intensity, search.nuisances, random, taken=taken)
     return evaluate(search, made).statistics
 
 
@@ -160,6 +160,9 @@ def _shared(function, arguments, numbers, processes):
 
 def _remember(function, arguments):
     global _task
+    # Who ends the program ends its processes, which have nothing to say about that.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _task = function, arguments
 
 
