@@ -222,9 +222,9 @@ def test_scan_takes_the_error_of_the_expectation_into_account():
     data, background = np.array([10.0, 160.0, 10.0]), np.array([10.0, 100.0, 10.0])
     known, _, _ = scan(data, background, np.zeros(3))
     unknown, _, _ = scan(data, background, background**2 / 100)
-    z = stats.norm.isf([known, unknown])
-    assert z[0] == pytest.approx(5.5, abs=0.2)
-    assert z[1] == pytest.approx(60 / np.sqrt(200), abs=0.3)
+    assert known == pytest.approx(stats.poisson.sf(159, 100), rel=1e-6)
+    z = stats.norm.isf([unknown, p_value(160, 100, 10)[0]])
+    assert z[0] == pytest.approx(z[1], abs=0.2)
 
 
 def test_nothing_to_scan_is_no_excess():

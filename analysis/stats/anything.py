@@ -161,7 +161,8 @@ def answer(content):
     of = global_words(content).split(" (")[0]
     p, tests = content["global_p"], content["tests"]
     if p > HINT:
-        return f"nothing: {of}"
+        few = "too few pseudo-experiments to tell (--pseudo)"
+        return f"{few if content['global_p_is_limit'] else 'nothing'}: {of}"
     name = min(tests, key=lambda test: tests[test]["p"])
     what = {
         "shape": "data differ from the simulation",
@@ -222,18 +223,19 @@ def event_lines(events):
     lines = ["", f"Most anomalous events by {detector}, p: share of the background as odd"]
     for event in events:
         score, found = event["scores"][detector], event["objects"]
-        leptons = " ".join(
+        parts = [
             f"{one['flavour']}{'+' if one['charge'] > 0 else '-'}({one['pt']:.0f})"
             for one in found["leptons"]
-        )
+        ]
         bottoms = sum(jet["b"] for jet in found["jets"])
-        jets = f"{len(found['jets'])} jets" + (f", {bottoms} b" if bottoms else "")
+        parts.append(f"{len(found['jets'])} jets" + (f" ({bottoms} b)" if bottoms else ""))
+        if found["met"] is not None:
+            parts.append(f"ETmiss {found['met']:.0f}")
         lines.append(
             f"run {event['RunNumber']} event {event['EventNumber']}: score {score['score']:.3g}, "
             f"p {score['p']:.2g} ({score['events']} simulated)"
         )
-        met = "" if found["met"] is None else f", ETmiss {found['met']:.0f}"
-        lines.append(f"  {leptons}, {jets}{met} GeV"[:80])
+        lines.append(f"  {', '.join(parts)} GeV"[:80])
         cells = ", ".join(f"{cell['name']} {cell['value']:.4g}" for cell in event["cells"][:3])
         lines.append(f"  by {event['cells_from']}: {cells}"[:80])
     return lines

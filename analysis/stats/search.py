@@ -203,7 +203,7 @@ def _p_values(statistics):
     scale = (middle - start) / np.log(4.0)
     if scale > 0:
         beyond = statistics > start
-        tail = TAIL * np.exp(-np.minimum((statistics - start) / scale, 600.0))
+        tail = TAIL * np.exp(-np.clip((statistics - start) / scale, 0.0, 600.0))
         p = np.where(beyond, np.minimum(tail, p[~beyond].min(initial=1.0)), p)
     return p
 
