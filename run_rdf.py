@@ -24,6 +24,7 @@ from analysis.cluster import connect
 from analysis.errors import DeclarationError, InputError, last_words, positive_integer
 from analysis.features import CARRIED, DEFAULT_LAYOUT, FEATURES, LAYOUTS
 from analysis.options import EventName, add_job, check_job, check_rerun, declared_job, obey
+from analysis.systematics import SYSTEMATICS
 
 
 def parser():
@@ -105,6 +106,11 @@ def act(options):
                 "-n does not work with --dask and --spark, since distributed RDataFrame has no "
                 "Range; python -m analysis.submit does it"
             )
+        if options.vary is not None:
+            raise DeclarationError(
+                "--vary does not work with --dask and --spark, since distributed RDataFrame writes "
+                "no trees of variations; python -m analysis.submit does it"
+            )
         cluster.check()
     if not options.rerun:
         listed, declared = declared_job(options)
@@ -143,6 +149,7 @@ def act(options):
             options.model,
             options.skip_bad_files,
             options.drop_bad_events,
+            options.vary_tables,
         )
     if options.check:
         prepared, row = prepare(job)
@@ -220,6 +227,11 @@ def print_declarations(listed):
     print("features beside the cells of the matrix")
     for feature in FEATURES:
         print(f"  {feature.name:<17} {feature.expression}")
+    print("systematic variations, for --vary")
+    for declared in SYSTEMATICS:
+        of = f" of {', '.join(declared.processes)}" * bool(declared.processes)
+        size = f"{declared.size:.3g} of the yield{of}"
+        print(f"  {declared.name:<17} {size if declared.size else ', '.join(declared.up) + of}")
     travel = ", ".join(f"{each.multiplicity} {each.of}" for each in CARRIED)
     print(f"objects that travel with an event: up to {travel} (photons with their layout)")
 

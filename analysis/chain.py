@@ -6,6 +6,7 @@ prints it (script.py).
 """
 
 from analysis.output import WEIGHT
+from analysis.plan import Definition
 
 
 def chain(plan, df):
@@ -51,12 +52,44 @@ def guarded_chain(plan, df):
 
 
 def with_columns(plan, df):
-    """Return the dataframe with all columns of a plan."""
+    """Return the dataframe with all columns of a plan, varied where they are first there."""
+    waiting = shifts(plan)
+    there = {*plan.inputs, *plan.constants} - {d.name for d in plan.definitions}
     for name, value in plan.constants.items():
         df = df.Define(name, repr(value))
     for definition in plan.definitions:
+        df = with_variations(df, waiting, there)
         define = df.Redefine if definition.replaces else df.Define
         df = define(definition.name, definition.expression)
+        there.add(definition.name)
+    return with_variations(df, waiting, there)
+
+
+def shifts(plan):
+    """{(column, systematic): {direction: Definition}} of the variations of a plan."""
+    found = {}
+    for shifted in plan.variations:
+        for column in shifted.columns:
+            directions = found.setdefault((column.name, shifted.systematic), {})
+            directions[shifted.direction] = column
+    for (name, systematic), directions in found.items():
+        for shifted in plan.variations:  # of which one may leave the column as it is
+            if shifted.systematic == systematic and shifted.direction not in directions:
+                same = Definition(name, name, "", (name,))
+                directions[shifted.direction] = same
+    return found
+
+
+def with_variations(df, waiting, there):
+    """Return the dataframe with those variations that can be made of the columns there are.
+
+    waiting: see `shifts`; what is made is taken out
+    """
+    for (name, systematic), directions in [*waiting.items()]:
+        if {name, *(n for each in directions.values() for n in each.inputs)} <= there:
+            del waiting[name, systematic]
+            values = ", ".join(each.expression for each in directions.values())
+            df = df.Vary(name, f"alternatives({name}, {values})", [*directions], systematic)
     return df
 
 

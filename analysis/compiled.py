@@ -63,9 +63,8 @@ class Source:
     @classmethod
     def of(cls, plan, cells):
         """Write the file of a plan."""
-        cuts = [cut for region in plan.cuts.values() for cut in region]
-        selecting = Columns(plan, [WEIGHT, *(name for cut in cuts for name in cut.inputs)])
-        row = Columns(plan, plan.columns)
+        selecting, selected = selection(plan)
+        row, rows = row_of(plan, cells)
         all_branches = [*plan.inputs]
         holes = {
             "includes": "\n".join(f"#include <{header}>" for header in headers(plan)),
@@ -80,15 +79,10 @@ class Source:
             "all_names": listed_branches(all_branches),
             "select_columns": selecting.text,
             "select_names": listed_branches(selecting.branches),
-            "weight": selecting.value(WEIGHT),
-            "regions": "\n".join(
-                REGION.substitute(region=number, cuts=count_cuts(number, region, selecting))
-                for number, region in enumerate(plan.cuts.values())
-            ),
+            "select": selected,
             "row_columns": row.text,
             "row_names": listed_branches(row.branches),
-            "cells": cells,
-            "row": ", ".join(map(row.value, plan.columns)),
+            "rows": rows,
         }
         key = hashlib.sha256(FILE.substitute(holes, name="").encode()).hexdigest()[:12]
         name = f"m3lchain_{key}"
@@ -150,21 +144,19 @@ $ask
       checkNumbers(event$all_names);
    }
 
-   void select(unsigned slot, const Event &event, const vector<double> &constants, Cutflow &cutflow,
-               vector<char> &in) const override
+   void select(unsigned slot, const Event &event, const vector<double> &constants,
+               const Cutflows &cutflows, vector<char> &in) const override
    {
 $select_columns
-      const double weight = $weight;
-      cutflow.all.add(slot, weight);
-$regions
+$select
       checkNumbers(event$select_names);
    }
 
-   void addRow(unsigned slot, const Event &event, const vector<double> &constants,
-               RowStore &rows) const override
+   void addRows(unsigned slot, const Event &event, const vector<double> &constants,
+                const vector<char> &in, const RowStores &rows) const override
    {
 $row_columns
-      m3l::addRow(rows, slot, $cells, $row);
+$rows
       checkNumbers(event$row_names);
    }
 };
@@ -173,16 +165,48 @@ $row_columns
 extern "C" m3l::CompiledChain *make_$name() { return new $name::Chain; }
 """)
 
-REGION = Template("""\
-      in[$region] = [&] {
+# Counting in a variation, or without one; `passed` are the cuts of each region.
+COUNTED = Template("""\
+      unsigned passed[$regions]{};
+      {
+$columns
+         const double weight = $weight;
+         Cutflow &cutflow = *cutflows[$number];
+         cutflow.all.add(slot, weight);
 $cuts
-         return true;
-      }();""")
+      }""")
+
+REGION = Template("""\
+         [&] {
+$cuts
+         }();
+         in[$store] = passed[$region] == $number;""")
 
 CUT = Template("""\
-         if (!$passes)
-            return false;
-         cutflow.regions[$region][$cut].add(slot, weight);""")
+            if (!$passes)
+               return;
+            ++passed[$region];
+            cutflow.regions[$region][$cut].add(slot, weight);""")
+
+# Counting again, with another weight.
+WEIGHED = Template("""\
+      {
+$columns
+         const double weight = $weight;
+         Cutflow &cutflow = *cutflows[$number];
+         cutflow.all.add(slot, weight);
+         for (unsigned region = 0; region < $regions; ++region)
+            for (unsigned cut = 0; cut < passed[region]; ++cut)
+               cutflow.regions[region][cut].add(slot, weight);
+      }""")
+
+# The row of an event, for the stores of all regions.
+ROW = Template("""\
+      if (find(&in[$first], &in[$first] + $regions, 1) != &in[$first] + $regions) {
+$columns
+         const double weights[] = {$weights};
+         m3l::addRow(&rows[$first], &in[$first], $regions, slot, $cells, $identity, weights, $row);
+      }""")
 
 # A loop over the entries of arrays: the same flags as with an array for each operator.
 ONE_PASS = Template("""\
@@ -199,15 +223,106 @@ $body
 MATH = ("Math/Vector3D.h", "Math/Vector4D.h", "Math/VectorUtil.h", "Math/DistFunc.h")
 
 
-def count_cuts(region, cuts, columns):
-    """C++ that checks the cuts of a region and counts those that an event passes."""
-    return "\n".join(
-        CUT.substitute(
-            region=region,
-            cut=number,
-            passes=columns.call(f"cut_{region}_{number}", cut.inputs),
+def selection(plan):
+    """The Columns and the statements of C++ that count an event and find its regions."""
+    cuts = [name for region in plan.cuts.values() for cut in region for name in cut.inputs]
+    events = plan.event_variations
+    varied = {
+        each.name: Varied(plan, [WEIGHT, *cuts] if each in events else [WEIGHT], each)
+        for each in plan.variations
+        if plan.changes_counts(each)
+    }
+    wanted = [WEIGHT, *cuts, *(name for each in varied.values() for name in each.unchanged)]
+    columns, regions = Columns(plan, wanted), len(plan.cuts)
+    lines = [counted(plan, columns, 0, 0, "")]
+    for number, each in enumerate(plan.variations, 1):
+        if each in events:
+            first = regions * (1 + events.index(each))
+        if each.name not in varied and each in events:
+            lines += [f"      in[{first + n}] = in[{n}];" for n in range(regions)]
+        elif each.name in varied:
+            universe = varied[each.name].over(columns)
+            if each in events:
+                block = counted(plan, universe, number, first, universe.text)
+                lines.append(f"      {{\n{block}\n      }}")
+            else:
+                lines.append(
+                    WEIGHED.substitute(
+                        columns=universe.text,
+                        weight=universe.value(WEIGHT),
+                        number=number,
+                        regions=regions,
+                    )
+                )
+    return columns, "\n".join(lines)
+
+
+def counted(plan, columns, number, first, text):
+    """C++ that counts an event and finds its regions.
+
+    number: of the cutflow; first: flag of the first region; text: declarations of columns
+    """
+    regions = []
+    for region, cuts in enumerate(plan.cuts.values()):
+        body = "\n".join(
+            CUT.substitute(
+                region=region,
+                cut=place,
+                passes=columns.call(f"cut_{region}_{place}", cut.inputs),
+            )
+            for place, cut in enumerate(cuts)
         )
-        for number, cut in enumerate(cuts)
+        regions.append(
+            REGION.substitute(cuts=body, region=region, store=first + region, number=len(cuts))
+        )
+    return COUNTED.substitute(
+        columns=text,
+        weight=columns.value(WEIGHT),
+        number=number,
+        cuts="\n".join(regions),
+        regions=max(1, len(plan.cuts)),
+    )
+
+
+def row_of(plan, cells):
+    """The Columns and the statements of C++ that add the rows of an event.
+
+    cells: number of values of the matrix
+    """
+    if not plan.cuts:
+        return Columns(plan, []), ""
+    weights = [Varied(plan, [WEIGHT], each) for each in plan.weight_variations]
+    events = [Varied(plan, plan.columns, each) for each in plan.event_variations]
+    # An event may be selected in a variation only, so that each value is made when it is needed.
+    wanted = [*plan.columns, *(name for each in (*weights, *events) for name in each.unchanged)]
+    columns = Columns(plan, wanted)
+    weights = [each.over(columns) for each in weights]
+    lines = [
+        added(plan, columns, "\n".join(each.text for each in weights), weights, 0, cells),
+    ]
+    for number, each in enumerate(events, 1):
+        universe = each.over(columns)
+        # What the weight is in other variations matters without a variation only.
+        lines.append(added(plan, universe, universe.text, (), number * len(plan.cuts), cells))
+    return columns, "\n".join(lines)
+
+
+def added(plan, columns, text, weights, first, cells):
+    """C++ that adds the row of an event.
+
+    text: declarations of columns; weights: Columns of the other weights
+    first: flag of the first region
+    """
+    row = [columns.value(name) for name in plan.columns]
+    identity, (weight, *features) = row[: len(IDENTITY)], row[len(IDENTITY) :]
+    return ROW.substitute(
+        columns=text,
+        weights=", ".join([weight, *(each.value(WEIGHT) for each in weights)]),
+        identity=", ".join(identity),
+        row=", ".join(features),
+        first=first,
+        regions=len(plan.cuts),
+        cells=cells,
     )
 
 
@@ -221,7 +336,11 @@ def headers(plan):
 
     Not included where they are not needed, since they take long to compile.
     """
-    definitions = (*plan.definitions, *(cut for cuts in plan.cuts.values() for cut in cuts))
+    definitions = (
+        *plan.definitions,
+        *(cut for cuts in plan.cuts.values() for cut in cuts),
+        *(column for shifted in plan.variations for column in shifted.columns),
+    )
     text = " ".join(definition.expression for definition in definitions)
     found = list(MATH) if "ROOT::Math" in text else []
     found += ["TMath.h"] if "TMath" in text else []
@@ -248,6 +367,10 @@ def functions(plan):
     for region, cuts in enumerate(plan.cuts.values()):
         for number, cut in enumerate(cuts):
             yield function(f"cut_{region}_{number}", cut, types, "bool")
+    for shifted in plan.variations:
+        for column in shifted.columns:
+            name = f"shift_{shifted.name}_{column.name}"
+            yield function(name, column, types, types[column.name])
     for name in plan.columns[len(IDENTITY) :]:
         if name != MATRIX:
             where, number = file_name(plan.where(name)), f"is_arithmetic_v<{types[name]}>"
@@ -299,7 +422,12 @@ class Columns:
             self.values[name] = f"v_{name}()"
         for name in wanted:
             self.value(name)
-        self.text = "\n".join((declared_branches(plan, self.branches), *lazy))
+        self.lazy = lazy
+
+    @property
+    def text(self):
+        """C++ that declares them."""
+        return "\n".join((declared_branches(self.plan, self.branches), *self.lazy))
 
     def value(self, name):
         """C++ for the value of a column."""
@@ -308,6 +436,59 @@ class Columns:
         if name not in self.branches:
             self.branches.append(name)
         return branch_value(self.plan, name)
+
+    def call(self, function, names):
+        """C++ that calls a function with columns."""
+        return f"{function}({', '.join(map(self.value, names))})"
+
+
+class Varied:
+    """The columns that a C++ function of one event asks for, in a variation."""
+
+    def __init__(self, plan, wanted, shifted):
+        """wanted: as that of Columns; shifted: plan.Shifted"""
+        self.shifted = shifted
+        self.columns = {column.name: column for column in shifted.columns}
+        changed = plan.changed(shifted)
+        self.needed, names, inputs = [], set(wanted), []
+        for definition in reversed(plan.definitions):
+            if definition.name not in names & changed:
+                continue
+            self.needed.append(definition.name)
+            if definition.name not in self.columns:
+                names.update(definition.inputs)
+                inputs += definition.inputs
+        self.needed += [name for name in self.columns if name in names and name not in self.needed]
+        self.needed.reverse()
+        self.calls = {d.name: d.inputs for d in plan.definitions if d.name in self.needed}
+        # What is asked for of the columns without the variation, as often as it is.
+        self.unchanged = [name for name in (*wanted, *inputs) if name not in changed]
+        shifts = [self.columns[name] for name in self.needed if name in self.columns]
+        self.unchanged += [name for column in shifts for name in column.inputs]
+
+    def over(self, columns):
+        """The same with those Columns that the variation does not change."""
+        self.base, self.values, self.lazy = columns, {}, []
+        # Shifted columns first: they are made of unchanged ones only.
+        for name in sorted(self.needed, key=lambda name: name not in self.columns):
+            own = f"{self.shifted.name}_{name}"
+            shift = f"shift_{own}"
+            if name in self.columns:
+                call = columns.call(shift, self.columns[name].inputs)
+            else:
+                call = self.call(f"f_{name}", self.calls[name])
+            self.lazy.append(f"         const Lazy v_{own}{{[&] {{ return {call}; }}}};")
+            self.values[name] = f"v_{own}()"
+        return self
+
+    @property
+    def text(self):
+        """C++ that declares them."""
+        return "\n".join(self.lazy)
+
+    def value(self, name):
+        """C++ for the value of a column."""
+        return self.values.get(name) or self.base.value(name)
 
     def call(self, function, names):
         """C++ that calls a function with columns."""

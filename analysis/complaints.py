@@ -61,6 +61,8 @@ class Checked:
         self.df, self.plan = df, plan
         definitions = (*plan.definitions, *(cut for cuts in plan.cuts.values() for cut in cuts))
         self.where = {(each.name, each.expression): each.where for each in reversed(definitions)}
+        for shifted in plan.variations:
+            self.where |= {(c.name, shifted.systematic): c.where for c in shifted.columns}
 
     def Define(self, name, expression):  # noqa: N802
         """As that of the RDataFrame."""
@@ -69,6 +71,11 @@ class Checked:
     def Redefine(self, name, expression):  # noqa: N802
         """As that of the RDataFrame."""
         return self.call(self.df.Redefine, (name, expression), name, expression)
+
+    def Vary(self, name, expression, directions, systematic):  # noqa: N802
+        """As that of the RDataFrame."""
+        words = (name, expression, directions, systematic)
+        return self.call(self.df.Vary, (name, systematic), *words)
 
     def Filter(self, expression, name):  # noqa: N802
         """As that of the RDataFrame."""

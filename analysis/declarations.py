@@ -6,17 +6,19 @@ from dataclasses import asdict, dataclass
 from analysis import features, records, selection
 from analysis.errors import DeclarationError
 from analysis.samples import choose
+from analysis.systematics import SYSTEMATICS, Systematic
 
 
 @dataclass(frozen=True)
 class Declarations:
-    """Objects, variables, regions and features of a run."""
+    """Objects, variables, regions, features and systematic uncertainties of a run."""
 
     objects: tuple[selection.Object, ...]
     variables: tuple[selection.Variable, ...]
     regions: tuple[selection.Region, ...]
     layout: features.Layout
     scalars: tuple[features.Feature, ...]
+    systematics: tuple[Systematic, ...] = ()
 
     def features(self, absent):
         """The features in the order of a row: cells, other floats, integers.
@@ -38,6 +40,7 @@ class Declarations:
             ("region", records.REGION, self.regions),
             ("layout", records.LAYOUT, (self.layout,)),
             ("feature", records.FEATURE, self.scalars),
+            ("systematic", records.SYSTEMATIC, self.systematics),
         ):
             for each in several:
                 plain = json.loads(json.dumps(asdict(each)))
@@ -51,10 +54,20 @@ class Declarations:
         yield from doubled(columns, "a column")
         for region in self.regions:
             yield from doubled(region.cuts, f"a cut of region '{region.name}'")
+        yield from doubled(self.systematics, "a systematic")
+        variations = [v for systematic in self.systematics for v in systematic.variations]
+        yield from doubled(variations, "a variation")
+        for systematic in self.systematics:
+            if bool(systematic.up) == bool(systematic.size) or (
+                systematic.down and systematic.size
+            ):
+                yield f"systematic '{systematic.name}' needs `up` or else `size`"
 
 
-def declarations(regions, layout_name):
+def declarations(regions, layout_name, vary=None):
     """Return the Declarations of this checkout for the named regions and layout.
+
+    vary: names of systematics, none: all; None: no systematics
 
     Raises DeclarationError for unknown and for doubled names.
     """
@@ -69,12 +82,20 @@ def declarations(regions, layout_name):
         tuple(by_name[name] for name in chosen),
         layout,
         features.scalars(layout),
+        chosen_systematics(vary),
     )
     problems = [*doubled(selection.REGIONS, "a region"), *declared.problems()]
-    where = "analysis/selection.py or analysis/features.py"
+    where = "analysis/selection.py, features.py or systematics.py"
     if problems:
         raise DeclarationError(*(f"{problem}, in {where}" for problem in problems))
     return declared
+
+
+def chosen_systematics(names):
+    """The systematics of this checkout with these names; none: all; None: none."""
+    by_name = {each.name: each for each in SYSTEMATICS}
+    chosen = () if names is None else choose(names, by_name, "systematic")
+    return tuple(by_name[name] for name in chosen)
 
 
 def doubled(declared, what):

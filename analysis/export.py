@@ -6,7 +6,7 @@ from h5py import h5z
 
 from analysis.hdf5 import BLOSC
 from analysis.hdf5_writer import CHUNK, FrameWriter, Packer
-from analysis.output import HISTOGRAMS, IDENTITY, TABLE, WEIGHT, histogram_name
+from analysis.output import HISTOGRAMS, IDENTITY, TABLE, WEIGHT, histogram_name, varied_name
 from helpers.terminal import captured_stderr
 
 BATCH = 4 * CHUNK  # rows that are merged, written and filled at once
@@ -99,36 +99,49 @@ def forget_filters():
 class TableWriter(FrameWriter):
     """A table that `pandas.read_hdf(path, "mini")` reads, written in pieces."""
 
-    def __init__(self, path, floats, integers):
-        """floats, integers: names of the columns of the two blocks."""
-        columns = dict.fromkeys(floats, "float32") | {WEIGHT: "float64"}
+    def __init__(self, path, floats, integers, variations=()):
+        """floats, integers: names of the columns of the two blocks; variations: of the weight."""
+        weights = [varied_name(WEIGHT, variation) for variation in (None, *variations)]
+        columns = dict.fromkeys(floats, "float32") | dict.fromkeys(weights, "float64")
         columns |= dict.fromkeys(integers, "int32") | dict.fromkeys(IDENTITY, "int64")
         super().__init__(path, TABLE, columns, packer=BLOSC_LZ4)
 
 
-def write_rows(rows, path, features, histograms):
+def fill_rows(rows, histograms):
+    """Fill the histograms of a sample with its sorted rows; as `write_rows`, without a table."""
+    try:
+        ROOT.m3l.startFilling(rows, BATCH, ROOT.std.vector["TH1D*"](histograms))
+        while rows.next():
+            pass
+    finally:
+        rows.stopReading()
+
+
+def write_rows(rows, path, features, histograms, variations=()):
     """Write the sorted rows of a sample into a table and fill its histograms with them.
 
     features: Features in the order of the row, floats before integers
-    histograms: TH1D of each feature, or a null pointer
+    histograms: TH1D of each feature, or a null pointer; then those with the other weights of a row
+    variations: names of the variations whose weights become columns: all or none that a row has
     Returns the number of rows.
     """
     floats = [feature.name for feature in features if not feature.integer]
     integers = [feature.name for feature in features if feature.integer]
     try:
-        with TableWriter(path, floats, integers) as table:
+        with TableWriter(path, floats, integers, variations) as table:
             ROOT.m3l.startFilling(rows, BATCH, ROOT.std.vector["TH1D*"](histograms))
             while taken := rows.next():
                 shaped = {}
                 for kind, pointer, width in (
                     ("float32", rows.features, len(floats)),
-                    ("float64", rows.weights, 1),
+                    ("float64", rows.weights, rows.nWeights()),
                     ("int32", rows.integers, len(integers)),
                     ("int64", rows.identities, len(IDENTITY)),
                 ):
                     if width:
                         view = np.frombuffer(pointer(), dtype=kind, count=taken * width)
                         shaped[kind] = view.reshape(taken, width)
+                shaped["float64"] = shaped["float64"][:, : 1 + len(variations)]
                 table.append_blocks(shaped)
         return table.rows
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import ROOT
 
-from analysis import features, processes, samples, selection
+from analysis import features, processes, samples, selection, systematics
 from analysis.declarations import Declarations
 from analysis.records import FORMAT, latest_format, record_errors
 from helpers.stamp import fingerprint
@@ -30,6 +30,7 @@ class Job:
     model: str | None = None  # folder of a trained model, whose score becomes a column
     skip_bad_files: bool = False  # leave them out instead of failing
     drop_bad_events: bool = False  # those with bad values: leave them out instead of failing
+    vary_tables: bool = False  # write tables of systematic variations
 
     def only(self, name):
         """The job for one of its samples. Raises DeclarationError."""
@@ -62,6 +63,7 @@ def record_of(job, prepared, row, threads, command, cluster=None):
         "plain": job.plain,
         "skip_bad_files": job.skip_bad_files,
         "drop_bad_events": job.drop_bad_events,
+        "vary_tables": job.vary_tables,
         "samples": [sample_json(item) for item in prepared],
         "processes": [
             asdict(processes.process(name, kind, order))
@@ -75,6 +77,7 @@ def record_of(job, prepared, row, threads, command, cluster=None):
         "layout": asdict(job.declarations.layout),
         "features": [asdict(feature) for feature in row],
         "scalars": [asdict(feature) for feature in job.declarations.scalars],
+        "systematics": [asdict(each) for each in job.declarations.systematics],
     }
 
 
@@ -94,6 +97,15 @@ def complete(record, made, failed, timings):
             "rows": {r: table.rows for r, table in made[sample["name"]].tables.items()},
             "checksums": {r: table.sha256 for r, table in made[sample["name"]].tables.items()},
             "bytes_read": made[sample["name"]].bytes_read,
+            "variations": {
+                name: {
+                    "kind": varied.kind,
+                    "tables": {r: table.name for r, table in varied.tables.items()},
+                    "rows": {r: table.rows for r, table in varied.tables.items()},
+                    "checksums": {r: table.sha256 for r, table in varied.tables.items()},
+                }
+                for name, varied in made[sample["name"]].variations.items()
+            },
         }
         for sample in record["samples"]
     ]
@@ -186,6 +198,7 @@ def job_of(record, path):
                 types=tuple(from_json(features.ObjectType, d) for d in record["layout"]["types"]),
             ),
             tuple(feature_of(d) for d in record["scalars"]),
+            tuple(from_json(systematics.Systematic, d) for d in record.get("systematics", ())),
         )
         for problem in declared.problems():
             raise ValueError(problem)
@@ -199,6 +212,7 @@ def job_of(record, path):
             record["model"],
             record.get("skip_bad_files", False),
             record.get("drop_bad_events", False),
+            record.get("vary_tables", False),
         )
 
 

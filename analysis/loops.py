@@ -54,7 +54,10 @@ class EventLoop:
 
     Attributes:
         cutflow: m3l::Cutflow
-        rows: {region: m3l::RowStore with its events}
+        cutflows: {variation: m3l::Cutflow}, that without variation where nothing counted changes
+        rows: {region: m3l::RowStore with its events}; they have a weight for each variation that
+            changes weights only
+        varied_rows: {variation: {region: m3l::RowStore}} of the others
     """
 
     def __init__(self, prepared, layout, folder):
@@ -67,13 +70,26 @@ class EventLoop:
         self.prepared, self.layout, self.folder = prepared, layout, folder
         slots = max(1, ROOT.GetThreadPoolSize())
         _, floats, integers = layout
-        regions = prepared.plan.cuts
-        memory = affordable(ROW_MEMORY) // max(1, len(regions))
-        self.cutflow = ROOT.m3l.makeCutflow(slots, [len(cuts) for cuts in regions.values()])
-        self.rows = {
-            region: ROOT.m3l.makeRows(floats, integers, slots, memory, str(folder))
-            for region in regions
+        plan = prepared.plan
+        events = [shifted.name for shifted in plan.event_variations]
+        memory = affordable(ROW_MEMORY) // max(1, len(plan.cuts) * (1 + len(events)))
+        sizes = [len(cuts) for cuts in plan.cuts.values()]
+        self.cutflow = ROOT.m3l.makeCutflow(slots, sizes)
+        self.cutflows = {
+            shifted.name: ROOT.m3l.makeCutflow(slots, sizes)
+            if plan.changes_counts(shifted)
+            else self.cutflow
+            for shifted in plan.variations
         }
+
+        def stores(weights):
+            return {
+                region: ROOT.m3l.makeRows(floats, integers, slots, memory, str(folder), weights)
+                for region in plan.cuts
+            }
+
+        self.rows = stores(1 + len(plan.weight_variations))
+        self.varied_rows = {name: stores(1) for name in events}
 
     def run(self):
         """Read the events; returns the cutflow of each region.
@@ -99,13 +115,21 @@ class EventLoop:
         else:
             warnings.warn(f"{where} has no events, its products are empty", stacklevel=2)
         self.check()
+        return self.cutflow_rows()
+
+    def cutflow_rows(self, variation=None):
+        """The CutflowRows of each region, perhaps in a variation (name)."""
         return {
             region: tuple(
                 CutflowRow(cut, int(count.entries), float(count.sumw), float(count.sumw2))
                 for cut, count in counts
             )
-            for region, counts in self.counts().items()
+            for region, counts in self.counts(variation).items()
         }
+
+    def rows_of(self, region, variation=None):
+        """The m3l::RowStore of a Region, in a variation (name) that changes events or without."""
+        return (self.varied_rows[variation] if variation else self.rows)[region.name]
 
     @property
     def dropped(self):
@@ -120,17 +144,29 @@ class EventLoop:
             parts = item.inputs.parts(item.begin, item.begin + item.entries)
             dfs = (chain(item.plan, dataframe_of(item.sample, *part))[0] for part in parts)
             raise InputError(f"{where}: {bad_weights(*dfs)}")
-        for region, rows in self.rows.items():
-            bad = rows.bad()
-            if bad.rows:
-                raise DeclarationError(f"{where}: {bad_rows(item, region, bad)}")
+        for name, cutflow in self.cutflows.items():
+            if bad := cutflow.all.count().nonFinite:
+                raise DeclarationError(
+                    f"{where}: {bad} events have a weight in variation '{name}' that is no finite "
+                    "number: mend it in analysis/systematics.py"
+                )
+        for name, stores in {None: self.rows, **self.varied_rows}.items():
+            varied = f", variation '{name}'" if name else ""
+            for region, rows in stores.items():
+                bad = rows.bad()
+                if bad.rows:
+                    raise DeclarationError(f"{where}{varied}: {bad_rows(item, region, bad)}")
 
-    def counts(self):
-        """Of each region, a (cut, m3l::CutflowCount) for all events and for each cut."""
-        regions = zip(self.prepared.plan.cuts.items(), self.cutflow.regions, strict=True)
+    def counts(self, variation=None):
+        """Of each region, a (cut, m3l::CutflowCount) for all events and for each cut.
+
+        variation: name; None: without
+        """
+        cutflow = self.cutflows[variation] if variation else self.cutflow
+        regions = zip(self.prepared.plan.cuts.items(), cutflow.regions, strict=True)
         return {
             region: [
-                ("all", self.cutflow.all.count()),
+                ("all", cutflow.all.count()),
                 *((cut.name, of.count()) for cut, of in zip(cuts, counters, strict=True)),
             ]
             for (region, cuts), counters in regions
@@ -168,7 +204,7 @@ class EventLoop:
 
     def release(self):
         """Give back the memory of the rows."""
-        self.rows = {}
+        self.rows, self.varied_rows = {}, {}
 
 
 class CompiledLoop(EventLoop):
@@ -193,8 +229,10 @@ class CompiledLoop(EventLoop):
             dataset.end = -1
         dataset.dropBad = item.plan.drop_bad_events
         constants = [*item.plan.constants.values()]
-        rows = ROOT.std.vector["std::shared_ptr<m3l::RowStore>"]([*self.rows.values()])
-        handles = ROOT.m3l.bookChain(dataset, item.compiled, constants, self.cutflow, rows)
+        stores = [s for each in (self.rows, *self.varied_rows.values()) for s in each.values()]
+        rows = ROOT.std.vector["std::shared_ptr<m3l::RowStore>"](stores)
+        cutflows = vector_of_cutflows(self.cutflow, *self.cutflows.values())
+        handles = ROOT.m3l.bookChain(dataset, item.compiled, constants, cutflows, rows)
         return self.run_graph(handles[0], progress)
 
 
@@ -203,7 +241,8 @@ class PlainLoop(EventLoop):
 
     def fill(self, progress):
         item = self.prepared
-        bytes_per_entry = COPIES * 4 * sum(self.layout) * max(1, len(self.rows))
+        stores = max(1, len(self.rows) * (1 + len(self.cutflows)))
+        bytes_per_entry = COPIES * 4 * sum(self.layout) * stores
         size = max(1, affordable(RANGE_MEMORY) // bytes_per_entry)
         for files, begin, end in item.inputs.parts(item.begin, item.begin + item.entries):
             for first in range(begin, end, size):
@@ -217,59 +256,96 @@ class PlainLoop(EventLoop):
         plan = self.prepared.plan
         everything = dataframe_of(self.prepared.sample, files, begin, end)
         df, regions = guarded_chain(plan, everything)
-        handles = [self.count(df, self.cutflow.all)]
+        handles = [*self.count(df, ROOT.m3l.kAll)]
         if plan.drop_bad_events:
             bad = everything.Filter(f"!({plan.is_sound(plan.checks)})").Define(WEIGHT, "0.0")
-            handles.append(self.count(bad, self.cutflow.dropped))
-        for (_, *nodes), counters in zip(regions.values(), self.cutflow.regions, strict=True):
-            handles += map(self.count, nodes, counters)
-        booked = [BookedRows(nodes[-1], plan.columns) for nodes in regions.values()]
+            handles.extend(self.count(bad, ROOT.m3l.kDropped))
+        for region, (_, *nodes) in enumerate(regions.values()):
+            for cut, node in enumerate(nodes):
+                handles.extend(self.count(node, region, cut))
+        booked = [BookedRows(nodes[-1], plan) for nodes in regions.values()]
         problem = self.run_graph(handles[0], progress)
         if not problem:
-            for rows, store in zip(booked, self.rows.values(), strict=True):
-                rows.add_to(store)
+            for rows, region in zip(booked, self.rows, strict=True):
+                rows.add_to(self.rows[region])
+                for shifted in plan.event_variations:
+                    rows.add_to(self.varied_rows[shifted.name][region], shifted)
         return problem
 
-    def count(self, node, counter):
-        """Count the events of a node."""
-        return ROOT.m3l.bookCounter(ROOT.RDF.AsRNode(node), self.cutflow, counter, WEIGHT)
+    def count(self, node, region, cut=0):
+        """Count the events of a node, also in those variations that change counts."""
+        plan = self.prepared.plan
+        varied = [shifted for shifted in plan.variations if plan.changes_counts(shifted)]
+        cutflows = vector_of_cutflows(self.cutflow, *(self.cutflows[v.name] for v in varied))
+        names = ROOT.std.vector["std::string"](map(rdf_name, varied))
+        return ROOT.m3l.bookCounter(ROOT.RDF.AsRNode(node), cutflows, names, region, cut, WEIGHT)
+
+
+def vector_of_cutflows(*cutflows):
+    """What C++ takes for m3l::Cutflows."""
+    return ROOT.std.vector["std::shared_ptr<m3l::Cutflow>"](cutflows)
+
+
+def rdf_name(shifted):
+    """How RDataFrame calls a variation."""
+    return f"{shifted.systematic}:{shifted.direction}"
 
 
 class BookedRows:
-    """The rows of a dataframe, which its event loop will make."""
+    """The rows of a dataframe, which its event loop will make, also in variations."""
 
-    def __init__(self, df, columns):
-        """columns: those of a row, see plan.Plan"""
-        self.columns = columns
-        self.matrices = df.Take[MATRIX_TYPE](MATRIX)
-        self.names = {name: name for name in columns if name != MATRIX}
+    def __init__(self, df, plan):
+        self.plan = plan
+        self.names = {name: name for name in plan.columns if name != MATRIX}
         for name in self.names:
             if df.GetColumnType(name) in ("char", "Char_t"):  # a text to AsNumpy
                 self.names[name] = f"m3l_{name}"
                 df = df.Define(self.names[name], f"int({name})")
-        self.scalars = df.AsNumpy([*self.names.values()], lazy=True)
+        varied = ROOT.RDF.Experimental.VariationsFor
+        self.matrices = varied(df.Take[MATRIX_TYPE](MATRIX))
+        self.columns = {
+            name: varied(df.Take[df.GetColumnType(taken)](taken))
+            for name, taken in self.names.items()
+        }
 
-    def add_to(self, store):
-        """Add the rows, after the event loop, to a m3l::RowStore."""
-        found = self.scalars.GetValue()
-        scalars = {name: found[taken] for name, taken in self.names.items()}
-        *identity, weight, _ = self.columns[: len(IDENTITY) + 2]
-        features = self.columns[len(IDENTITY) + 2 :]
-        rows = len(scalars[weight])
+    def values(self, column, shifted=None):
+        """What was taken of a column, perhaps in a variation (plan.Shifted)."""
+        name = rdf_name(shifted) if shifted else ""
+        return column[name if name in map(str, column.GetKeys()) else "nominal"]
+
+    def add_to(self, store, shifted=None):
+        """Add the rows, after the event loop, to a m3l::RowStore.
+
+        shifted: plan.Shifted whose rows these are, None: those without variation
+        """
+        scalars = {
+            name: as_array(self.values(column, shifted)) for name, column in self.columns.items()
+        }
+        identity = self.plan.columns[: len(IDENTITY)]
+        features = self.plan.columns[len(IDENTITY) + 2 :]
+        rows = len(scalars[WEIGHT])
         if not rows:
             return
-        cells = np.asarray(ROOT.m3l.flattened(self.matrices.GetValue())).reshape(rows, -1)
+        others = () if shifted else self.plan.weight_variations
+        weights = [as_array(self.values(self.columns[WEIGHT], each)) for each in others]
+        matrices = ROOT.m3l.flattened(self.values(self.matrices, shifted))
+        cells = np.asarray(matrices).reshape(rows, -1)
         floats = features[: store.floats() - cells.shape[1]]
         integers = features[len(floats) :]
         ROOT.m3l.addRows(
             store,
             rows,
             stack(scalars, identity, "int64"),
-            scalars[weight],
+            np.stack([scalars[WEIGHT], *weights], axis=1).astype("float64"),
             np.concatenate((cells, stack(scalars, floats, "float32")), axis=1).ravel(),
             # One more than needed, since an empty array has no address.
             np.append(stack(scalars, integers, "float64"), 0.0),
         )
+
+
+def as_array(values):
+    """The array of a C++ vector of numbers."""
+    return np.array([*values]) if "bool" in type(values).__name__ else np.asarray(values)
 
 
 def stack(arrays, names, kind):

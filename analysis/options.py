@@ -32,6 +32,8 @@ def add_job(make):
     add("--model", metavar="DIR", help="add the anomaly_score of a trained model")
     add("--unblind", action="store_true", help="look at data in blind regions")
     add("--plain", action="store_true", help="run the chain as it is, not compiled")
+    add("--vary", metavar="NAME", nargs="*", help="these systematic variations (default: all)")
+    add("--vary-tables", action="store_true", help="with tables of the variations")
     add("--skip-bad-files", action="store_true", help="leave damaged input files out")
     add("--drop-bad-events", action="store_true", help="leave events with bad values out")
     return source
@@ -66,6 +68,8 @@ def check_job(make, options):
     """Refuse options that do not fit each other."""
     if (options.input is None) != (options.schema is None):
         make.error("--input and --schema need each other")
+    if options.vary_tables and options.vary is None:
+        make.error("--vary-tables needs --vary")
 
 
 # Options that a run which is done again obeys; the others are in its record.
@@ -96,7 +100,7 @@ def declared_job(options):
     if not options.input:
         listed = chosen(samples.read_samples(options.samples or samples.DEMO), options)
     regions = options.region or [selection.DEFAULT_REGION]
-    declared = declarations(regions, options.layout or DEFAULT_LAYOUT)
+    declared = declarations(regions, options.layout or DEFAULT_LAYOUT, options.vary)
     if options.input:
         import helpers
         from analysis.looks import trees_of

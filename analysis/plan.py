@@ -33,6 +33,16 @@ class Definition:
 
 
 @dataclass(frozen=True)
+class Shifted:
+    """A systematic variation of a sample: columns that become something else."""
+
+    name: str
+    systematic: str
+    direction: str  # up or down
+    columns: tuple[Definition, ...]  # of what they become, from columns as they are without it
+
+
+@dataclass(frozen=True)
 class Plan:
     """What one sample's event loop reads and computes."""
 
@@ -46,6 +56,41 @@ class Plan:
     # which they have a number: lep, jet, pho, or "" for other branches.
     checks: dict[str, str] = field(default_factory=dict)
     drop_bad_events: bool = False  # leave events with bad values out instead of failing
+    variations: tuple[Shifted, ...] = ()
+
+    def changed(self, shifted):
+        """Names of all columns that a variation changes."""
+        names = {column.name for column in shifted.columns}
+        for definition in self.definitions:
+            if names.intersection(definition.inputs):
+                names.add(definition.name)
+        return names
+
+    def changes_events(self, shifted):
+        """Whether a variation changes more than weights: events that are selected or features."""
+        cuts = (name for region in self.cuts.values() for cut in region for name in cut.inputs)
+        return not self.changed(shifted).isdisjoint({*cuts, *self.columns} - {WEIGHT})
+
+    def changes_counts(self, shifted):
+        """Whether a variation changes the cutflow: a cut or the weight."""
+        cuts = (name for region in self.cuts.values() for cut in region for name in cut.inputs)
+        return not self.changed(shifted).isdisjoint({*cuts, WEIGHT})
+
+    @property
+    def weight_variations(self):
+        """Those variations that change weights only, in order."""
+        return tuple(each for each in self.variations if not self.changes_events(each))
+
+    @property
+    def event_variations(self):
+        """The others."""
+        return tuple(each for each in self.variations if self.changes_events(each))
+
+    @property
+    def kinds(self):
+        """{variation: weight or object}, which says what it changes."""
+        events = self.event_variations
+        return {each.name: "object" if each in events else "weight" for each in self.variations}
 
     @property
     def names(self):
@@ -126,6 +171,7 @@ class Planner:
         self.branches = branches
         self.problems = []
         self.left_out = []
+        self.variations = []
         self.absent = absent_columns(schema, branches)
         self.definitions = {}
         self.add_schema()
@@ -205,6 +251,25 @@ class Planner:
             terms.append("campaignLuminosity(RandomRunNumber)")
         self.add(WEIGHT, " * ".join(terms), where)
 
+    def add_variations(self, systematics):
+        """Plan those Systematics that concern the sample and that its files can have."""
+        for systematic in systematics:
+            if not systematic.concerns(self.sample.process, self.sample.kind):
+                continue
+            where = f"systematic '{systematic.name}' in analysis/systematics.py"
+            for variation in systematic.variations:
+                columns = tuple(
+                    Definition(name, expression, where, identifiers(expression))
+                    for name, expression in variation.columns.items()
+                )
+                names = {name for column in columns for name in (column.name, *column.inputs)}
+                if lacking := sorted(names & self.absent):
+                    self.left_out.append(f"{variation.name}: needs {', '.join(lacking)}")
+                    continue
+                direction = variation.name.removeprefix(f"{systematic.name}_")
+                shifted = Shifted(variation.name, systematic.name, direction, columns)
+                self.variations.append(shifted)
+
     def known(self):
         """All names that an expression may use."""
         return {*self.definitions, *self.branches, NORMALISATION}
@@ -260,11 +325,19 @@ class Planner:
         )
         all_cuts = [cut for region_cuts in cuts.values() for cut in region_cuts]
         known = self.known() | set(constants)
-        for definition in (*self.definitions.values(), *all_cuts):
+        shifts = [column for shifted in self.variations for column in shifted.columns]
+        for definition in (*self.definitions.values(), *all_cuts, *shifts):
             self.check_names(definition, known)
+        for column in shifts:
+            if column.name not in known or column.name in constants:
+                self.problems.append(
+                    f"unknown column '{column.name}' in {column.where}"
+                    + near_miss(column.name, known - set(constants))
+                )
         cuts = {r: tuple(self.with_columns(cut, known) for cut in cuts[r]) for r in cuts}
         self.definitions = {n: self.with_columns(d, known) for n, d in self.definitions.items()}
         wanted = {*columns, *(name for cut in all_cuts for name in cut.inputs)}
+        wanted |= {name for column in shifts for name in column.inputs if name in known}
         ordered = [] if self.problems else self.in_order(wanted)
         if self.problems:
             return None
@@ -281,7 +354,13 @@ class Planner:
             columns,
             tuple(self.left_out),
             self.checks(inputs),
+            variations=tuple(self.shifted(each, known, used) for each in self.variations),
         )
+
+    def shifted(self, variation, known, used):
+        """A variation with those columns that the plan uses."""
+        columns = (self.with_columns(c, known) for c in variation.columns if c.name in used)
+        return replace(variation, columns=tuple(columns))
 
     def checks(self, inputs):
         """The `checks` of a Plan that reads these branches."""
@@ -296,12 +375,21 @@ class Planner:
         return {**checks, **dict.fromkeys((n for n in inputs if n not in checks), "")}
 
     def in_order(self, wanted):
-        """The definitions that the wanted columns need, as declared, but each after its inputs."""
+        """The definitions that the wanted columns need, as declared, but each after its inputs.
+
+        Before a column is used, all variations of it can be computed.
+        """
+        shifts = {}
+        for shifted in self.variations:
+            for column in shifted.columns:
+                inputs = (name for name in column.inputs if name != column.name)
+                shifts.setdefault(column.name, []).extend(inputs)
         needed, todo = {}, list(wanted)
         while todo:
             name = todo.pop()
             if name in self.definitions and name not in needed:
                 inputs = [n for n in self.definitions[name].inputs if n != name]
+                inputs += [n for each in inputs for n in shifts.get(each, ())]
                 needed[name] = [n for n in inputs if n in self.definitions]
                 todo.extend(inputs)
         try:

@@ -113,6 +113,7 @@ def plan_samples(job, inspect_files=inspect):
         planner.add_weight(norm)
         if model:
             planner.add(SCORE.name, score, "the score in analysis/anomaly.py")
+        planner.add_variations(declared.systematics)
         regions = visible(job, sample)
         matrix = declared.layout.expression(planner.absent)
         plan = planner.plan(regions, row, matrix, constants(norm, model))

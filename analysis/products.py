@@ -13,13 +13,13 @@ import shutil
 import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from analysis.errors import OutputError
-from analysis.export import Histograms, book_histograms, write_rows
+from analysis.export import Histograms, book_histograms, fill_rows, write_rows
 from analysis.files import (
     JOURNAL,
     checksum,
@@ -42,6 +42,7 @@ from analysis.output import (
     Table,
     histogram_name,
     table_name,
+    varied_name,
 )
 
 RECORD = "products.json"
@@ -60,6 +61,15 @@ class WrittenTable:
 
 
 @dataclass(frozen=True)
+class VariedProducts:
+    """What the event loop of a sample has made in a systematic variation."""
+
+    kind: str  # weight: other weights of the same events; object: other events
+    cutflow: dict[str, tuple[CutflowRow, ...]]  # by region
+    tables: dict[str, WrittenTable]  # by region, if they were asked for
+
+
+@dataclass(frozen=True)
 class Products:
     """What the event loop of a sample has made."""
 
@@ -71,41 +81,95 @@ class Products:
     dropped_events: int  # bad ones that were left out
     seconds: dict[str, float]  # that its parts took
     bytes_read: int  # from ROOT files
+    variations: dict[str, VariedProducts]  # by name
+
+    @property
+    def all_tables(self):
+        """All tables, those of weight variations once."""
+        events = (varied for varied in self.variations.values() if varied.kind == "object")
+        return [table for made in (self, *events) for table in made.tables.values()]
 
 
 def products_of(content):
     """Make Products from their JSON form. Raises what wrong content does, see DAMAGED."""
+    variations = {name: VariedProducts(**parts(v)) for name, v in content["variations"].items()}
+    made = {**parts(content), "inputs": tuple(content["inputs"]), "variations": variations}
+    return Products(**made)
+
+
+def parts(content):
+    """The fields of products in JSON, with their cutflow and tables."""
     cutflow, tables = content["cutflow"], content["tables"]
-    return Products(
-        **{
-            **content,
-            "cutflow": {r: tuple(CutflowRow(**row) for row in rows) for r, rows in cutflow.items()},
-            "tables": {region: WrittenTable(**table) for region, table in tables.items()},
-            "inputs": tuple(content["inputs"]),
-        }
-    )
+    return {
+        **content,
+        "cutflow": {r: tuple(CutflowRow(**row) for row in rows) for r, rows in cutflow.items()},
+        "tables": {region: WrittenTable(**table) for region, table in tables.items()},
+    }
 
 
 class SampleOutput:
     """The folder of a sample's products while they are made."""
 
-    def __init__(self, sample, folder):
-        """sample: its name"""
-        self.sample, self.folder = sample, folder
-        self.tables = {}
+    def __init__(self, sample, folder, with_tables=False):
+        """sample: its name; with_tables: write those of variations, too"""
+        self.sample, self.folder, self.with_tables = sample, folder, with_tables
+        self.tables, self.varied_tables = {}, {}
         self.histograms = Histograms()
 
-    def write_rows(self, region, rows, features):
+    def write_rows(self, region, rows, features, variations=()):
         """Write the table of a Region, and its histograms of the same rows.
 
         rows: m3l::RowStore
         features: in the order of a row, floats before integers
+        variations: names of those whose weights the rows have
         """
-        path = self.folder / table_name(self.sample, region)
-        histograms = book_histograms(self.sample, features)
-        number = write_rows(rows, path, features, histograms)
+        names = [varied_name(self.sample, variation) for variation in (None, *variations)]
+        histograms = [h for name in names for h in book_histograms(name, features)]
+        columns = variations if self.with_tables else ()
+        self.tables[region.name] = self.table(
+            self.sample, region, partial(write_rows, rows, variations=columns), features, histograms
+        )
         self.histograms.write(region.name, filter(None, histograms))
-        self.tables[region.name] = WrittenTable(f"{TABLES}/{path.name}", number, checksum(path))
+        for variation in columns:
+            tables = self.varied_tables.setdefault(variation, {})
+            tables[region.name] = self.tables[region.name]
+
+    def write_varied_rows(self, region, variation, rows, features):
+        """Write the histograms of a variation that selects other events, and perhaps the table."""
+        name = varied_name(self.sample, variation)
+        histograms = book_histograms(name, features)
+        if self.with_tables:
+            write = partial(write_rows, rows)
+            tables = self.varied_tables.setdefault(variation, {})
+            tables[region.name] = self.table(name, region, write, features, histograms)
+        else:
+            fill_rows(rows, histograms)
+        self.histograms.write(region.name, filter(None, histograms))
+
+    def table(self, name, region, write, features, histograms):
+        """The WrittenTable of a sample or of a variation of it, by name."""
+        path = self.folder / table_name(name, region)
+        number = write(path, features, histograms)
+        return WrittenTable(f"{TABLES}/{path.name}", number, checksum(path))
+
+    def write_all(self, regions, features, rows_of, kinds, cutflow_of):
+        """Write tables and histograms of all regions; returns {variation: VariedProducts}.
+
+        regions: Regions; features: in the order of a row
+        rows_of: gives the m3l::RowStore of a Region, in a variation that changes events or None
+        kinds: {variation: kind}, see VariedProducts
+        cutflow_of: gives the cutflow of a variation, by region
+        """
+        weights = [name for name, kind in kinds.items() if kind == "weight"]
+        for region in regions:
+            self.write_rows(region, rows_of(region, None), features, weights)
+            for name in kinds:
+                if name not in weights:
+                    self.write_varied_rows(region, name, rows_of(region, name), features)
+        return {
+            name: VariedProducts(kind, cutflow_of(name), self.varied_tables.get(name, {}))
+            for name, kind in kinds.items()
+        }
 
     def finish(self, **more):
         """Write the record of the Products and return them; `more`: their other fields."""
@@ -182,13 +246,16 @@ class Output:
         return OutputError(f"output folder {self.folder} cannot be written: {reason(error)}")
 
     @contextmanager
-    def sample(self, name):
-        """Yield the SampleOutput of a sample; its products are kept if all goes well."""
+    def sample(self, name, with_tables=False):
+        """Yield the SampleOutput of a sample; its products are kept if all goes well.
+
+        with_tables: see SampleOutput
+        """
         new = self.samples / f".{name}"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         try:
-            yield SampleOutput(name, new)
+            yield SampleOutput(name, new, with_tables)
             shutil.rmtree(self.samples / name, ignore_errors=True)
             put_in_place(new, self.samples / name)
         finally:
@@ -214,8 +281,7 @@ class Output:
             else:
                 products, whole = products_of(self.published(name)), self.is_whole
             whole = whole and all(
-                checksum(self.table(name, table)) == table.sha256
-                for table in products.tables.values()
+                checksum(self.table(name, table)) == table.sha256 for table in products.all_tables
             )
         except DAMAGED:
             return None
@@ -237,15 +303,24 @@ class Output:
     def published(self, name):
         """The fields of Products from run.json and cutflow.json. Raises what wrong content does."""
         (sample,) = (sample for sample in self.record["samples"] if sample["name"] == name)
+
+        def made(name, of, rows):
+            return {
+                "cutflow": {r: rows[name] for r, rows in self.cutflows.items() if name in rows},
+                "tables": {
+                    region: {"name": table, "rows": rows[region], "sha256": of["checksums"][region]}
+                    for region, table in of["tables"].items()
+                },
+            }
+
         return {
-            "cutflow": {r: rows[name] for r, rows in self.cutflows.items() if name in rows},
-            "tables": {
-                region: {
-                    "name": table,
-                    "rows": sample["rows"][region],
-                    "sha256": sample["checksums"][region],
+            **made(name, sample, sample["rows"]),
+            "variations": {
+                variation: {
+                    "kind": of["kind"],
+                    **made(varied_name(name, variation), of, of["rows"]),
                 }
-                for region, table in sample["tables"].items()
+                for variation, of in sample["variations"].items()
             },
             "histograms": self.record["checksums"][HISTOGRAMS],
             "seconds": {},
@@ -262,14 +337,15 @@ class Output:
         histograms, files = Histograms(), {}
         for name, products in made.items():
             drawn = [feature["name"] for feature in record["features"] if feature["binning"]]
-            names = [histogram_name(feature, name) for feature in drawn]
+            made_of = [varied_name(name, variation) for variation in (None, *products.variations)]
+            names = [histogram_name(feature, each) for each in made_of for feature in drawn]
             histograms.add(self.histograms(name), names)
-            for table in products.tables.values():
+            for table in products.all_tables:
                 files[table.name] = self.table(name, table)
         files[HISTOGRAMS] = self.partial / HISTOGRAMS
         histograms.save(files[HISTOGRAMS])
         files[CUTFLOW] = self.partial / CUTFLOW
-        write_json(files[CUTFLOW], cutflow_json(cutflows))
+        write_json(files[CUTFLOW], cutflow_json(with_variations(cutflows, made)))
         sums = {name: checksum(files[name]) for name in (HISTOGRAMS, CUTFLOW)}
         files[RUN] = self.partial / RUN
         write_json(files[RUN], {**record, "checksums": sums})
@@ -289,6 +365,18 @@ def cutflows_of(made, job):
         }
         for region in job.declarations.regions
     }
+
+
+def with_variations(cutflows, made):
+    """Cutflows as of `cutflows_of`, and those of the variations as samples after their own."""
+    found = {}
+    for region, samples in cutflows.items():
+        found[region] = {}
+        for name, rows in samples.items():
+            found[region][name] = rows
+            for variation, varied in made[name].variations.items():
+                found[region][varied_name(name, variation)] = varied.cutflow[region]
+    return found
 
 
 def cutflow_json(cutflows):

@@ -121,10 +121,12 @@ NORMALISATION = Fields(
     needed=("constant", "from_ntuple", "by_campaign"),
 )
 
+VARIATION_KINDS = ("weight", "object")
 VARIED = Fields(
     {
-        "kind": OneOf(("weight", "object")),
+        "kind": OneOf(VARIATION_KINDS),
         "tables": MapOf(NAME, TABLE),
+        "rows": MapOf(NAME, whole()),
         "checksums": MapOf(NAME, SHA256),
     },
 )
@@ -222,6 +224,7 @@ RECORD = Fields(
         "plain": FLAG,
         "skip_bad_files": FLAG,
         "drop_bad_events": FLAG,
+        "vary_tables": FLAG,
         "failed": MapOf(NAME, WORDS),
         "checksums": MapOf(FILE, SHA256),
         "interpret": FLAG,  # in format 1, for plain

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis import checksums, features, selection
+from analysis import checksums, features, selection, systematics
 from analysis.declarations import Declarations
 from analysis.errors import DeclarationError, InputError, OutputError
 from analysis.files import checksum, parse_json, read_regular
@@ -79,6 +79,10 @@ def expressions(declared):
     for each in declared.scalars:
         yield f"feature '{each.name}'", each.expression
         yield f"feature '{each.name}' where it is missing", each.otherwise
+    for systematic in declared.systematics:
+        for variation in systematic.variations:
+            for column, expression in variation.columns.items():
+                yield f"'{column}' of variation '{variation.name}'", expression
     if declared.layout:
         yield f"layout '{declared.layout.name}'", declared.layout.expression(frozenset())
 
@@ -93,6 +97,7 @@ def expressions_here(layout_name):
         selection.REGIONS,
         layout,
         features.scalars(layout) if layout else features.FEATURES,
+        systematics.SYSTEMATICS,
     )
     return dict(expressions(declared))
 

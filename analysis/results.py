@@ -50,6 +50,7 @@ class Varied:
 
     kind: str  # weight: other weights of the same events; object: other events
     tables: dict[str, str]  # as those of a Sample; none where they were not asked for
+    rows: dict[str, int]  # of the tables
     checksums: dict[str, str]
 
 

@@ -160,9 +160,11 @@ class Maker:
         timings.add("checksums")
         cutflow = loop.run()
         timings.add("event loop")
-        with self.output.sample(item.sample.name) as sample:
-            for region in visible(self.job, item.sample):
-                sample.write_rows(region, loop.rows[region.name], self.row)
+        with self.output.sample(item.sample.name, self.job.vary_tables) as sample:
+            regions = visible(self.job, item.sample)
+            variations = sample.write_all(
+                regions, self.row, loop.rows_of, item.plan.kinds, loop.cutflow_rows
+            )
             loop.release()
             timings.add("write")
             return sample.finish(
@@ -172,6 +174,7 @@ class Maker:
                 dropped_events=loop.dropped,
                 seconds=timings.seconds,
                 bytes_read=bytes_read() - before,
+                variations=variations,
             )
 
     def key(self, item):
@@ -180,6 +183,7 @@ class Maker:
         features = [asdict(feature) for feature in self.row]
         layout = asdict(self.job.declarations.layout)
         parts = [self.made_with, sample, asdict(item.plan), features, layout, item.begin]
+        parts += [self.job.vary_tables] * bool(item.plan.variations)
         return digest(json.loads(json.dumps(parts)))
 
     def kept(self, items):

@@ -52,6 +52,10 @@ class Step:
         """The dataframe with another column in place of a branch."""
         return Step(self, "Redefine", words)
 
+    def Vary(self, *words):  # noqa: N802
+        """The dataframe with what a column becomes in systematic variations."""
+        return Step(self, "Vary", words)
+
     def Filter(self, *words):  # noqa: N802
         """The dataframe of the events that pass."""
         return Step(self, "Filter", words)
@@ -78,5 +82,7 @@ def identifier(region):
 
 
 def quoted(text):
-    """A C++ string."""
+    """A C++ string, or a list of them in braces."""
+    if isinstance(text, list):
+        return f"{{{', '.join(map(quoted, text))}}}"
     return json.dumps(text, ensure_ascii=False)

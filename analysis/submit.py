@@ -169,6 +169,7 @@ def write_submission(options, listed, declared, jobs):
         model,
         options.skip_bad_files,
         options.drop_bad_events,
+        options.vary_tables,
     )
     if options.command == "grid":
         pieces, run = [], grid_record(job)

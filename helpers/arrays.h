@@ -138,6 +138,17 @@ inline void requireInside(const char *function, const Indices &indices, std::siz
       requireInside(function, index, size);
 }
 
+/// What a column becomes in systematic variations, all of the type that it has without.
+/// ~~~{.cpp}
+/// root [0] m3l::alternatives(10.f, 11., 9.)
+/// (ROOT::RVec<float>) { 11.0000f, 9.00000f }
+/// ~~~
+template <typename T, typename... Values>
+ROOT::RVec<T> alternatives(const T &, const Values &...values)
+{
+   return ROOT::RVec<T>{static_cast<T>(values)...};
+}
+
 } // namespace m3l
 
 #endif

@@ -6,6 +6,7 @@
 #include "network.cxx"
 #include "rmm.cxx"
 #include "score.cxx"
+#include "variations.cxx"
 #else
 #include "prompt.h"
 // ROOT calls the function with the name of the file that it is started with.

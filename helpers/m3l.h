@@ -11,6 +11,7 @@
 #include "objects.h"
 #include "rmm.h"
 #include "score.h"
+#include "variations.h"
 #include "weights.h"
 
 #endif

@@ -7,7 +7,9 @@
 #include "m3l.h"
 
 using m3l::addedPt;
+using m3l::alternatives;
 using m3l::anomalyScore;
+using m3l::balancedMet;
 using m3l::campaignLuminosity;
 using m3l::chargeSum;
 using m3l::deltaTransverseEnergy;
@@ -31,6 +33,7 @@ using m3l::rapidity;
 using m3l::RMM;
 using m3l::scaleFactorProduct;
 using m3l::sfosClosestToZ;
+using m3l::smearing;
 using m3l::transverseEnergy;
 using m3l::transverseMass;
 using m3l::triggerMatched;

@@ -7,6 +7,8 @@
 #ifndef M3L_SCORE_H
 #define M3L_SCORE_H
 
+#include "hash.h"
+
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -44,18 +46,13 @@ bool hasModel(double key);
 double anomalyScore(double key, const std::vector<float> &x, std::int64_t datasetNumber,
                     std::int64_t runNumber, std::int64_t eventNumber);
 
-/// Fold of an event from its identity, the same as `fold_of` in `ml/dataset.py`: the finaliser of
-/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014), applied to one number after the other.
+/// Fold of an event from its identity, the same as `fold_of` in `ml/dataset.py`: SplitMix64,
+/// applied to one number after the other.
 inline int foldOf(std::int64_t datasetNumber, std::int64_t runNumber, std::int64_t eventNumber,
                   int folds)
 {
-   const auto mix = [](std::uint64_t z) {
-      z += 0x9E3779B97F4A7C15;
-      z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-      z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-      return z ^ (z >> 31);
-   };
-   const std::uint64_t hash = mix(mix(mix(datasetNumber) ^ runNumber) ^ eventNumber);
+   const std::uint64_t hash =
+      splitMix64(splitMix64(splitMix64(datasetNumber) ^ runNumber) ^ eventNumber);
    return int(hash % std::uint64_t(folds));
 }
 

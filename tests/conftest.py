@@ -185,7 +185,7 @@ def assert_nothing_left(folder):
 
 
 def add_row(store, slot, identity, weight, cells, scalars, integers):
-    """Add a row to a RowStore."""
+    """Add a row to a RowStore; weight: one, or those of a row with several."""
     import ROOT
 
     # Each with a value too many, since an empty array has no address.
@@ -194,4 +194,6 @@ def add_row(store, slot, identity, weight, cells, scalars, integers):
     made = ROOT.m3l.Integers(values)
     for integer in integers:
         made.add(float(integer))
-    store.add(slot, np.array(identity), weight, arrays[0], len(cells), arrays[1], made)
+    store.add(
+        slot, np.array(identity), np.atleast_1d(weight), arrays[0], len(cells), arrays[1], made
+    )

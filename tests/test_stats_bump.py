@@ -329,11 +329,11 @@ def fails(capsys, *words):
         (("-r", "SR3L", "--mass", "m_3"), "did you mean 'm_3l'"),
         (("-r", "SR3L", "--detector", "smal"), "did you mean 'small'"),
         (("-r", "SR3L", "--inject", "HNL45=3"), "did you mean 'HNL450'"),
-        (("-r", "SR3L", "--inject", "HNL450"), "must be SIGNAL=EVENTS"),
+        (("-r", "SR3L", "--inject", "HNL450"), "must be NAME=X with a number"),
         (("-r", "SR3L", "--background-share", "2"), "above 0 and at most 1"),
         (("-r", "SR3L", "--threshold", "nan"), "must be a number"),
         (("-r", "SR3L", "--pseudo", "0"), "from 1"),
-        (("-r", "SR3L", "--seed", "-1"), "whole number from 0"),
+        (("-r", "SR3L", "--seed", "-1"), "whole number from 1"),
     ],
 )
 def test_mistakes_are_one_line(run, capsys, words, said):

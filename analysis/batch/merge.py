@@ -21,7 +21,7 @@ from analysis.files import checksum
 from analysis.inputs import InputFile, total
 from analysis.job import complete, feature_of, job_of
 from analysis.loops import ROW_MEMORY, CutflowRow
-from analysis.output import IDENTITY, WEIGHT, Table
+from analysis.output import IDENTITY, WEIGHT, Table, varied_name
 from analysis.prepare import row_layout, visible
 from analysis.products import Output, count_repeated, cutflows_of, tell_dropped
 from analysis.records import latest_format
@@ -81,19 +81,31 @@ def write_sample(submission, output, job, row, sample, inputs, parts):
     inputs: its files in the record of the submission
     parts: manifests of its pieces
     """
-    cutflow = {region.name: sum_cutflow(parts, region) for region in visible(job, sample)}
-    with output.sample(sample.name) as new:
-        for region in visible(job, sample):
-            rows = sorted_rows(submission, parts, region, job, row, output.partial)
-            new.write_rows(region, rows, row)
+    regions, kinds = visible(job, sample), kinds_of(parts[0])
+
+    def cutflow(variation=None):
+        found = [part["variations"][variation] if variation else part for part in parts]
+        return {region.name: sum_cutflow(found, region) for region in regions}
+
+    def rows_of(region, variation):
+        return sorted_rows(submission, parts, region, variation, job, row, output.partial)
+
+    with output.sample(sample.name, job.vary_tables) as new:
+        variations = new.write_all(regions, row, rows_of, kinds, cutflow)
         return new.finish(
             key=submission.id,
-            cutflow=cutflow,
+            cutflow=cutflow(),
+            variations=variations,
             inputs=tuple(with_checksums(inputs, parts)),
             dropped_events=sum(part["dropped_events"] for part in parts),
             seconds={"event loop": sum(part["seconds"] for part in parts)},
             bytes_read=sum(part["bytes_read"] for part in parts),
         )
+
+
+def kinds_of(manifest):
+    """{variation: kind} of a piece."""
+    return {name: varied["kind"] for name, varied in manifest["variations"].items()}
 
 
 def with_checksums(inputs, manifests):
@@ -166,7 +178,12 @@ def check(submission, run, job, manifests):
         manifest = manifests[piece.name]
         found = manifest["piece"]
         where = f"piece {piece.name}"
-        cuts = {r: [row["cut"] for row in rows] for r, rows in manifest["cutflow"].items()}
+        counted = [manifest, *manifest["variations"].values()]
+        cuts = [
+            {r: [row["cut"] for row in rows] for r, rows in each["cutflow"].items()}
+            for each in counted
+        ]
+        first = next(m for m in manifests.values() if m["piece"]["sample"] == piece.sample)
         wanted = {r.name: ["all", *(cut.name for cut in r.cuts)] for r in regions[piece.sample]}
         if manifest["submission"] != submission.id:
             problems.append(f"{where} belongs to another submission")
@@ -174,8 +191,12 @@ def check(submission, run, job, manifests):
             problems.append(f"{where} is a copy of piece {found['name']}")
         elif manifest["helpers"] != run["helpers"]:
             problems.append(f"{where} was made with other helpers than were submitted")
-        elif cuts != wanted or set(manifest["tables"]) != set(wanted):
+        elif any(each != wanted for each in cuts) or any(
+            set(each["tables"]) != set(wanted) for each in with_tables(manifest)
+        ):
             problems.append(f"{where} holds other regions or cuts than were submitted")
+        elif kinds_of(manifest) != kinds_of(first):
+            problems.append(f"{where} holds other variations than {first['piece']['name']}")
         elif (*found["files"], found["begin"], found["entries"]) != (
             *piece.files,
             piece.begin,
@@ -214,16 +235,24 @@ def check_numbers(where, manifest, promised):
             problems.append(f"{where} has read another {file['path']} than was submitted")
     if manifest["sample"]["normalisation"] != promised["normalisation"]:
         problems.append(f"{where} is normalised with another sum of weights than was submitted")
-    for region, table in manifest["tables"].items():
-        last = manifest["cutflow"][region][-1]["entries"]
-        if table["rows"] != last:
-            problems.append(f"{where} has {table['rows']} rows in {region}, its cutflow {last}")
+    for part in with_tables(manifest):
+        for region, table in part["tables"].items():
+            last = part["cutflow"][region][-1]["entries"]
+            if table["rows"] != last:
+                problems.append(f"{where} has {table['rows']} rows in {region}, its cutflow {last}")
     return problems
+
+
+def with_tables(manifest):
+    """Those parts of a piece that have tables of their own: without variation, and in some."""
+    varied = (each for each in manifest["variations"].values() if each["kind"] == "object")
+    return [manifest, *varied]
 
 
 def check_tables(where, folder, manifest):
     """Problems if a table is not as it was written."""
-    for table in manifest["tables"].values():
+    tables = [table for each in with_tables(manifest) for table in each["tables"].values()]
+    for table in tables:
         path = folder / table["name"]
         try:
             good = path.stat().st_size == table["size"] and checksum(path) == table["sha256"]
@@ -257,21 +286,28 @@ def sum_cutflow(manifests, region):
     return tuple(rows)
 
 
-def sorted_rows(submission, manifests, region, job, row, folder):
-    """Return a m3l::RowStore with the rows of all pieces of a sample."""
+def sorted_rows(submission, manifests, region, variation, job, row, folder):
+    """Return a m3l::RowStore with the rows of all pieces of a sample.
+
+    variation: one that changes events, or None: rows without, which have the other weights
+    """
     _, floats, integers = row_layout(job, row)
     names = [feature.name for feature in row]
     # Rows are added to the first slot; with a second, they are given back by a thread of their own.
-    store = ROOT.m3l.makeRows(floats, integers, 2, 2 * ROW_MEMORY, str(folder))
+    kinds = {} if variation else kinds_of(manifests[0])
+    others = [name for name, kind in kinds.items() if kind == "weight"]
+    weights = [varied_name(WEIGHT, name) for name in (None, *others)]
+    store = ROOT.m3l.makeRows(floats, integers, 2, 2 * ROW_MEMORY, str(folder), len(weights))
     none = np.zeros(1)
     for manifest in manifests:
         piece = submission.results / manifest["piece"]["name"]
-        path = piece / manifest["tables"][region.name]["name"]
+        of = manifest["variations"][variation] if variation else manifest
+        path = piece / of["tables"][region.name]["name"]
         try:
             with Table(path, f"remove {piece} and resubmit") as table:
                 for start, stop in table.ranges(BATCH):
                     numbers = table.read(IDENTITY, start, stop, "int64")
-                    weights = table.read([WEIGHT], start, stop, "float64")
+                    weighed = table.read(weights, start, stop, "float64")
                     features = table.read(names[:floats], start, stop, "float32")
                     # An array without elements has no address that ROOT could take.
                     counts = (
@@ -280,7 +316,7 @@ def sorted_rows(submission, manifests, region, job, row, folder):
                     ROOT.m3l.addRows(
                         store,
                         stop - start,
-                        *(part.ravel() for part in (numbers, weights, features, counts)),
+                        *(part.ravel() for part in (numbers, weighed, features, counts)),
                     )
         except ROOT.std.runtime_error as error:
             raise OSError(str(error)) from None

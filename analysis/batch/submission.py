@@ -47,6 +47,7 @@ from analysis.records import (
     RECORD,
     RUN_SAMPLE,
     SHA256,
+    VARIATION_KINDS,
     WORDS,
     latest_format,
 )
@@ -106,6 +107,7 @@ def submission_rule(backend):
     # Of a run that has ended, or not in all formats.
     finished = set("timings_s bytes_read submission failed checksums".split())
     finished |= set("plain interpret skip_bad_files drop_bad_events".split())
+    finished |= set("vary_tables systematics".split())
     return Fields(
         {
             "format": whole(FORMAT, FORMAT),
@@ -120,6 +122,25 @@ def submission_rule(backend):
 
 
 HEXADECIMAL = matching(r"-?[0-9a-f]{1,520}", "a hexadecimal number")  # at most 2^1006 when divided
+COUNTED = {
+    "cutflow": MapOf(
+        NAME,
+        ListOf(
+            Fields(
+                {
+                    "cut": CUT_NAME,
+                    "entries": whole(),
+                    "sumw": HEXADECIMAL,
+                    "sumw2": HEXADECIMAL,
+                }
+            ),
+            least=1,
+        ),
+    ),
+    "tables": MapOf(
+        NAME, Fields({"name": FILE, "rows": whole(), "size": whole(), "sha256": SHA256})
+    ),
+}
 MANIFEST_RULE = Fields(
     {
         "submission": ID,
@@ -128,23 +149,8 @@ MANIFEST_RULE = Fields(
         "entries_read": whole(),
         "dropped_events": whole(),
         "bytes_read": whole(),
-        "cutflow": MapOf(
-            NAME,
-            ListOf(
-                Fields(
-                    {
-                        "cut": CUT_NAME,
-                        "entries": whole(),
-                        "sumw": HEXADECIMAL,
-                        "sumw2": HEXADECIMAL,
-                    }
-                ),
-                least=1,
-            ),
-        ),
-        "tables": MapOf(
-            NAME, Fields({"name": FILE, "rows": whole(), "size": whole(), "sha256": SHA256})
-        ),
+        **COUNTED,
+        "variations": MapOf(COLUMN, Fields({"kind": OneOf(VARIATION_KINDS), **COUNTED})),
         "features": ListOf(COLUMN),
         "versions": MapOf(WORDS, WORDS),
         "helpers": WORDS,

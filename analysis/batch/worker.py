@@ -116,30 +116,43 @@ def write_piece(item, loop, row, folder):
     from analysis.export import write_rows
     from analysis.inputs import read_checksums
     from analysis.job import bytes_read
-    from analysis.output import table_name
+    from analysis.output import table_name, varied_name
 
     sample, end = item.sample.name, item.begin + item.entries
     checked = read_checksums(sample, item.inputs, item.begin, end, limited=False)
     loop.run()
-    tables, cutflow = {}, {}
-    declared = {region.name: region for region in item.declarations.regions}
-    for region, counts in loop.counts().items():
-        path = folder / table_name(sample, declared[region])
-        rows = write_rows(loop.rows[region], path, row, [])
-        tables[region] = {
-            "name": path.name,
-            "rows": rows,
-            "size": path.stat().st_size,
-            "sha256": checksum(path),
+    kinds = item.plan.kinds
+    weights = [name for name, kind in kinds.items() if kind == "weight"]
+    regions = [each for each in item.declarations.regions if each.name in item.plan.cuts]
+
+    def write(region, variation=None):
+        path = folder / table_name(varied_name(sample, variation), region)
+        columns = () if variation else weights
+        rows = write_rows(loop.rows_of(region, variation), path, row, [], columns)
+        size = path.stat().st_size
+        return {"name": path.name, "rows": rows, "size": size, "sha256": checksum(path)}
+
+    def cutflow(variation=None):
+        return {
+            region: [count_json(cut, count) for cut, count in counts]
+            for region, counts in loop.counts(variation).items()
         }
-        cutflow[region] = [count_json(cut, count) for cut, count in counts]
+
     return {
         "inputs": [asdict(file) for file in item.inputs.with_checksums(checked).files],
         "entries_read": int(loop.cutflow.read()),
         "dropped_events": loop.dropped,
         "bytes_read": bytes_read(),
-        "cutflow": cutflow,
-        "tables": tables,
+        "cutflow": cutflow(),
+        "tables": {region.name: write(region) for region in regions},
+        "variations": {
+            name: {
+                "kind": kind,
+                "cutflow": cutflow(name),
+                "tables": {r.name: write(r, name) for r in regions if kind == "object"},
+            }
+            for name, kind in kinds.items()
+        },
     }
 
 

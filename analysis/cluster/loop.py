@@ -222,6 +222,14 @@ class ClusterLoop:
             self.rows[region] = self.read_rows(region, cutflow[-1])
         return self.cutflows
 
+    def rows_of(self, region, variation=None):
+        """As that of an EventLoop; there are no variations on clusters."""
+        return self.rows[region.name]
+
+    def cutflow_rows(self, variation=None):
+        """As that of an EventLoop."""
+        return self.cutflows
+
     def read_rows(self, region, expected):
         """Return the m3l::RowStore of a region.
 

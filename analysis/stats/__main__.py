@@ -15,6 +15,9 @@ from analysis.stats.result import DEFAULT_NAME
 
 EPILOG = """\
 examples
+  python -m analysis.stats workspace output -r SR_search CR_WZ CR_ttbar CR_fake -f lt_met
+  python -m analysis.stats fit output
+  python -m analysis.stats limit output --signal HNL450
 """
 
 
@@ -68,11 +71,163 @@ def add_regions(command, text):
     command.add_argument("-r", "--region", nargs="+", default=[], metavar="REGION", help=text)
 
 
+TOYS = "pseudo-experiments; 0: formulas (default: toys where less than 5 events decide)"
+
+
+def add_run(made, optional=False):
+    """What all commands about models know: the run, and the name of the analysis."""
+    times = "?" if optional else None
+    made.add_argument("output", metavar="OUT", nargs=times, help="folder that run_rdf.py wrote")
+    made.add_argument("--name", default="search", help="of OUT/stats/NAME (default: %(default)s)")
+
+
+def add_observable(made):
+    """A feature or a detector's score, and its bins."""
+    which = made.add_mutually_exclusive_group()
+    which.add_argument("-f", "--feature", help="observable of signal regions (default: one bin)")
+    which.add_argument("--detector", metavar="NAME", help="its score instead, of OUT/scores/NAME")
+    bins = made.add_mutually_exclusive_group()
+    bins.add_argument("--edges", nargs="+", type=float, metavar="X", help="of the bins")
+    bins.add_argument(
+        "--bins", type=positive_integer, metavar="N", help="with equal background each"
+    )
+
+
+def add_inference(made):
+    """Which signals, and how."""
+    add = made.add_argument
+    add("--signal", nargs="+", default=[], metavar="NAME", help="(default: all of the analysis)")
+    add("--toys", type=whole_number, metavar="N", help=TOYS)
+    add("--seed", type=whole_number, default=1, metavar="N", help="of toys (default: %(default)s)")
+    add("--workspace", metavar="FILE", help="a workspace of another program instead of OUT")
+    add("-o", "--into", metavar="DIR", help="for the results of --workspace")
+
+
+def add_uncertainties(made):
+    """Which systematics, and factors of yields."""
+    made.add_argument(
+        "--systematic",
+        nargs="+",
+        metavar="NAME",
+        help="uncertainties; none: only those of the simulation's size (default: all of the run)",
+    )
+    made.add_argument(
+        "--normalisation",
+        nargs="+",
+        type=assignment,
+        default=[],
+        metavar="PROCESS=X",
+        help="multiply the yield of a process",
+    )
+
+
+def whole_number(text):
+    """Convert a word of the command line; raises ArgumentTypeError."""
+    return 0 if text == "0" else positive_integer(text)
+
+
+def place(text):
+    """Convert NAME=X[,Y] to (name, masses); raises ArgumentTypeError."""
+    name, _, numbers = text.partition("=")
+    try:
+        masses = tuple(float(number) for number in numbers.split(","))
+    except ValueError:
+        masses = ()
+    if not name or len(masses) not in (1, 2) or not all(map(math.isfinite, masses)):
+        raise argparse.ArgumentTypeError(f"must be NAME=X or NAME=X,Y, not '{text}'")
+    return name, masses
+
+
+def assignment(text):
+    """Convert NAME=X of the command line to (name, number); raises ArgumentTypeError."""
+    name, _, number = text.partition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not name or not math.isfinite(value) or value < 0:
+        raise argparse.ArgumentTypeError(f"must be NAME=X with a number X from 0, not '{text}'")
+    return name, value
+
+
 # --- models and their fits --------------------------------------------------------------------
 
 
 def add_model_commands(command):
     """workspace, fit, limit, significance, plane, visible."""
+
+    def acting(name):
+        def act(options):
+            from analysis.stats import actions
+
+            getattr(actions, name)(options)
+
+        return act
+
+    made = command(
+        "workspace", "regions, processes, uncertainties: pyhf workspaces", acting("make_workspaces")
+    )
+    add_run(made)
+    add = made.add_argument
+    add("-r", "--region", nargs="+", default=[], metavar="REGION", help="(default: all of the run)")
+    add_observable(made)
+    add("--count", action="store_true", help="one bin, however many events there are")
+    add("--control-feature", metavar="FEATURE", help="bins of control regions (default: one bin)")
+    add("--signal", nargs="+", default=[], metavar="NAME", help="(default: all of the run)")
+    add(
+        "--norm",
+        nargs="+",
+        metavar="PROCESS[,PROCESS]=REGION",
+        help="backgrounds with a free factor, and the control region that measures it; none: no "
+        "such factors (default: those of analysis/stats/backgrounds.py)",
+    )
+    add_uncertainties(made)
+    add("--unblind", action="store_true", help="use the data of blind regions")
+
+    made = command("fit", "normalisations and pulls from control regions", acting("fit_regions"))
+    add_run(made)
+    add = made.add_argument
+    add("--all", action="store_true", help="fit signal regions too")
+    add("--signal", metavar="NAME", help="with this signal, of strength mu (default: without)")
+
+    made = command("limit", "upper limits on strengths and cross-sections", acting("set_limits"))
+    add_run(made, optional=True)
+    add_inference(made)
+
+    text = "significances, and cross-sections that would be seen"
+    made = command("significance", text, acting("find_significances"))
+    add_run(made, optional=True)
+    add_inference(made)
+
+    text = "limits between the simulated masses, from those of limit"
+    made = command("plane", text, acting("interpolate_limits"))
+    add_run(made)
+    add = made.add_argument
+    add("--signal", nargs="+", default=[], metavar="NAME", help="these (default: one family)")
+    add(
+        "--point",
+        nargs="+",
+        type=place,
+        default=[],
+        metavar="NAME=X[,Y]",
+        help="masses of signals (default: the numbers in their names)",
+    )
+    add("--x-label", metavar="TEXT", help="LaTeX (default: from the names)")
+    add("--y-label", metavar="TEXT")
+
+    text = "limits on the visible cross-section in regions, without a model of a signal"
+    made = command("visible", text, acting("limit_visible"))
+    add_run(made)
+    add = made.add_argument
+    add("-r", "--region", nargs="+", default=[], metavar="REGION", help="(default: all of the run)")
+    which = made.add_mutually_exclusive_group()
+    which.add_argument("-f", "--feature", help="that --threshold is of")
+    which.add_argument("--detector", metavar="NAME", help="whose score --threshold is of")
+    add("--threshold", nargs="+", type=float, metavar="X", help="count events from X on, each")
+    add("--fit", action="store_true", help="background and its error after the fit of fit.json")
+    add_uncertainties(made)
+    add("--toys", type=whole_number, metavar="N", help=TOYS)
+    add("--unblind", action="store_true", help="use the data of blind regions")
 
 
 # --- backgrounds from data --------------------------------------------------------------------
@@ -154,7 +309,7 @@ def add_search_options(command, pseudo):
         metavar="N",
         help=f"pseudo-experiments (default: {pseudo})",
     )
-    add("--seed", type=seed, default=1, metavar="S", help="of random numbers (default: 1)")
+    add("--seed", type=whole_number, default=1, metavar="S", help="of random numbers (default: 1)")
     add(
         "--processes",
         type=positive_integer,
@@ -164,7 +319,7 @@ def add_search_options(command, pseudo):
     )
     add(
         "--inject",
-        type=injection,
+        type=assignment,
         action="append",
         metavar="SIGNAL=N",
         help="search pseudo-data with N events of a signal instead of the data; several times",
@@ -190,21 +345,6 @@ def share(text):
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not '{text}'")
     return value
-
-
-def seed(text):
-    """A seed of the command line; raises ArgumentTypeError."""
-    if not text.isdecimal() or len(text) > 18:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0, not '{text}'")
-    return int(text)
-
-
-def injection(text):
-    """SIGNAL=NUMBER of the command line as a pair; raises ArgumentTypeError."""
-    name, _, events = text.partition("=")
-    if not name or not events or not 0 <= number(events) < 1e9:
-        raise argparse.ArgumentTypeError(f"must be SIGNAL=EVENTS, not '{text}'")
-    return name, number(events)
 
 
 def run_bump(options):

@@ -168,8 +168,7 @@ std::string foreignBranch(const CompiledChain &chain)
 std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
                                                 std::shared_ptr<const CompiledChain> chain,
                                                 const std::vector<double> &constants,
-                                                std::shared_ptr<Cutflow> cutflow,
-                                                const std::vector<std::shared_ptr<RowStore>> &rows)
+                                                const Cutflows &cutflows, const RowStores &rows)
 {
    const OpenTree first(dataset, dataset.files.at(0));
    const bool decoded = isDecoded(dataset, first, *chain);
@@ -194,15 +193,15 @@ std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
    ROOT::RDF::RNode rdf = open();
    const bool dropBad = dataset.dropBad;
    Booking all = events(rdf, dropBad ? nullptr : &CompiledChain::Input::select, "m3l_select");
-   using Flags = std::vector<char>; // for each region, whether the event is in it
+   using Flags = std::vector<char>; // for each store, whether it wants the event
    auto flags = std::make_shared<std::vector<Flags>>(rdf.GetNSlots(), Flags(rows.size()));
    const auto select = [=](unsigned slot, const EventRef &event) {
       Flags &in = (*flags)[slot];
       if (dropBad && !isGood(*chain, *event.event)) {
-         cutflow->dropped.add(slot, 0.);
+         cutflows[0]->dropped.add(slot, 0.);
          std::fill(in.begin(), in.end(), 0);
       } else {
-         chain->select(slot, *event.event, constants, *cutflow, in);
+         chain->select(slot, *event.event, constants, cutflows, in);
       }
       return const_cast<const Flags *>(&in);
    };
@@ -210,17 +209,16 @@ std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
    // All events are selected from, also where no region wants their rows.
    const auto any = [](const Flags *) { return true; };
    std::vector<ROOT::RDF::RResultHandle> handles{rdf.Filter(any, {"m3l_regions"}).Count()};
-   for (std::size_t region = 0; region < rows.size(); ++region) {
-      const auto isIn = [region](const Flags *in) { return (*in)[region] != 0; };
-      const auto [node, event] =
-         events(rdf.Filter(isIn, {"m3l_regions"}), &CompiledChain::Input::row, "m3l_row");
-      const auto add = [=](RowStore &store, unsigned slot, const EventRef &entry) {
-         chain->addRow(slot, *entry.event, constants, store);
-      };
-      auto in = node;
-      handles.push_back(
-         in.Book<EventRef>(Action<RowStore, decltype(add)>(rows[region], add), {event}));
-   }
+   const auto wanted = [](const Flags *in) {
+      return std::find(in->begin(), in->end(), 1) != in->end();
+   };
+   auto [in, event] =
+      events(rdf.Filter(wanted, {"m3l_regions"}), &CompiledChain::Input::row, "m3l_row");
+   const auto add = [=](const RowStores &stores, unsigned slot, const EventRef &entry) {
+      chain->addRows(slot, *entry.event, constants, (*flags)[slot], stores);
+   };
+   const auto stores = std::make_shared<RowStores>(rows);
+   handles.push_back(in.Book<EventRef>(Action<RowStores, decltype(add)>(stores, add), {event}));
    return handles;
 }
 

@@ -48,14 +48,13 @@ std::string foreignBranch(const CompiledChain &chain);
 
 /// Books a chain on a new RDataFrame: all events are counted at each cut, those of each region
 /// become rows. Where a TreeSource can read all branches, it does.
-/// \param rows  a store for each region
+/// \param cutflows, rows  as CompiledChain takes them
 /// \return handles that must live until `runEventLoop` has run one of them
 /// \throws std::runtime_error if a branch is of another type than in the chain
 std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
                                                 std::shared_ptr<const CompiledChain> chain,
                                                 const std::vector<double> &constants,
-                                                std::shared_ptr<Cutflow> cutflow,
-                                                const std::vector<std::shared_ptr<RowStore>> &rows);
+                                                const Cutflows &cutflows, const RowStores &rows);
 
 } // namespace m3l
 

@@ -126,7 +126,7 @@ public:
       std::string name;
       const std::type_info *type;
       bool select; ///< whether `select` asks for it
-      bool row;    ///< whether `addRow` asks for it
+      bool row;    ///< whether `addRows` asks for it
    };
 
    virtual ~CompiledChain() = default;
@@ -137,17 +137,21 @@ public:
    /// \throws std::domain_error if one is not sound
    virtual void check(const Event &event) const = 0;
 
-   /// Counts an event at each cut of each region that it reaches.
+   /// Counts an event at each cut of each region that it reaches, also in systematic variations.
    /// \param constants  of the sample, in the order of the plan
-   /// \param in         becomes, for each region, whether the event is in it
+   /// \param cutflows   without variation, then of each variation
+   /// \param in         becomes whether the event is in each region, without variation, then in
+   ///                   each variation that changes more than weights
    /// \throws std::domain_error if a branch that it asks for is not sound
    virtual void select(unsigned slot, const Event &event, const std::vector<double> &constants,
-                       Cutflow &cutflow, std::vector<char> &in) const = 0;
+                       const Cutflows &cutflows, std::vector<char> &in) const = 0;
 
-   /// Adds the row of an event to a store.
+   /// Adds the rows of an event to stores.
+   /// \param in    what `select` has found
+   /// \param rows  a store for each of these
    /// \throws std::domain_error if a branch that it asks for is not sound
-   virtual void addRow(unsigned slot, const Event &event, const std::vector<double> &constants,
-                       RowStore &rows) const = 0;
+   virtual void addRows(unsigned slot, const Event &event, const std::vector<double> &constants,
+                        const std::vector<char> &in, const RowStores &rows) const = 0;
 };
 
 } // namespace m3l

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -116,6 +117,9 @@ struct Cutflow {
    CutflowCounter dropped; ///< events with bad values that were left out, not in `all`
    std::vector<std::vector<CutflowCounter>> regions; ///< one counter for each cut, in order
 };
+
+/// Those of a sample without variation, then in each systematic variation.
+using Cutflows = std::vector<std::shared_ptr<Cutflow>>;
 
 } // namespace m3l
 

@@ -20,13 +20,19 @@ namespace m3l
 {
 
 /// Counts the events that reach a node of a graph, with the weight in a column.
-ROOT::RDF::RResultHandle bookCounter(ROOT::RDF::RNode node, std::shared_ptr<Cutflow> cutflow,
-                                     CutflowCounter &counter, const std::string &weight);
+/// \param cutflows    where to count without variation, then in each of `variations`
+/// \param variations  names as RDataFrame has them
+/// \param region, cut  which counter; region kAll or kDropped for those that have none
+/// \return handles that must live until the event loop has run
+std::vector<ROOT::RDF::RResultHandle> bookCounter(ROOT::RDF::RNode node, const Cutflows &cutflows,
+                                                  const std::vector<std::string> &variations,
+                                                  int region, int cut, const std::string &weight);
+constexpr int kAll = -1, kDropped = -2;
 
 // Made here, since the interpreter would take long over std::make_shared.
 std::shared_ptr<Cutflow> makeCutflow(unsigned slots, const std::vector<unsigned> &cuts);
 std::shared_ptr<RowStore> makeRows(unsigned floats, unsigned ints, unsigned slots,
-                                   std::size_t memory, const std::string &folder);
+                                   std::size_t memory, const std::string &folder, unsigned weights);
 
 /// A column of any type in an event, so that many are read without compiling much.
 struct Value {

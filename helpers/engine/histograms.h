@@ -16,9 +16,9 @@ namespace m3l
 {
 
 /// RowStore::startReading with rows that also fill histograms.
-/// \param histograms  one for each feature, then one for each integer, with Sumw2, or a null
-/// pointer
-///                    for those that have none
+/// \param histograms  for each weight of a row: one for each feature, then one for each integer,
+/// with
+///                    Sumw2, or a null pointer for those that have none
 void startFilling(RowStore &rows, std::size_t n, const std::vector<TH1D *> &histograms);
 
 /// Copies the histograms of a sample, in the order in which they were written, with their folders.

@@ -18,7 +18,7 @@ namespace m3l
 namespace
 {
 
-/// A row in memory: the identity, the weight, a bit for each float that is not +0, these floats,
+/// A row in memory: the identity, the weights, a bit for each float that is not +0, these floats,
 /// the integers, and what fills up to eight bytes.
 struct Row {
    explicit Row(const char *bytes)
@@ -27,43 +27,51 @@ struct Row {
    }
 
    static constexpr std::size_t identitySize = 3 * sizeof(std::int64_t);
-   static constexpr std::size_t maskOffset = identitySize + sizeof(double);
-   static std::size_t words(unsigned floats) { return (floats + 63) / 64; }
-   static std::size_t maxSize(unsigned floats, unsigned ints)
+   static std::size_t maskOffset(const RowShape &shape)
    {
-      return rounded(maskOffset + words(floats) * 8 + (floats + ints + 1) * 4);
+      return identitySize + shape.weights * sizeof(double);
+   }
+   static std::size_t words(const RowShape &shape) { return (shape.floats + 63) / 64; }
+   /// The size of all before the floats.
+   static std::size_t headSize(const RowShape &shape)
+   {
+      return maskOffset(shape) + 8 * words(shape);
+   }
+   static std::size_t maxSize(const RowShape &shape)
+   {
+      return rounded(headSize(shape) + (shape.floats + shape.ints + 1) * 4);
    }
    static std::size_t rounded(std::size_t size) { return (size + 7) / 8 * 8; }
 
    std::int64_t identity(unsigned i) const { return value<std::int64_t>(8 * i); }
-   double weight() const { return value<double>(identitySize); }
-   std::uint64_t mask(unsigned word) const { return value<std::uint64_t>(maskOffset + 8 * word); }
-   std::size_t size(unsigned floats, unsigned ints) const
-   {
-      return rounded(integersOffset(floats) + ints * 4);
-   }
-   std::size_t integersOffset(unsigned floats) const
+   const char *weights() const { return bytes + identitySize; }
+   std::size_t size(const RowShape &shape) const
    {
       std::size_t nonZero = 0;
-      for (unsigned word = 0; word < words(floats); ++word)
-         nonZero += __builtin_popcountll(mask(word));
-      return maskOffset + words(floats) * 8 + nonZero * 4;
+      for (unsigned word = 0; word < words(shape); ++word)
+         nonZero += __builtin_popcountll(mask(shape, word));
+      return rounded(headSize(shape) + (nonZero + shape.ints) * 4);
    }
 
    /// Writes the floats, which were zero, and the integers.
-   void unpack(unsigned floats, unsigned ints, float *toFloats, std::int32_t *toInts) const
+   void unpack(const RowShape &shape, float *toFloats, std::int32_t *toInts) const
    {
-      const char *next = bytes + maskOffset + words(floats) * 8;
-      for (unsigned word = 0; word < words(floats); ++word) {
-         for (std::uint64_t left = mask(word); left; left &= left - 1, next += 4)
+      const char *next = bytes + headSize(shape);
+      for (unsigned word = 0; word < words(shape); ++word) {
+         for (std::uint64_t left = mask(shape, word); left; left &= left - 1, next += 4)
             std::memcpy(toFloats + 64 * word + __builtin_ctzll(left), next, 4);
       }
-      std::memcpy(toInts, next, ints * 4);
+      std::memcpy(toInts, next, shape.ints * 4);
    }
 
    const char *bytes;
 
 private:
+   std::uint64_t mask(const RowShape &shape, unsigned word) const
+   {
+      return value<std::uint64_t>(maskOffset(shape) + 8 * word);
+   }
+
    template <typename T>
    T value(std::size_t offset) const
    {
@@ -150,10 +158,10 @@ public:
          return;
       }
       char *buffer = fBuffer.data();
-      const std::size_t head = Row::maskOffset + 8 * Row::words(fStore->fFloats);
+      const std::size_t head = Row::headSize(fStore->fShape);
       fRow = std::fread(buffer, head, 1, fFile) == 1 ? buffer : nullptr;
       if (fRow) {
-         const std::size_t size = Row(buffer).size(fStore->fFloats, fStore->fInts);
+         const std::size_t size = Row(buffer).size(fStore->fShape);
          if (size > head && std::fread(buffer + head, size - head, 1, fFile) != 1)
             fRow = nullptr;
       }
@@ -181,19 +189,20 @@ struct RowStore::Less {
       return content(rowA) < content(rowB);
    }
 
-   /// The bytes of a row after its identity, with all zeros.
+   /// The bytes of a row after its identity, with all zeros. What the weight is in variations comes
+   /// last, so that the order is the same without them.
    std::string content(const Row &row) const
    {
-      std::vector<float> values(floats);
-      std::vector<std::int32_t> integers(ints);
-      row.unpack(floats, ints, values.data(), integers.data());
-      const double weight = row.weight();
-      std::string bytes(reinterpret_cast<const char *>(&weight), sizeof weight);
-      bytes.append(reinterpret_cast<const char *>(values.data()), floats * sizeof(float));
-      return bytes.append(reinterpret_cast<const char *>(integers.data()), ints * 4);
+      std::vector<float> values(shape.floats);
+      std::vector<std::int32_t> integers(shape.ints);
+      row.unpack(shape, values.data(), integers.data());
+      std::string bytes(row.weights(), sizeof(double));
+      bytes.append(reinterpret_cast<const char *>(values.data()), shape.floats * sizeof(float));
+      bytes.append(reinterpret_cast<const char *>(integers.data()), shape.ints * 4);
+      return bytes.append(row.weights() + sizeof(double), (shape.weights - 1) * sizeof(double));
    }
 
-   unsigned floats, ints;
+   RowShape shape;
 };
 
 /// Order of the heap of runs, which gives the greatest first: the run with the smallest row.
@@ -206,10 +215,9 @@ struct RowStore::Later {
 };
 
 RowStore::RowStore(unsigned floats, unsigned ints, unsigned slots, std::size_t memory,
-                   std::string folder)
-   : fFloats(floats),
-     fInts(ints),
-     fMaxRowSize(Row::maxSize(floats, ints)),
+                   std::string folder, unsigned weights)
+   : fShape{floats, ints, weights},
+     fMaxRowSize(Row::maxSize(fShape)),
      fBytesPerSlot(memory / slots),
      fFolder(std::move(folder))
 {
@@ -222,7 +230,7 @@ RowStore::~RowStore()
    stopReading();
 }
 
-void RowStore::add(unsigned slotNumber, const std::int64_t *identity, double weight,
+void RowStore::add(unsigned slotNumber, const std::int64_t *identity, const double *weights,
                    const float *cells, std::size_t nCells, const float *scalars,
                    const Integers &integers)
 {
@@ -231,9 +239,9 @@ void RowStore::add(unsigned slotNumber, const std::int64_t *identity, double wei
       spill(slot);
    char *const row = slot.room(fMaxRowSize);
    std::memcpy(row, identity, Row::identitySize);
-   std::memcpy(row + Row::identitySize, &weight, sizeof weight);
-   char *const mask = row + Row::maskOffset;
-   char *next = mask + 8 * Row::words(fFloats);
+   std::memcpy(row + Row::identitySize, weights, fShape.weights * sizeof *weights);
+   char *const mask = row + Row::maskOffset(fShape);
+   char *next = row + Row::headSize(fShape);
    std::memset(mask, 0, next - mask);
    const char *const floats = next;
    const auto add = [&](unsigned i, const float *value) {
@@ -256,7 +264,7 @@ void RowStore::add(unsigned slotNumber, const std::int64_t *identity, double wei
       }
       add(i, cells + i);
    }
-   for (unsigned i = nCells; i < fFloats; ++i)
+   for (unsigned i = nCells; i < fShape.floats; ++i)
       add(i, scalars + (i - nCells));
    const bool finite =
       areFinite(reinterpret_cast<const float *>(floats), (next - floats) / sizeof(float));
@@ -264,17 +272,17 @@ void RowStore::add(unsigned slotNumber, const std::int64_t *identity, double wei
       slot.bad.add(badRow(identity, cells, nCells, scalars, integers));
       return;
    }
-   std::memcpy(next, integers.values(), fInts * 4);
-   std::memset(next + fInts * 4, 0, 4); // what may fill up to eight bytes
+   std::memcpy(next, integers.values(), fShape.ints * 4);
+   std::memset(next + fShape.ints * 4, 0, 4); // what may fill up to eight bytes
    slot.rows.push_back(row);
-   slot.used += Row::rounded(next + fInts * 4 - row);
+   slot.used += Row::rounded(next + fShape.ints * 4 - row);
 }
 
 BadRows RowStore::badRow(const std::int64_t *identity, const float *cells, std::size_t nCells,
                          const float *scalars, const Integers &integers) const
 {
    BadRows bad{1, {identity[0], identity[1], identity[2]}};
-   for (; bad.column < fFloats; ++bad.column) {
+   for (; bad.column < fShape.floats; ++bad.column) {
       bad.value = bad.column < nCells ? cells[bad.column] : scalars[bad.column - nCells];
       if (!std::isfinite(bad.value))
          return bad;
@@ -302,7 +310,7 @@ std::uint64_t RowStore::size() const
 
 void RowStore::sort(Slot &slot) const
 {
-   const Less less{fFloats, fInts};
+   const Less less{fShape};
    if (!std::is_sorted(slot.rows.begin(), slot.rows.end(), less))
       std::sort(slot.rows.begin(), slot.rows.end(), less);
 }
@@ -321,7 +329,7 @@ void RowStore::spill(Slot &slot)
    sort(slot);
    bool good = true;
    for (const char *row : slot.rows)
-      good = good && std::fwrite(row, Row(row).size(fFloats, fInts), 1, file) == 1;
+      good = good && std::fwrite(row, Row(row).size(fShape), 1, file) == 1;
    good = std::fflush(file) == 0 && good;
    if (!good) {
       const int error = errno;
@@ -347,7 +355,7 @@ void RowStore::startReading(std::size_t n, std::function<void(const Rows &)> use
       run->advance();
    fRuns.erase(std::remove_if(fRuns.begin(), fRuns.end(), [](auto &run) { return !run->row(); }),
                fRuns.end());
-   std::make_heap(fRuns.begin(), fRuns.end(), Later{{fFloats, fInts}});
+   std::make_heap(fRuns.begin(), fRuns.end(), Later{{fShape}});
    startMerging();
 }
 
@@ -388,25 +396,27 @@ void RowStore::stopReading()
 Rows RowStore::merge()
 {
    Rows batch;
-   batch.floats = fFloats;
-   batch.ints = fInts;
+   batch.floats = fShape.floats;
+   batch.ints = fShape.ints;
+   batch.nWeights = fShape.weights;
    const std::size_t n = std::min<std::uint64_t>(fBatchSize, size() - fGiven);
    batch.identities.resize(3 * n);
-   batch.weights.resize(n);
-   batch.features.resize(fFloats * n);
-   batch.integers.resize(fInts * n);
+   batch.weights.resize(batch.nWeights * n);
+   batch.features.resize(batch.floats * n);
+   batch.integers.resize(batch.ints * n);
    for (; batch.size < n; ++batch.size) {
-      std::pop_heap(fRuns.begin(), fRuns.end(), Later{{fFloats, fInts}});
+      std::pop_heap(fRuns.begin(), fRuns.end(), Later{{fShape}});
       Run &run = *fRuns.back();
       const Row row(run.row());
       for (unsigned i = 0; i < 3; ++i)
          batch.identities[3 * batch.size + i] = row.identity(i);
-      batch.weights[batch.size] = row.weight();
-      row.unpack(fFloats, fInts, &batch.features[fFloats * batch.size],
-                 batch.integers.data() + fInts * batch.size);
+      std::memcpy(&batch.weights[batch.nWeights * batch.size], row.weights(),
+                  batch.nWeights * sizeof(double));
+      row.unpack(fShape, batch.features.data() + batch.floats * batch.size,
+                 batch.integers.data() + batch.ints * batch.size);
       run.advance();
       if (run.row())
-         std::push_heap(fRuns.begin(), fRuns.end(), Later{{fFloats, fInts}});
+         std::push_heap(fRuns.begin(), fRuns.end(), Later{{fShape}});
       else
          fRuns.pop_back();
    }

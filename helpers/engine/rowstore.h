@@ -24,8 +24,9 @@ struct Rows {
    std::size_t size = 0;                 ///< number of rows
    unsigned floats = 0;                  ///< features of a row
    unsigned ints = 0;                    ///< integers of a row
+   unsigned nWeights = 1;                ///< weights of a row
    std::vector<std::int64_t> identities; ///< rows x 3
-   std::vector<double> weights;          ///< rows
+   std::vector<double> weights;          ///< rows x nWeights
    std::vector<float> features;          ///< rows x floats
    std::vector<std::int32_t> integers;   ///< rows x ints
 };
@@ -84,19 +85,25 @@ private:
    double fBadValue = 0.;
 };
 
+/// How many numbers of each type a row has.
+struct RowShape {
+   unsigned floats, ints, weights;
+};
+
 /// Collects rows from several threads and gives them back sorted.
 ///
-/// A row is (DatasetNumber, RunNumber, EventNumber), the event weight, `floats` features and
-/// `ints` integers. Rows are sorted by the three numbers, and rows that share them by their
-/// content, so that the order does not depend on the number of threads. Most cells of most events
-/// are zero and take one bit. What exceeds the memory budget goes to sorted files in `folder`,
-/// which are removed with the store.
+/// A row is (DatasetNumber, RunNumber, EventNumber), the event weight and what it is in systematic
+/// variations, `floats` features and `ints` integers. Rows are sorted by the three numbers, and
+/// rows that share them by their content, so that the order does not depend on the number of
+/// threads. Most cells of most events are zero and take one bit. What exceeds the memory budget
+/// goes to sorted files in `folder`, which are removed with the store.
 class RowStore
 {
 public:
    /// \param slots   number of threads that may add rows
    /// \param memory  bytes that the rows of all slots together may take
-   RowStore(unsigned floats, unsigned ints, unsigned slots, std::size_t memory, std::string folder);
+   RowStore(unsigned floats, unsigned ints, unsigned slots, std::size_t memory, std::string folder,
+            unsigned weights = 1);
    ~RowStore();
    RowStore(const RowStore &) = delete;
    RowStore &operator=(const RowStore &) = delete;
@@ -104,16 +111,18 @@ public:
    /// Adds a row to those of a slot, unless a float is not finite or an integer has more than 32
    /// bits: those are counted, see `bad`.
    /// \param identity  three numbers
+   /// \param weights   as many as a row has
    /// \param cells     the first `nCells` of the floats; `scalars` are the others
    /// \throws std::runtime_error if rows cannot be written to `folder`
-   void add(unsigned slot, const std::int64_t *identity, double weight, const float *cells,
+   void add(unsigned slot, const std::int64_t *identity, const double *weights, const float *cells,
             std::size_t nCells, const float *scalars, const Integers &integers);
 
    /// What was not added; to be called after the event loop.
    BadRows bad() const;
 
-   unsigned floats() const { return fFloats; }
-   unsigned ints() const { return fInts; }
+   unsigned floats() const { return fShape.floats; }
+   unsigned ints() const { return fShape.ints; }
+   unsigned nWeights() const { return fShape.weights; }
    std::uint64_t size() const;
 
    /// Ends the adding of rows and begins to give them back, `n` at a time, in sorted order.
@@ -131,7 +140,7 @@ public:
    void stopReading();
 
    const std::int64_t *identities() const { return fBatch.identities.data(); } ///< rows x 3
-   const double *weights() const { return fBatch.weights.data(); }             ///< rows
+   const double *weights() const { return fBatch.weights.data(); }             ///< rows x nWeights
    const float *features() const { return fBatch.features.data(); }            ///< rows x floats
    const std::int32_t *integers() const { return fBatch.integers.data(); }     ///< rows x ints
 
@@ -148,7 +157,7 @@ private:
    void startMerging();
    Rows merge();
 
-   unsigned fFloats, fInts;
+   RowShape fShape;
    std::size_t fMaxRowSize, fBytesPerSlot;
    std::string fFolder;
    std::vector<std::unique_ptr<Slot>> fSlots;
@@ -164,12 +173,16 @@ private:
    std::exception_ptr fProblem;
 };
 
-/// Adds an event to a store: the three numbers of its identity, the weight, the `cells` values of
-/// its matrix, then the other floats and the integers.
+using RowStores = std::vector<std::shared_ptr<RowStore>>;
+
+/// Adds an event to those stores that want it: the three numbers of its identity, the weights, the
+/// `cells` values of its matrix, then the other floats and the integers.
+/// \param wanted  for each store, whether it wants the event; all stores have rows of one shape
 template <typename DatasetNumber, typename RunNumber, typename EventNumber, typename... Scalars>
-void addRow(RowStore &rows, unsigned slot, unsigned cells, const DatasetNumber &dataset,
-            const RunNumber &run, const EventNumber &event, double weight,
-            const ROOT::RVecF &matrix, const Scalars &...scalars)
+void addRow(const std::shared_ptr<RowStore> *stores, const char *wanted, std::size_t nStores,
+            unsigned slot, unsigned cells, const DatasetNumber &dataset, const RunNumber &run,
+            const EventNumber &event, const double *weights, const ROOT::RVecF &matrix,
+            const Scalars &...scalars)
 {
    const std::int64_t identity[] = {static_cast<std::int64_t>(dataset),
                                     static_cast<std::int64_t>(run),
@@ -178,7 +191,7 @@ void addRow(RowStore &rows, unsigned slot, unsigned cells, const DatasetNumber &
    float floats[sizeof...(Scalars) + 1];
    std::int32_t values[sizeof...(Scalars) + 1];
    Integers integers(values);
-   const unsigned nFloats = rows.floats() - cells;
+   const unsigned nFloats = (*stores)->floats() - cells;
    unsigned column = 0;
    const auto put = [&](auto value) {
       if (column < nFloats)
@@ -188,12 +201,14 @@ void addRow(RowStore &rows, unsigned slot, unsigned cells, const DatasetNumber &
       ++column;
    };
    (put(scalars), ...);
-   rows.add(slot, identity, weight, matrix.data(), cells, floats, integers);
+   for (std::size_t i = 0; i < nStores; ++i)
+      if (wanted[i])
+         stores[i]->add(slot, identity, weights, matrix.data(), cells, floats, integers);
 }
 
 /// Adds rows of tables to the first slot of a store.
 /// \param identities  n x 3
-/// \param weights     n
+/// \param weights     n x rows.nWeights()
 /// \param features    n x rows.floats()
 /// \param integers    n x rows.ints()
 inline void addRows(RowStore &rows, std::size_t n, const std::int64_t *identities,
@@ -205,7 +220,8 @@ inline void addRows(RowStore &rows, std::size_t n, const std::int64_t *identitie
       Integers ofRow(values.data());
       for (unsigned k = 0; k < rows.ints(); ++k)
          ofRow.add(integers[rows.ints() * i + k]);
-      rows.add(0, identities + 3 * i, weights[i], features + floats * i, floats, nullptr, ofRow);
+      rows.add(0, identities + 3 * i, weights + rows.nWeights() * i, features + floats * i, floats,
+               nullptr, ofRow);
    }
 }
 
