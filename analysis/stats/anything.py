@@ -223,22 +223,26 @@ def event_lines(events):
     lines = ["", f"Most anomalous events by {detector}, p: share of the background as odd"]
     for event in events:
         score, found = event["scores"][detector], event["objects"]
-        parts = [
-            f"{one['flavour']}{'+' if one['charge'] > 0 else '-'}({one['pt']:.0f})"
-            for one in found["leptons"]
-        ]
-        bottoms = sum(jet["b"] for jet in found["jets"])
-        parts.append(f"{len(found['jets'])} jets" + (f" ({bottoms} b)" if bottoms else ""))
-        if found["met"] is not None:
-            parts.append(f"ETmiss {found['met']:.0f}")
         lines.append(
             f"run {event['RunNumber']} event {event['EventNumber']}: score {score['score']:.3g}, "
             f"p {score['p']:.2g} ({score['events']} simulated)"
         )
-        lines.append(f"  {', '.join(parts)} GeV"[:80])
+        if found:
+            lines.append(f"  {object_words(found)}"[:80])
         cells = ", ".join(f"{cell['name']} {cell['value']:.4g}" for cell in event["cells"][:3])
         lines.append(f"  by {event['cells_from']}: {cells}"[:80])
     return lines
+
+
+def object_words(found):
+    """The objects of an event in words, momenta in GeV."""
+    words = [
+        f"{one['flavour']}{'+' if one['charge'] > 0 else '-'}({one['pt']:.0f})"
+        for one in found["leptons"]
+    ]
+    bottoms = sum(jet["b"] for jet in found["jets"])
+    words.append(f"{len(found['jets'])} jets" + (f" ({bottoms} b)" if bottoms else ""))
+    return f"{', '.join(words)}, ETmiss {found['met']:.0f} GeV"
 
 
 def calibrate(options):

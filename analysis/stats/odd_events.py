@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.output import IDENTITY
+from analysis.stats.event_pool import MET
 from analysis.stats.excess import typical_weight
 from analysis.study_files import read_explained
 
@@ -135,29 +136,26 @@ def extreme_cells(results, search, experiment, region, place, factor):
 
 
 def objects(row, energy_scale):
-    """Leptons, jets and missing momentum of a row of a table, as far as they travel with it."""
+    """Leptons, jets and missing momentum of a row of a table; None where they do not travel."""
+    if not {"lepEta_0", "jetEta_0", MET} <= set(row.index):
+        return None
     leptons = [
         {
-            "flavour": FLAVOURS.get(int(row.get(f"lepFlavor_{n}", 0)), "?"),
-            "charge": int(row.get(f"lepCharge_{n}", 0)),
+            "flavour": FLAVOURS[int(row[f"lepFlavor_{n}"])],
+            "charge": int(row[f"lepCharge_{n}"]),
             "pt": float(row[f"lepPt_{n}"]),
-            "eta": float(row.get(f"lepEta_{n}", np.nan)),
+            "eta": float(row[f"lepEta_{n}"]),
         }
         for n in range(LEPTONS)
-        if row.get(f"lepPt_{n}", 0) > 0
+        if row[f"lepPt_{n}"] > 0
     ]
     jets = [
         {
             "pt": float(row[f"jetPt_{n}"]),
-            "eta": float(row.get(f"jetEta_{n}", np.nan)),
-            "b": bool(row.get(f"jetBTag_{n}", 0)),
+            "eta": float(row[f"jetEta_{n}"]),
+            "b": bool(row[f"jetBTag_{n}"]),
         }
         for n in range(JETS)
-        if row.get(f"jetPt_{n}", 0) > 0
+        if row[f"jetPt_{n}"] > 0
     ]
-    met = row.get("e_T_miss")
-    return {
-        "leptons": leptons,
-        "jets": jets,
-        "met": None if met is None else float(met) * energy_scale,
-    }
+    return {"leptons": leptons, "jets": jets, "met": float(row[MET]) * energy_scale}

@@ -6,6 +6,7 @@ from analysis.rivals import RIVALS
 from analysis.samples import choose
 from analysis.scored import detectors_in, detectors_shown
 from analysis.stats.event_pool import (
+    MET,
     choose_masses,
     choose_searched,
     fit_cells,
@@ -18,8 +19,6 @@ from analysis.stats.pseudo import intensity_of
 from analysis.stats.search import Search
 from analysis.stats.two_sample import classifier_of
 from analysis.stats.windows import mass_of
-
-MET = "e_T_miss"
 
 
 def regions_and_signals(results, options, regions):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError
-from analysis.stats.excess import SMALLEST, p_value, supported
+from analysis.stats.excess import LEAST_EVENTS, SMALLEST, p_value
 
 FOLDS = 3
 ROUNDS = 30
@@ -119,7 +119,6 @@ def _tail(classifier, experiment, reference, factor, ratio, tails):
             top = order[: int(np.sum(ratio[order] >= value))]
             totals += [experiment.counts[top].sum(), reference[top].sum(), variance[top].sum()]
         data, background, square = totals
-        typical = variance.sum() / max(reference.sum(), 1e-300)
-        background, error = supported(background, np.sqrt(square), typical)
-        smallest = min(smallest, float(p_value(data, background, error)[0]))
+        if background**2 >= LEAST_EVENTS * square:
+            smallest = min(smallest, float(p_value(data, background, np.sqrt(square))[0]))
     return float(-np.log(max(smallest, SMALLEST)))
