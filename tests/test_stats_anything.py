@@ -1,17 +1,19 @@
 """One answer for a set of data: nothing where there is nothing, and a hidden signal is found."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
-from plot_inputs import SAMPLES, write_explained, write_run, write_scores
+from plot_inputs import write_explained, write_run, write_scores
 from scipy import stats
 from search_inputs import DEFAULT_SIZE, make_pool, make_search
-from test_stats_bump import fails
+from test_stats_bump import changed, fails
 
 from analysis.stats.__main__ import main
-from analysis.stats.anything import EVIDENCE, answer, area
+from analysis.stats.anything import EVIDENCE, answer, area, object_words
+from analysis.stats.odd_events import objects
 from analysis.stats.pseudo import observe
 from analysis.stats.search import TESTS, combine, evaluate, pseudo_statistics
 from analysis.stats.two_sample import FOLDS, classifier_of, judge
@@ -228,21 +230,40 @@ def test_mistakes_are_one_line(run, capsys, words, said):
     assert said in fails(capsys, "anything", run, *words)
 
 
-def test_blind_regions_are_left_out_or_refused(tmp_path, capsys):
-    folder = write_run(tmp_path / "out", regions=("SR3L", "SR2L"), blind=("SR2L",))
-    write_scores(folder)
+def test_blind_regions_are_left_out_or_refused(run, tmp_path, capsys):
+    regions = json.loads((run / "run.json").read_text())["regions"]
+    regions[1]["blind"] = True
+    folder = changed(run, tmp_path / "out", regions=regions)
     assert "run_rdf.py --unblind" in fails(capsys, "anything", folder, "-r", "SR2L")
     found = anything(folder)
     assert found["regions"] == ["SR3L"]
     assert found["notes"] == ["not looked at, since blind: SR2L (--unblind)"]
 
 
-def test_without_data_nothing_is_searched(tmp_path, capsys):
-    folder = write_scores(write_run(tmp_path / "out", SAMPLES[:4]))
-    assert "has no data" in fails(capsys, "anything", folder)
+def test_without_data_nothing_is_searched(run, tmp_path, capsys):
+    folder = changed(run, tmp_path / "out", ("WZ", "HNL450"))
+    assert "has no data" in fails(capsys, "anything", folder, "-r", "SR3L")
 
 
-def test_without_scores_there_are_the_simple_cuts(tmp_path):
-    found = anything(write_run(tmp_path / "out"))
+def test_without_scores_there_are_the_simple_cuts(run, tmp_path):
+    folder = changed(run, tmp_path / "out")
+    shutil.rmtree(folder / "scores")
+    found = anything(folder)
+    assert found["regions"] == ["SR3L", "SR2L"]
     assert found["detectors"] == ["met", "lt_met", "m_eff"]
     assert found["notes"] == ["no detector has scored the run: only the simple cuts are looked at"]
+
+
+def test_objects_are_told_where_they_travel():
+    lepton = {"lepPt_0": 50.0, "lepEta_0": -1.5, "lepFlavor_0": 2.0, "lepCharge_0": -1}
+    jet = {"jetPt_0": 30.0, "jetEta_0": 2.0, "jetBTag_0": 1.0}
+    row = pd.Series({"e_T_miss": 0.1} | lepton | jet)
+    assert objects(row.drop("lepEta_0"), 1000.0) is None
+    missing = {f"lepPt_{n}": 0.0 for n in (1, 2)} | {f"jetPt_{n}": 0.0 for n in range(1, 10)}
+    found = objects(pd.Series(dict(row) | missing), 1000.0)
+    assert found == {
+        "leptons": [{"flavour": "mu", "charge": -1, "pt": 50.0, "eta": -1.5}],
+        "jets": [{"pt": 30.0, "eta": 2.0, "b": True}],
+        "met": 100.0,
+    }
+    assert object_words(found) == "mu-(50), 1 jets (1 b), ETmiss 100 GeV"

@@ -1,10 +1,12 @@
 """Counts above thresholds, pseudo-experiments, bumps: analytic values, then the whole command."""
 
 import json
+import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
-from plot_inputs import SAMPLES, write_run, write_scores
+from plot_inputs import write_run, write_scores
 from scipy import stats
 from search_inputs import PROCESSES, Axis, make_pool, make_search, nuisances
 
@@ -276,8 +278,6 @@ def test_bump_says_what_it_finds(run, capsys):
 
 
 def test_data_in_the_file_are_those_of_the_table(run):
-    import pandas as pd
-
     found = bump(run, "--all-events", "--mass", "ht_lep")
     assert found["detector"] is None
     table = pd.read_hdf(run / "hdf5" / "data_SR3L.hdf5")
@@ -340,44 +340,71 @@ def test_mistakes_are_one_line(run, capsys, words, said):
     assert said in fails(capsys, "bump", run, *words)
 
 
-def test_without_data_nothing_is_searched(tmp_path, capsys):
-    folder = write_scores(write_run(tmp_path / "out", SAMPLES[:4]))
+def changed(run, folder, samples=None, **record):
+    """A copy of a run with other samples or other fields in its record."""
+    shutil.copytree(run, folder)
+    content = json.loads((folder / "run.json").read_text()) | record
+    if samples is not None:
+        content["samples"] = [s for s in content["samples"] if s["name"] in samples]
+    (folder / "run.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_without_data_nothing_is_searched(run, tmp_path, capsys):
+    folder = changed(run, tmp_path / "out", ("WZ", "HNL450"))
     assert "has no data" in fails(capsys, "bump", folder, "-r", "SR3L")
     bump(folder, "--inject", "HNL450=0")
 
 
-def test_without_simulation_nothing_is_searched(tmp_path, capsys):
-    folder = write_scores(write_run(tmp_path / "out", SAMPLES[3:]))
+def test_without_simulation_nothing_is_searched(run, tmp_path, capsys):
+    folder = changed(run, tmp_path / "out", ("data", "HNL450"))
     assert "no simulated background" in fails(capsys, "bump", folder, "-r", "SR3L")
 
 
-def test_empty_data_are_said(tmp_path, capsys):
-    empty = (*SAMPLES[:4], ("data", "data", "data", 0, 42.0, 1.0))
-    folder = write_run(tmp_path / "out", empty)
+def edit_tables(folder, names, edit):
+    for name in names:
+        path = folder / "hdf5" / f"{name}_SR3L.hdf5"
+        edit(pd.read_hdf(path)).to_hdf(path, key="mini", format="fixed", mode="w")
+
+
+def test_empty_data_are_said(run, tmp_path, capsys):
+    folder = changed(run, tmp_path / "out")
+    edit_tables(folder, ["data"], lambda table: table[:0])
     assert "no data in 'SR3L'" in fails(capsys, "bump", folder, "-r", "SR3L", "--all-events")
 
 
-def test_background_without_yield_is_said(tmp_path, capsys):
-    def nothing(region, name, table):
-        return table if name in ("data", "HNL450") else table.assign(wgt_SG=-0.1)
-
-    folder = write_run(tmp_path / "out", edit=nothing)
+def test_background_without_yield_is_said(run, tmp_path, capsys):
+    folder = changed(run, tmp_path / "out")
+    edit_tables(folder, ["WZ", "ZZ", "ttbar"], lambda table: table.assign(wgt_SG=-0.1))
     said = fails(capsys, "bump", folder, "-r", "SR3L", "--all-events")
     assert "no positive yield" in said
 
 
-def test_without_scores_the_command_that_makes_them_is_named(tmp_path, capsys):
-    folder = write_run(tmp_path / "out")
+def test_data_where_there_is_no_background_are_an_excess(run, tmp_path):
+    """Far beyond all that is simulated: one event is taken as expected, and ten are seen."""
+    folder = changed(run, tmp_path / "out")
+
+    def far(table):
+        return table.assign(m_3l=np.where(np.arange(len(table)) < 10, 950.0, table["m_3l"]))
+
+    edit_tables(folder, ["data"], far)
+    edit_tables(folder, ["WZ", "ZZ", "ttbar"], lambda t: t[t["m_3l"] < 500])
+    mass = bump(folder, "--all-events")["masses"]["m_3l"]
+    assert mass["edges"][-1] == 1000 and mass["window"][1] == 1000
+    assert all(value > 0 for value in mass["background"])
+
+
+def test_without_scores_the_command_that_makes_them_is_named(run, tmp_path, capsys):
+    folder = changed(run, tmp_path / "out")
+    shutil.rmtree(folder / "scores")
     assert "python -m ml score" in fails(capsys, "bump", folder, "-r", "SR3L")
     bump(folder, "--all-events")
 
 
-def test_blind_data_are_not_looked_at(tmp_path, capsys):
-    folder = write_scores(write_run(tmp_path / "out", blind=("SR3L",)))
-    assert "run_rdf.py --unblind" in fails(capsys, "bump", folder, "-r", "SR3L", "--unblind")
-    folder = write_scores(write_run(tmp_path / "seen", blind=()))
-    record = json.loads((folder / "run.json").read_text())
-    record["unblind"], record["regions"][0]["blind"] = True, True
-    (folder / "run.json").write_text(json.dumps(record))
-    assert "with --unblind" in fails(capsys, "bump", folder, "-r", "SR3L")
-    bump(folder, "--unblind")
+def test_blind_data_are_not_looked_at(run, tmp_path, capsys):
+    hidden = [json.loads((run / "run.json").read_text())["regions"][0] | {"blind": True}]
+    blind = changed(run, tmp_path / "out", regions=hidden)
+    assert "run_rdf.py --unblind" in fails(capsys, "bump", blind, "-r", "SR3L", "--unblind")
+    seen = changed(run, tmp_path / "seen", regions=hidden, unblind=True)
+    assert "with --unblind" in fails(capsys, "bump", seen, "-r", "SR3L")
+    bump(seen, "--unblind")
