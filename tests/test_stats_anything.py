@@ -13,7 +13,7 @@ from test_stats_bump import changed, fails
 
 from analysis.stats.__main__ import main
 from analysis.stats.anything import EVIDENCE, answer, area, object_words
-from analysis.stats.odd_events import objects
+from analysis.stats.odd_events import CARRIED, objects
 from analysis.stats.pseudo import observe
 from analysis.stats.search import TESTS, combine, evaluate, pseudo_statistics
 from analysis.stats.two_sample import FOLDS, classifier_of, judge
@@ -208,8 +208,12 @@ def test_answer_is_one_sentence():
     assert answer(content) == "nothing: global p = 0.43"
     content |= {"global_p": EVIDENCE / 2, "global_z": 3.2}
     assert answer(content) == "data differ from the simulation: global p = 0.00068"
-    content |= {"global_p": 0.005, "global_z": 2.6, "global_p_is_limit": True}
-    assert answer(content) == "a hint, data differ from the simulation: global p < 0.005"
+    content |= {"global_p": 0.005, "global_z": 2.6}
+    assert answer(content) == "a hint, data differ from the simulation: global p = 0.005"
+    content |= {"global_p_is_limit": True}
+    assert answer(content) == "data differ from the simulation: global p < 0.005"
+    content |= {"global_p": 0.1}
+    assert answer(content) == "too few pseudo-experiments to tell (--pseudo): global p < 0.1"
 
 
 # --- mistakes ---------------------------------------------------------------------------------
@@ -255,12 +259,12 @@ def test_without_scores_there_are_the_simple_cuts(run, tmp_path):
 
 
 def test_objects_are_told_where_they_travel():
-    lepton = {"lepPt_0": 50.0, "lepEta_0": -1.5, "lepFlavor_0": 2.0, "lepCharge_0": -1}
-    jet = {"jetPt_0": 30.0, "jetEta_0": 2.0, "jetBTag_0": 1.0}
-    row = pd.Series({"e_T_miss": 0.1} | lepton | jet)
+    row = pd.Series(dict.fromkeys(CARRIED, 0.0))
+    row["e_T_miss"] = 0.1
+    row["lepPt_0"], row["lepEta_0"], row["lepFlavor_0"], row["lepCharge_0"] = 50.0, -1.5, 2, -1
+    row["jetPt_0"], row["jetEta_0"], row["jetBTag_0"] = 30.0, 2.0, 1
     assert objects(row.drop("lepEta_0"), 1000.0) is None
-    missing = {f"lepPt_{n}": 0.0 for n in (1, 2)} | {f"jetPt_{n}": 0.0 for n in range(1, 10)}
-    found = objects(pd.Series(dict(row) | missing), 1000.0)
+    found = objects(row, 1000.0)
     assert found == {
         "leptons": [{"flavour": "mu", "charge": -1, "pt": 50.0, "eta": -1.5}],
         "jets": [{"pt": 30.0, "eta": 2.0, "b": True}],

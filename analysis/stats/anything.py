@@ -17,7 +17,7 @@ from analysis.stats.bump import (
     window_words,
 )
 from analysis.stats.excess import SHARES
-from analysis.stats.odd_events import read_explanations, tell, top_events
+from analysis.stats.odd_events import effective_events, odd_events
 from analysis.stats.prepared import whole_search
 from analysis.stats.pseudo import thin
 from analysis.stats.result import write_result
@@ -31,6 +31,7 @@ from analysis.stats.search import (
     taken_statistics,
 )
 from analysis.stats.two_sample import FOLDS
+from analysis.study_files import p_text
 
 # A global p-value below which the answer says that there is something: three sigma.
 EVIDENCE = 0.00135
@@ -87,7 +88,8 @@ def search_all(options):
         "statistic": combined.statistic,
         "pseudo_statistic": histogram(combined.pseudo),
         **global_content(combined, options.pseudo),
-        "events": odd_content(results, search, experiment, outcome, options.top),
+        "effective_events": effective_events(search, experiment),
+        "events": odd_events(results, search, experiment, outcome.fit, options.top),
         "notes": notes,
     }
     content["answer"] = answer(content)
@@ -146,16 +148,6 @@ def excess_content(outcome):
     return [vars(count) | {"z": shown_z(count.local_p)} for count in counts]
 
 
-def odd_content(results, search, experiment, outcome, number):
-    """The most anomalous observed events as JSON; none of pseudo-data, which repeat simulation."""
-    told_ones = search.pool.of("data") & (experiment.counts > 0)
-    detector = next(iter(search.pool.scores))
-    explained = read_explanations(results, detector)
-    rest = (search, experiment, outcome.fit)
-    places = top_events(*rest, 0, detector, number, told_ones)
-    return [tell(results, *rest, 0, place, list(search.pool.scores), explained) for place in places]
-
-
 def answer(content):
     """One sentence."""
     of = global_words(content).split(" (")[0]
@@ -172,7 +164,7 @@ def answer(content):
         if content["bump"]
         else "",
     }[name]
-    size = "" if p <= EVIDENCE else "a hint, "
+    size = "" if p <= EVIDENCE or content["global_p_is_limit"] else "a hint, "
     return f"{size}{what}: {of}"
 
 
@@ -211,12 +203,12 @@ def told(content):
         where = bump["region"] + (f", {bump['detector']}" if bump["detector"] else "")
         lines.append(f"{mass}: {where}, {place_words(bump)}")
         lines.append(f"  {window_words(bump)}, p = {bump['local_p']:.2g}")
-    lines += event_lines(content["events"][:SHOWN_EVENTS])
+    lines += event_lines(content["events"][:SHOWN_EVENTS], content["effective_events"])
     return [*lines, *(f"note: {note}" for note in content["notes"])]
 
 
-def event_lines(events):
-    """The most anomalous events in lines."""
+def event_lines(events, effective):
+    """The most anomalous events in lines; effective: number of simulated events in the region."""
     if not events:
         return []
     detector = next(iter(events[0]["scores"]))
@@ -225,7 +217,7 @@ def event_lines(events):
         score, found = event["scores"][detector], event["objects"]
         lines.append(
             f"run {event['RunNumber']} event {event['EventNumber']}: score {score['score']:.3g}, "
-            f"p {score['p']:.2g} ({score['events']} simulated)"
+            f"p {p_text(score['p'], effective)} ({score['events']} simulated)"
         )
         if found:
             lines.append(f"  {object_words(found)}"[:80])

@@ -6,12 +6,16 @@ import numpy as np
 
 from analysis.output import IDENTITY
 from analysis.stats.event_pool import MET
-from analysis.stats.excess import typical_weight
 from analysis.study_files import read_explained
 
 MOST_CELLS = 6  # that are told of an event
 FLAVOURS = {1: "e", 2: "mu"}
 JETS, LEPTONS = 10, 3  # that travel with the tables
+CARRIED = (
+    *(f"lep{what}_{n}" for what in ("Pt", "Eta", "Flavor", "Charge") for n in range(LEPTONS)),
+    *(f"jet{what}_{n}" for what in ("Pt", "Eta", "BTag") for n in range(JETS)),
+    MET,
+)
 
 
 @dataclass(frozen=True)
@@ -24,77 +28,85 @@ class Rarity:
     events: int  # simulated events there
 
 
-def rarity(experiment, ranking, score, factor):
-    """The Rarity of a score among the expectation of a region.
+def odd_events(results, search, experiment, fit, number):
+    """The observed events with the highest score in the first region, highest first, as JSON.
 
-    factor: (events,) of the normalisations
+    The score is the first of the search. Events of pseudo-data are none: they repeat simulation.
+    """
+    pool, detector = search.pool, next(iter(search.pool.scores))
+    data = pool.of("data") & pool.inside[0] & (experiment.counts > 0)
+    places = np.flatnonzero(data)
+    # Equal scores by identity, so that the order is always the same.
+    order = np.lexsort((*pool.identity[places].T[::-1], -pool.scores[detector][places]))
+    places = places[order[:number]]
+    weight = experiment.reference * fit.factors[pool.process]
+    explained = _explanations(results, detector)
+    rows = _rows(results, pool, places)
+    told = []
+    for place in places:
+        identity = pool.identity[place].tolist()
+        sample = pool.samples[pool.sample[place]]
+        key = (sample, *identity)
+        cells = (
+            explained_cells(explained[key])
+            if key in explained
+            else extreme_cells(search, weight, place)
+        )
+        told.append(
+            {
+                "sample": sample,
+                **dict(zip(IDENTITY, identity, strict=True)),
+                "region": pool.regions[0],
+                "objects": objects(rows[place], results.energy_scale),
+                "scores": {
+                    name: vars(rarity(weight, search.counted[0, name], score[place]))
+                    for name, score in pool.scores.items()
+                },
+                "cells": [cell | {"label": _label(results, cell["name"])} for cell in cells],
+                "cells_from": "explained" if key in explained else "quantiles",
+            }
+        )
+    return told
+
+
+def effective_events(search, experiment, region=0):
+    """The number of simulated events of equal weights that have the same relative error."""
+    events = search.pool.inside[region]
+    squares = experiment.variance[events].sum()
+    return float(experiment.reference[events].sum() ** 2 / squares) if squares > 0 else 0.0
+
+
+def rarity(weight, ranking, score):
+    """The Rarity of a score among the events of a Ranking.
+
+    weight: (events of the Pool,) in the expectation
     """
     place = int(np.sum(ranking.values >= score))
-    above = ranking.events[: ranking.ends[place - 1] if place else 0]
-    weight = experiment.reference * factor
-    total = weight[ranking.events].sum()
-    background = float(weight[above].sum())
-    simulated = int(np.sum(experiment.reference[above] != 0))
-    return Rarity(float(score), max(0.0, background / total), background, simulated)
+    above = weight[ranking.events[: ranking.ends[place - 1] if place else 0]]
+    background = float(above.sum())
+    p = max(0.0, background / weight[ranking.events].sum())
+    return Rarity(float(score), p, background, int(np.sum(above != 0)))
 
 
-def least_share(experiment, ranking, factor):
-    """The share of one simulated event: an event that no simulated one is above has less."""
-    total = np.sum((experiment.reference * factor)[ranking.events])
-    return float(typical_weight(experiment, ranking.events) / total)
+def _label(results, name):
+    """The label of a feature; a category of a code, such as flcomp=2, has its name."""
+    return results.features[name].label if name in results.features else name
 
 
-def top_events(search, experiment, fit, region, detector, number, events):
-    """Places of the observed events with the highest score in a region (place), highest first.
-
-    events: (events,) which may be told; equal scores are ordered by identity
-    """
-    pool = search.pool
-    told = np.flatnonzero(events & pool.inside[region])
-    identity = pool.identity[told]
-    order = np.lexsort((*identity.T[::-1], -pool.scores[detector][told]))
-    return told[order[:number]]
-
-
-def tell(results, search, experiment, fit, region, place, detectors, explained):
-    """An event as anything.json has it.
-
-    region: place in the Pool; place: of the event; detectors: names of scores
-    explained: {(sample, *identity): entry of explained.json} of the first detector
-    """
-    pool, factor = search.pool, fit.factors[search.pool.process]
-    sample = pool.samples[pool.sample[place]]
-    key = (sample, *pool.identity[place].tolist())
-    scores = {
-        name: vars(
-            rarity(experiment, search.counted[region, name], pool.scores[name][place], factor)
-        )
-        for name in detectors
-    }
-    names = list(results.features)
-    table = results.table(pool.regions[region], sample)
-    row = table.iloc[int(pool.row[region, place])]
-    if key in explained:
-        cells = explained_cells(explained[key])
-    else:
-        cells = extreme_cells(results, search, experiment, region, place, factor)
-    return {
-        "sample": sample,
-        **dict(zip(IDENTITY, key[1:], strict=True)),
-        "region": pool.regions[region],
-        "objects": objects(row, results.energy_scale),
-        "scores": scores,
-        "cells": [
-            cell | {"label": results.features[cell["name"]].label}
-            if cell["name"] in names
-            else cell | {"label": cell["name"]}
-            for cell in cells
-        ],
-        "cells_from": "explained" if key in explained else "quantiles",
-    }
+def _rows(results, pool, places):
+    """{place: row of the table of the first region} of some events, as far as it is needed."""
+    rows = {}
+    for number in np.unique(pool.sample[places]):
+        here = places[pool.sample[places] == number]
+        with results.open_table(pool.regions[0], pool.samples[number]) as table:
+            columns = [name for name in CARRIED if name in table.columns]
+        table = results.table(pool.regions[0], pool.samples[number], columns)
+        for place in here:
+            rows[place] = table.iloc[int(pool.row[0, place])]
+    return rows
 
 
-def read_explanations(results, detector):
+def _explanations(results, detector):
     """{(sample, *identity): entry} of OUT/study/explained.json, empty where it is of another."""
     content = read_explained(results.folder)
     if not content or content["detector"] != detector:
@@ -117,18 +129,20 @@ def explained_cells(event):
     ]
 
 
-def extreme_cells(results, search, experiment, region, place, factor):
-    """The features of an event that the background of the region has most rarely.
+def extreme_cells(search, weight, place):
+    """The features of an event that the background of the first region has most rarely.
 
-    Each has as p the share of the expected background with a value as far out or further, on the
-    side that is rarer, times two.
+    Each has as p the share of the expectation with a value as far out or further, on the side that
+    is rarer, times two.
+
+    weight: (events,) in the expectation; place: of the event
     """
     pool = search.pool
-    inside = search.pool.inside[region] & (experiment.reference != 0)
-    weight = (experiment.reference * factor)[inside]
+    simulated = pool.inside[0] & (weight != 0)
+    weight = weight[simulated]
     found = []
     for name in search.classifier.names:
-        values, value = pool.columns[name][inside], pool.columns[name][place]
+        values, value = pool.columns[name][simulated], pool.columns[name][place]
         sides = [weight[values >= value].sum(), weight[values <= value].sum()]
         p = min(1.0, 2 * max(0.0, min(sides)) / weight.sum())
         found.append({"name": name, "value": float(value), "p": float(p), "contribution": None})
@@ -137,7 +151,7 @@ def extreme_cells(results, search, experiment, region, place, factor):
 
 def objects(row, energy_scale):
     """Leptons, jets and missing momentum of a row of a table; None where they do not travel."""
-    if not {"lepEta_0", "jetEta_0", MET} <= set(row.index):
+    if not set(CARRIED) <= set(row.index):
         return None
     leptons = [
         {
