@@ -4,7 +4,7 @@ import numpy as np
 
 from analysis.stats.event_pool import Pool
 from analysis.stats.excess import SHARES, rank
-from analysis.stats.normalisation import DEFAULT_SIZE, OVERALL, Nuisances
+from analysis.stats.nuisances import DEFAULT_SIZE, OVERALL, Nuisances
 from analysis.stats.pseudo import intensity_of
 from analysis.stats.search import Search
 from analysis.stats.two_sample import classifier_of
@@ -82,21 +82,22 @@ class Axis:
         self.name, self.edges = name, edges
 
 
-def nuisances():
+def nuisances(pool, size=DEFAULT_SIZE):
     """Each process, and all together."""
-    effects = DEFAULT_SIZE * np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    return Nuisances((*PROCESSES, OVERALL), np.full(3, DEFAULT_SIZE), effects)
+    background = pool.of("background")
+    effects = np.stack([(pool.process == n) * size for n in range(2)] + [background * size])
+    return Nuisances((*PROCESSES, OVERALL), effects.astype(float))
 
 
-def make_search(pool, tests=("shape", "tail", "excess", "bump")):
-    """All tests of a Pool."""
+def make_search(pool, tests=("shape", "tail", "excess", "bump"), uncertain=None):
+    """All tests of a Pool; uncertain: Nuisances that are not those of `nuisances`."""
     counted = {(n, "score"): rank(pool, n, pool.scores["score"]) for n in range(2)}
     hunted = {(0, None): rank(pool, 0, pool.weight), (0, "score"): counted[0, "score"]}
     trees = {"shape", "tail"} & set(tests)
     return Search(
         pool,
         intensity_of(pool),
-        nuisances(),
+        uncertain or nuisances(pool),
         np.searchsorted([70.0, 90.0, 110.0, 200.0], pool.columns["mass"]),
         counted,
         hunted,

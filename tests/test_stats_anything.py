@@ -2,17 +2,19 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from plot_inputs import write_explained, write_run, write_scores
 from scipy import stats
-from search_inputs import DEFAULT_SIZE, make_pool, make_search
+from search_inputs import DEFAULT_SIZE, make_pool, make_search, nuisances
 from test_stats_bump import changed, fails
 
 from analysis.stats.__main__ import main
 from analysis.stats.anything import EVIDENCE, answer, area, object_words
+from analysis.stats.nuisances import Nuisances
 from analysis.stats.odd_events import CARRIED, objects
 from analysis.stats.pseudo import observe
 from analysis.stats.search import TESTS, combine, evaluate, pseudo_statistics
@@ -61,7 +63,7 @@ def test_trees_tell_what_is_different_and_by_what():
         search = make_search(each)
         experiment = observe(each)
         outcome = evaluate(search, experiment)
-        verdicts.append(judge(search.classifier, each, experiment, outcome.fit))
+        verdicts.append(judge(search.classifier, experiment, outcome.fit))
     assert verdicts[0].shape < 10 < 100 < verdicts[1].shape
     assert verdicts[0].tail < 10 < verdicts[1].tail
     assert np.argmax(verdicts[1].gains) == 1 and verdicts[1].gains.sum() == pytest.approx(1)
@@ -74,6 +76,33 @@ def test_wrong_normalisations_alone_are_no_discovery():
     sizes = 1 + 2 * DEFAULT_SIZE, 1 - DEFAULT_SIZE
     pool = make_pool(np.random.default_rng(4), factors=sizes)
     assert p_values(pool, 24, 1)[-1] > 0.1
+
+
+def test_wrong_shapes_within_their_uncertainty_are_no_discovery():
+    """Data have more events at positive angles, which is what one of the uncertainties is about."""
+    random = np.random.default_rng(8)
+    pool = make_pool(random, factors=(1.6, 1.6))
+    tilt = 0.4 * np.tanh(pool.columns["angle"])
+    data = pool.of("data")
+    kept = ~data | (random.random(len(data)) < (1 + 1.5 * tilt) / 1.6)
+    pool = type(pool)(
+        **vars(pool)
+        | {k: getattr(pool, k)[kept] for k in ("kind", "sample", "process", "weight", "identity")}
+        | {"inside": pool.inside[:, kept], "row": pool.row[:, kept]}
+        | {"scores": {k: v[kept] for k, v in pool.scores.items()}}
+        | {"columns": {k: v[kept] for k, v in pool.columns.items()}}
+    )
+    tilt = np.where(pool.of("background"), tilt[kept], 0.0)
+    without = nuisances(pool)
+    uncertain = Nuisances((*without.names, "tilt"), np.vstack([without.effects, tilt]))
+    cells = 2 * make_search(pool, ["excess"]).cells + pool.inside[1]
+    found = []
+    for each in (without, uncertain):
+        search = replace(make_search(pool, uncertain=each), cells=cells)
+        outcome = evaluate(search, observe(pool))
+        combined = combine(outcome.statistics, pseudo_statistics(search, 19, 1))
+        found.append(combined.p_value)
+    assert found[0] == pytest.approx(1 / 20) and found[1] > 0.1
 
 
 def test_hidden_signal_is_found():

@@ -10,16 +10,16 @@ from plot_inputs import write_run, write_scores
 from scipy import stats
 from search_inputs import PROCESSES, Axis, make_pool, make_search, nuisances
 
+from analysis.results import Sample, Varied
 from analysis.stats.__main__ import main
 from analysis.stats.excess import count, p_value, passing, rank, supported
-from analysis.stats.normalisation import Fit, fit, nuisances_of
-from analysis.stats.pseudo import draw, intensity_of, observe, take_out, thin
+from analysis.stats.nuisances import OVERALL, Fit, fit, nuisances_of
+from analysis.stats.pseudo import Experiment, draw, intensity_of, observe, take_out, thin
 from analysis.stats.search import combine, evaluate, pseudo_statistics
 from analysis.stats.windows import LARGEST_ERROR, mass_of, merge, scan
 from analysis.systematics import Systematic
 
 QUICK = ("--pseudo", "20", "--processes", "1")
-NOTHING = Fit(np.ones(2), np.zeros((2, 2)))
 
 
 # --- counting ---------------------------------------------------------------------------------
@@ -76,9 +76,15 @@ def test_events_with_equal_scores_pass_together():
 
 def test_count_adds_errors_of_simulation_and_normalisation():
     pool = make_pool(np.random.default_rng(3))
-    real, everything = observe(pool), np.arange(len(pool.weight))
-    fitted = Fit(np.array([1.1, 0.9]), np.diag([0.04, 0.01]))
-    data, background, error = count(pool, real, fitted, everything)
+    search, real, everything = (
+        make_search(pool, ["excess"]),
+        observe(pool),
+        np.arange(len(pool.weight)),
+    )
+    covariance = np.diag([4.0, 1.0, 0.0])
+    factor = np.array([1.1, 0.9, 1.0])[pool.process]
+    fitted = Fit(np.zeros(3), covariance, factor)
+    data, background, error = count(search, real, fitted, everything)
     yields = [pool.weight[pool.process == n].sum() for n in (0, 1)]
     squares = [np.sum(pool.weight[pool.process == n] ** 2) for n in (0, 1)]
     assert data == pool.of("data").sum()
@@ -87,34 +93,90 @@ def test_count_adds_errors_of_simulation_and_normalisation():
     assert error == pytest.approx(np.sqrt(variance))
 
 
-# --- normalisations ---------------------------------------------------------------------------
+# --- systematic uncertainties -----------------------------------------------------------------
 
-EXPECTED = np.array([[9000.0, 100.0], [100.0, 4000.0], [50.0, 50.0]])
+
+def fitted_yields(weight, data_factors):
+    """Factors of the two processes that a fit finds in data without fluctuations, and errors."""
+    pool = make_pool(np.random.default_rng(4))
+    uncertain, real = nuisances(pool), observe(pool)
+    true = np.array([*data_factors, 0.0])[pool.process]
+    reference = weight * real.reference
+    experiment = Experiment(reference * true, reference, np.zeros(len(reference)))
+    cells = np.searchsorted([70.0, 90.0, 110.0, 200.0], pool.columns["mass"])
+    found = fit(uncertain, experiment, cells)
+    changes = uncertain.effects.T @ found.values
+    errors = np.sqrt(
+        np.einsum("pe,pq,qe->e", uncertain.effects, found.covariance, uncertain.effects)
+    )
+    return [(1 + changes[pool.process == n][0], errors[pool.process == n][0]) for n in (0, 1)]
 
 
 def test_a_fit_finds_the_normalisations_that_counts_have():
-    found = fit(nuisances(), EXPECTED @ [1.2, 0.8], EXPECTED, np.zeros(3))
-    assert found.factors == pytest.approx([1.2, 0.8], abs=0.02)
-    assert np.sqrt(found.covariance[1, 1]) == pytest.approx(1 / np.sqrt(4000), rel=0.2)
+    (peak, peak_error), (tail, tail_error) = fitted_yields(20.0, (1.2, 0.8))
+    assert (peak, tail) == pytest.approx((1.2, 0.8), abs=0.02)
+    assert peak_error == pytest.approx(1 / np.sqrt(20 * 700), rel=0.3)
+    assert tail_error > peak_error
 
 
 def test_few_events_leave_the_normalisations_as_they_are():
-    few = EXPECTED / 10_000
-    found = fit(nuisances(), 3 * few.sum(axis=1), few, np.zeros(3))
-    assert found.factors == pytest.approx([1, 1], abs=0.05)
-    assert np.sqrt(found.covariance[0, 0]) == pytest.approx(0.1 * np.sqrt(2), rel=0.05)
+    (peak, error), (tail, _) = fitted_yields(1e-4, (3.0, 3.0))
+    assert (peak, tail) == pytest.approx((1, 1), abs=0.05)
+    assert error == pytest.approx(0.1 * np.sqrt(2), rel=0.05)
+
+
+class Run:
+    """Systematics, samples and tables, all that nuisances are made of."""
+
+    def __init__(self, systematics, tables=()):
+        self.systematics, self.tables = systematics, dict(tables)
+
+    def sample(self, name):
+        names = {v for _, sample, v in self.tables if sample == name and v}
+        tables = {"all": "", "half": ""}
+        varied = {v: Varied("weight", tables, {}, {}) for v in names}
+        return Sample(name, name, "background", {}, {}, varied)
+
+    def table(self, region, name, columns, variation):
+        return pd.DataFrame({"wgt_SG": self.tables[region, name, variation]})
 
 
 def test_sizes_are_those_of_the_systematics():
+    pool = make_pool(np.random.default_rng(5))
     declared = (
         Systematic("lumi", "L", size=0.02),
         Systematic("b_tag", "b", {"wgt_SG": "wgt_SG"}),
         Systematic("xsec", "x", size=0.3, processes=("tail",)),
     )
-    found = nuisances_of(declared, PROCESSES)
+    found, notes = nuisances_of(Run(declared), pool)
     assert found.names == ("lumi", "xsec", "peak")
-    assert found.effects.tolist() == [[0.02, 0.02], [0.0, 0.3], [0.1, 0.0]]
-    assert nuisances_of((), PROCESSES).effects.tolist() == [[0.1, 0.0], [0.0, 0.1], [0.1, 0.1]]
+    each = [found.effects[:, np.flatnonzero(pool.process == n)[0]].tolist() for n in (0, 1, -1)]
+    assert each == [[0.02, 0.0, 0.1], [0.02, 0.3, 0.0], [0.0, 0.0, 0.0]]
+    assert notes == ["not considered, since there are no tables of varied weights: b_tag"]
+    found, notes = nuisances_of(Run(()), pool)
+    assert found.names == ("peak", "tail", OVERALL) and notes == []
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_varied_weights_change_each_event_by_itself(both):
+    pool = make_pool(np.random.default_rng(6))
+    shift = 0.1 * pool.columns["angle"]
+    tables = {}
+    for number, name in enumerate(PROCESSES):
+        for region in pool.regions:  # rows of their tables are places in the pool here
+            nominal = np.where(pool.sample == number, pool.weight, 1.0)
+            tables[region, name, None] = nominal
+            tables[region, name, "id_up"] = nominal * (1 + shift)
+            if both:
+                tables[region, name, "id_down"] = nominal * (1 - 3 * shift)
+    down = {"down": {"wgt_SG": "-"}} if both else {}
+    declared = Systematic("id", "id", up={"wgt_SG": "+"}, **down)
+    found, notes = nuisances_of(Run((declared,), tables), pool)
+    assert found.names[-1] == "id" and notes == []
+    background = pool.of("background")
+    expected = shift[background] * (2 if both else 1)
+    assert found.effects[-1, background] == pytest.approx(expected)
+    assert not found.effects[-1, ~background].any()
 
 
 # --- pseudo-experiments -----------------------------------------------------------------------
@@ -123,10 +185,9 @@ def test_sizes_are_those_of_the_systematics():
 @pytest.mark.parametrize("negative", [0.0, 0.2])
 def test_difference_of_pseudo_data_and_simulation_varies_as_that_of_real_ones(negative):
     """As of data and simulation that are both made anew."""
-    none = nuisances_of((), PROCESSES)
-    still = type(none)(none.names, none.sizes, 0 * none.effects)
     random = np.random.default_rng(4)
     pool = make_pool(random, negative=negative)
+    still = nuisances(pool, size=0.0)
     intensity = intensity_of(pool)
     assert intensity.mean.sum() == pytest.approx(pool.weight[pool.of("background")].sum())
     made = [draw(pool, intensity, still, random) for _ in range(600)]
@@ -142,7 +203,7 @@ def test_taken_out_events_are_gone_from_the_simulation():
     pool = make_pool(random, weight=0.8)
     intensity, share = thin(intensity_of(pool))
     assert share == pytest.approx(0.5 / 0.8)
-    made = [take_out(pool, intensity, nuisances(), random) for _ in range(300)]
+    made = [take_out(intensity, nuisances(pool), random) for _ in range(300)]
     for one in made:
         assert not np.any((one.counts > 0) & (one.reference > 0))
     total = intensity.mean.sum()
@@ -154,7 +215,7 @@ def test_taken_out_events_are_gone_from_the_simulation():
 def test_signal_is_added_to_pseudo_data_alone():
     random = np.random.default_rng(6)
     pool = make_pool(random)
-    made = draw(pool, intensity_of(pool), nuisances(), random, {"signal": 60.0})
+    made = draw(pool, intensity_of(pool), nuisances(pool), random, {"signal": 60.0})
     inside = pool.of("signal")
     assert 30 < made.counts[inside].sum() < 90
     assert not made.reference[inside].any()

@@ -12,6 +12,7 @@ from analysis.stats.bump import (
     global_content,
     global_words,
     normalisation_content,
+    nuisance_content,
     place_words,
     shown_z,
     window_words,
@@ -65,7 +66,8 @@ def search_all(options):
             "excess": len(search.counted) * len(SHARES) + len(search.pool.regions),
             "bump": _hunts(search) * len(search.masses),
         },
-        "normalisation": normalisation_content(search, outcome.fit),
+        "normalisation": normalisation_content(search, experiment, outcome.fit),
+        "nuisances": nuisance_content(search, outcome.fit),
         "tests": {
             name: {
                 "label": label,
@@ -81,8 +83,7 @@ def search_all(options):
         "two_sample": two_sample_content(results, search, experiment, outcome),
         "excess": excess_content(outcome),
         "bump": {
-            mass: {"region": bump.region, "detector": bump.detector}
-            | bump_content(results, bump, search, experiment, outcome)
+            mass: {"region": bump.region, "detector": bump.detector} | bump_content(results, bump)
             for mass, bump in best_of(outcome.bumps).items()
         },
         "statistic": combined.statistic,
@@ -105,7 +106,7 @@ def _hunts(search):
 def two_sample_content(results, search, experiment, outcome):
     """What the classifier did, as JSON: area under the curve, what it looked at, its scores."""
     ratio, counts = outcome.verdict.ratio, experiment.counts
-    factor = outcome.fit.factors[search.pool.process]
+    factor = outcome.fit.factor
     weight, variance = experiment.reference * factor, experiment.variance * factor**2
     used = (counts > 0) | (weight != 0)
     low, high = np.quantile(ratio[used], [0.0005, 0.9995])
@@ -181,7 +182,7 @@ def told(content):
         f"{f'Pseudo-data with {injected}' if injected else 'Data'} against simulation in "
         f"{', '.join(content['regions'])}",
         f"scores: {', '.join(content['detectors'])}",
-        f"{content['pseudo']} pseudo-experiments; normalisations are fitted in each",
+        f"{content['pseudo']} pseudo-experiments; systematic uncertainties are fitted in each",
         "",
         f"{'test':34} {'trials':>6} {'p':>9} {'sigma':>6}",
     ]

@@ -4,6 +4,7 @@ import numpy as np
 
 from analysis.results import Results
 from analysis.stats.excess import z_value
+from analysis.stats.nuisances import gradient
 from analysis.stats.prepared import bump_search, default_detector
 from analysis.stats.result import write_result
 from analysis.stats.search import combine, evaluate, global_error, observed, pseudo_statistics
@@ -14,7 +15,7 @@ def find_bumps(options):
     """Obey the command line, see `add_search_commands`: write bump.json and print what it says."""
     results = Results(options.folder)
     detector = None if options.all_events else options.detector or default_detector(results)
-    search, signals = bump_search(
+    search, signals, notes = bump_search(
         results,
         options.region,
         detector,
@@ -27,13 +28,10 @@ def find_bumps(options):
     outcome = evaluate(search, experiment)
     pseudo = pseudo_statistics(search, options.pseudo, options.seed, options.processes)
     combined = combine(outcome.statistics, pseudo)
-    notes = []
     if not outcome.bumps:
         notes.append("too few simulated events are above any threshold: nothing is searched")
     best = best_of(outcome.bumps)
-    masses = {
-        mass: bump_content(results, b, search, experiment, outcome) for mass, b in best.items()
-    }
+    masses = {mass: bump_content(results, b) for mass, b in best.items()}
     first = min(best.values(), key=lambda b: b.local_p, default=None)
     content = {
         "region": options.region,
@@ -44,7 +42,8 @@ def find_bumps(options):
         "injected": signals,
         "pseudo": options.pseudo,
         "seed": options.seed,
-        "normalisation": normalisation_content(search, outcome.fit),
+        "normalisation": normalisation_content(search, experiment, outcome.fit),
+        "nuisances": nuisance_content(search, outcome.fit),
         "masses": masses,
         "best": first
         and {
@@ -60,7 +59,7 @@ def find_bumps(options):
         "notes": notes,
     }
     path = write_result(results, options.name, "bump", options.words, content)
-    print("\n".join([*bump_lines(results, content), "", f"written to {path}"]))
+    print("\n".join([*bump_lines(content), "", f"written to {path}"]))
 
 
 def best_of(bumps):
@@ -72,7 +71,7 @@ def best_of(bumps):
     return best
 
 
-def bump_content(results, bump, search, experiment, outcome):
+def bump_content(results, bump):
     """A Bump as JSON."""
     feature, window = results.features[bump.mass], bump.window
     inside = slice(bump.first, bump.last)
@@ -99,15 +98,29 @@ def shown_z(p):
     return max(0.0, float(z_value(p)))
 
 
-def normalisation_content(search, fit):
-    """Fitted factors of the processes as JSON."""
-    sizes = np.sqrt(np.sum(search.nuisances.effects**2, axis=0))
+def normalisation_content(search, experiment, fit):
+    """What the fit made of the yields of the processes, relative to the simulation, as JSON."""
+    result = {}
+    for number, name in enumerate(search.pool.processes):
+        events = np.flatnonzero(search.pool.process == number)
+        total = experiment.reference[events].sum()
+        if not total > 0:
+            continue
+        change = gradient(search.nuisances, experiment.reference, events) / total
+        result[name] = {
+            "value": float(experiment.reference[events] @ fit.factor[events] / total),
+            "error": float(np.sqrt(change @ fit.covariance @ change)),
+            "size": float(np.sqrt(change @ change)),
+        }
+    return result
+
+
+def nuisance_content(search, fit):
+    """Fitted parameters in units of their constraints, as JSON."""
     errors = np.sqrt(np.diag(fit.covariance))
     return {
-        name: {"value": float(value), "error": float(error), "size": float(size)}
-        for name, value, error, size in zip(
-            search.pool.processes, fit.factors, errors, sizes, strict=True
-        )
+        name: {"value": float(value), "error": float(error)}
+        for name, value, error in zip(search.nuisances.names, fit.values, errors, strict=True)
     }
 
 
@@ -148,7 +161,7 @@ def window_words(bump):
     )
 
 
-def bump_lines(results, content):
+def bump_lines(content):
     """What bump.json says, in lines of 80 columns."""
     what = "Pseudo-data with " if content["injected"] else ""
     what += ", ".join(f"{n:g} of {s}" for s, n in content["injected"].items())

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betainc, gammainc, ndtri
 
+from analysis.stats.nuisances import gradient
+
 SHARES = (0.1, 0.01, 0.001)
 LEAST_EVENTS = 10.0  # effective simulated events above a threshold, fewer support none
 SMALLEST = 1e-300  # of p-values that are compared
@@ -95,22 +97,16 @@ def passing(ranking, experiment, share):
     return reached
 
 
-def count(pool, experiment, fit, events):
-    """(data, background, error) of some events of a Pool (places), normalisations fitted."""
-    factor = fit.factors[pool.process[events]]
-    weight = experiment.reference[events] * factor
-    by_process = np.bincount(
-        np.maximum(pool.process[events], 0),
-        experiment.reference[events],
-        minlength=len(fit.factors),
-    )
-    normalisation = by_process @ fit.covariance @ by_process
-    statistical = np.sum(experiment.variance[events] * factor**2)
-    return (
-        experiment.counts[events].sum(),
-        weight.sum(),
-        float(np.sqrt(max(normalisation, 0.0) + statistical)),
-    )
+def count(search, experiment, fit, events):
+    """(data, background, error) of some events of a Pool (places), after the Fit.
+
+    search: what has the Nuisances, such as a Search
+    """
+    factor = fit.factor[events]
+    change = gradient(search.nuisances, experiment.reference, events)
+    variance = change @ fit.covariance @ change + experiment.variance[events] @ factor**2
+    background = experiment.reference[events] @ factor
+    return experiment.counts[events].sum(), background, float(np.sqrt(max(variance, 0.0)))
 
 
 def typical_weight(experiment, events):
@@ -119,31 +115,28 @@ def typical_weight(experiment, events):
     return experiment.variance[events].sum() / total if total > 0 else 0.0
 
 
-def count_all(pool, rankings, experiment, fit, shares=SHARES):
-    """[Count] of all regions without a threshold, and above each of the thresholds.
-
-    rankings: {(region's place, score's name): Ranking}
-    """
-    result = []
+def count_all(search, experiment, fit):
+    """[Count] of all regions of a Search without a threshold, and above each of the thresholds."""
+    pool, result = search.pool, []
     for number, region in enumerate(pool.regions):
         inside = np.flatnonzero(pool.inside[number])
-        result.append(_counted(pool, experiment, fit, region, None, 1.0, None, inside, inside))
-    for (number, name), ranking in rankings.items():
+        result.append(_counted(search, experiment, fit, region, None, 1.0, None, inside, inside))
+    for (number, name), ranking in search.counted.items():
         inside = ranking.events
-        for share in shares:
+        for share in search.shares:
             place = passing(ranking, experiment, share)
             if place is None:
                 continue
             events, region = inside[: ranking.ends[place]], pool.regions[number]
             threshold = float(ranking.values[place])
             result.append(
-                _counted(pool, experiment, fit, region, name, share, threshold, events, inside)
+                _counted(search, experiment, fit, region, name, share, threshold, events, inside)
             )
     return result
 
 
-def _counted(pool, experiment, fit, region, name, share, threshold, events, inside):
-    data, background, error = count(pool, experiment, fit, events)
+def _counted(search, experiment, fit, region, name, share, threshold, events, inside):
+    data, background, error = count(search, experiment, fit, events)
     background, error = supported(background, error, typical_weight(experiment, inside))
     p = float(p_value(data, background, error)[0])
     return Count(region, name, share, threshold, float(data), float(background), float(error), p)

@@ -39,7 +39,7 @@ def odd_events(results, search, experiment, fit, number):
     # Equal scores by identity, so that the order is always the same.
     order = np.lexsort((*pool.identity[places].T[::-1], -pool.scores[detector][places]))
     places = places[order[:number]]
-    weight = experiment.reference * fit.factors[pool.process]
+    weight = experiment.reference * fit.factor
     explained = _explanations(results, detector)
     rows = _rows(results, pool, places)
     told = []

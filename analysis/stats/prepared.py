@@ -14,7 +14,7 @@ from analysis.stats.event_pool import (
     read_pool,
 )
 from analysis.stats.excess import rank
-from analysis.stats.normalisation import nuisances_of
+from analysis.stats.nuisances import nuisances_of
 from analysis.stats.pseudo import intensity_of
 from analysis.stats.search import Search
 from analysis.stats.two_sample import classifier_of
@@ -40,7 +40,7 @@ def regions_and_signals(results, options, regions):
 
 
 def bump_search(results, region, detector, masses, shares, threshold, options):
-    """The (Search, {signal: events}) of `bump`: one region, one detector or None.
+    """The (Search, {signal: events}, notes) of `bump`: one region, one detector or None.
 
     Raises InputError or DeclarationError.
     """
@@ -53,7 +53,7 @@ def bump_search(results, region, detector, masses, shares, threshold, options):
     detectors = [detector] if detector else []
     pool = read_pool(results, [region], detectors, False, columns, tuple(signals), not signals)
     score = pool.scores[detector] if detector else pool.weight
-    return _search(
+    search, notes = _search(
         results,
         pool,
         counted={},
@@ -63,7 +63,8 @@ def bump_search(results, region, detector, masses, shares, threshold, options):
         threshold=threshold,
         classifier=None,
         tests=("bump",),
-    ), signals
+    )
+    return search, signals, notes
 
 
 def whole_search(results, regions, detectors, masses, shares, options):
@@ -95,15 +96,17 @@ def whole_search(results, regions, detectors, masses, shares, options):
     hunted |= {(n, name): counted[n, name] for n in places for name in scored}
     tests = ("shape", "tail", "excess", "bump")
     classifier = classifier_of(pool, features)
-    search = _search(results, pool, counted, hunted, masses, shares, None, classifier, tests)
-    return search, signals, notes
+    search, more = _search(results, pool, counted, hunted, masses, shares, None, classifier, tests)
+    return search, signals, [*notes, *more]
 
 
 def _search(results, pool, counted, hunted, masses, shares, threshold, classifier, tests):
-    return Search(
+    """(Search, notes)."""
+    nuisances, notes = nuisances_of(results, pool)
+    search = Search(
         pool,
         intensity_of(pool),
-        nuisances_of(results.systematics, pool.processes),
+        nuisances,
         fit_cells(pool),
         counted,
         hunted,
@@ -113,6 +116,7 @@ def _search(results, pool, counted, hunted, masses, shares, threshold, classifie
         classifier,
         tests,
     )
+    return search, notes
 
 
 def default_detector(results):

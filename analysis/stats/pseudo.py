@@ -7,7 +7,7 @@ times with its weight as mean, and the simulation is drawn again too (bootstrap:
 Poisson number of times with mean 1). So the difference of both varies as that of real data and of a
 simulation of this size, and events that stand in both do no harm.
 
-The true normalisations of the processes are drawn from their constraints in each.
+The true values of the systematic uncertainties are drawn from their constraints in each.
 
 Poisson numbers with a negative mean do not exist. The events of a sample with negative weights are
 not drawn, those with positive ones have weights scaled to the yield of all, and the bootstrap
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.stats.normalisation import factors
+from analysis.stats.nuisances import factors
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def draw(pool, intensity, nuisances, random, signals=None, taken=False):
     signals: {sample: expected number of its events} that are added to the pseudo-data
     taken: whether the simulation is one from which data have been taken, see `take_out`
     """
-    truth = factors(nuisances, random.normal(size=len(nuisances.sizes)))[pool.process]
+    truth = factors(nuisances, random.normal(size=len(nuisances.names)))
     counts = random.poisson(intensity.mean * truth).astype(float)
     for name, number in (signals or {}).items():
         counts += _signal(pool, name, number, random)
@@ -85,7 +85,7 @@ def thin(intensity):
     return Intensity(intensity.mean * share, intensity.spread), share
 
 
-def take_out(pool, intensity, nuisances, random):
+def take_out(intensity, nuisances, random):
     """An Experiment with data and expectation of different events, by which others are tested.
 
     Each simulated event becomes one of the data with the probability that is its weight, else it
@@ -94,7 +94,7 @@ def take_out(pool, intensity, nuisances, random):
 
     intensity: of at most a half, see `thin`
     """
-    truth = factors(nuisances, random.normal(size=len(nuisances.sizes)))[pool.process]
+    truth = factors(nuisances, random.normal(size=len(nuisances.names)))
     probability = np.minimum(intensity.mean * truth, 0.9)
     gone = random.random(len(probability)) < probability
     weight = np.where(gone, 0.0, intensity.mean / (1.0 - probability))

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.stats import normalisation
 from analysis.stats.event_pool import Pool
 from analysis.stats.excess import Count, Ranking, count_all
-from analysis.stats.normalisation import Fit, Nuisances
+from analysis.stats.nuisances import Fit, Nuisances, fit
 from analysis.stats.pseudo import Intensity, draw, observe, take_out
 from analysis.stats.two_sample import Classifier, Verdict, judge
 from analysis.stats.windows import Bump, Mass, hunt_all
@@ -69,22 +68,21 @@ class Combined:
 
 def evaluate(search, experiment):
     """The Outcome of an Experiment."""
-    pool, fit = search.pool, fit_normalisations(search, experiment)
+    fitted = fit(search.nuisances, experiment, search.cells)
     counts, bumps, verdict, statistics = (), (), None, []
     if "excess" in search.tests:
-        counts = tuple(count_all(pool, search.counted, experiment, fit, search.shares))
+        counts = tuple(count_all(search, experiment, fitted))
     if "bump" in search.tests:
-        hunted = (search.hunted, experiment, fit, search.masses, search.shares, search.threshold)
-        bumps = tuple(hunt_all(pool, *hunted))
+        bumps = tuple(hunt_all(search, experiment, fitted))
     if search.classifier is not None:
-        verdict = judge(search.classifier, pool, experiment, fit)
+        verdict = judge(search.classifier, experiment, fitted)
     for test in search.tests:
         if test in ("shape", "tail"):
             statistics.append(getattr(verdict, test))
         else:
             found = counts if test == "excess" else bumps
             statistics.append(-np.log(min((each.local_p for each in found), default=1.0)))
-    return Outcome(np.array(statistics), fit, counts, bumps, verdict)
+    return Outcome(np.array(statistics), fitted, counts, bumps, verdict)
 
 
 def observed(search, signals, seed):
@@ -97,17 +95,6 @@ def observed(search, signals, seed):
         return observe(pool)
     random = random_of(seed, 0, "injected")
     return draw(pool, search.intensity, search.nuisances, random, signals)
-
-
-def fit_normalisations(search, experiment):
-    """The Fit of the processes' normalisations to an Experiment."""
-    pool, cells = search.pool, int(search.cells.max(initial=0)) + 1
-    data = np.bincount(search.cells, experiment.counts, minlength=cells)
-    variance = np.bincount(search.cells, experiment.variance, minlength=cells)
-    number = len(pool.processes)
-    place = search.cells * number + np.maximum(pool.process, 0)
-    expected = np.bincount(place, experiment.reference, minlength=cells * number)
-    return normalisation.fit(search.nuisances, data, expected.reshape(cells, number), variance)
 
 
 def random_of(seed, number, stream):
@@ -140,9 +127,7 @@ def _pseudo_statistics(search, seed, taken, number):
 
 def _taken_statistics(search, seed, number):
     random = random_of(seed, number, "taken")
-    return evaluate(
-        search, take_out(search.pool, search.intensity, search.nuisances, random)
-    ).statistics
+    return evaluate(search, take_out(search.intensity, search.nuisances, random)).statistics
 
 
 _task = None  # what a process of its own does: function and first arguments

@@ -68,11 +68,11 @@ def classifier_of(pool, names):
     return Classifier(tuple(names), values, fold, binned)
 
 
-def judge(classifier, pool, experiment, fit, tails=TAILS):
+def judge(classifier, experiment, fit):
     """The Verdict on an Experiment, its normalisations fitted."""
     import lightgbm
 
-    factor = fit.factors[pool.process]
+    factor = fit.factor
     reference = experiment.reference * factor
     counts = experiment.counts
     ratio = np.zeros(len(counts))
@@ -99,17 +99,17 @@ def judge(classifier, pool, experiment, fit, tails=TAILS):
             ratio[judged] = trees.predict(classifier.values[judged], raw_score=True, num_threads=1)
         gains += trees.feature_importance("gain")
     shape = 2 * (counts @ ratio - reference @ np.expm1(ratio))
-    tail = _tail(classifier, experiment, reference, factor, ratio, tails)
+    tail = _tail(classifier, experiment, reference, factor, ratio)
     return Verdict(ratio, float(shape), tail, gains / max(gains.sum(), 1e-300))
 
 
-def _tail(classifier, experiment, reference, factor, ratio, tails):
+def _tail(classifier, experiment, reference, factor, ratio):
     """-log of the smallest p-value of the events with the largest ratios of each fold together."""
     folds = [np.flatnonzero(classifier.fold == fold) for fold in range(FOLDS)]
     orders = [events[np.argsort(-ratio[events], kind="stable")] for events in folds]
     variance = experiment.variance * factor**2
     smallest = 1.0
-    for share in tails:
+    for share in TAILS:
         totals = np.zeros(3)
         for order in orders:
             above = np.cumsum(reference[order])

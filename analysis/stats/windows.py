@@ -113,11 +113,11 @@ def scan(data, background, variance):
     return max(p, SMALLEST), first, first + int(hunter.min_width_ar[0])
 
 
-def hunt(pool, experiment, fit, mass, events):
+def hunt(experiment, fit, mass, events):
     """The largest excess in a Mass among some events (places): fields of a Bump from `edges` on."""
     bins = mass.bins[events]
     events, bins = events[bins >= 0], bins[bins >= 0]
-    number, factor = len(mass.edges) - 1, fit.factors[pool.process[events]]
+    number, factor = len(mass.edges) - 1, fit.factor[events]
     sums = np.bincount(bins, experiment.reference[events] * factor, minlength=number)
     squares = np.bincount(bins, experiment.variance[events] * factor**2, minlength=number)
     counts = np.bincount(bins, experiment.counts[events], minlength=number)
@@ -133,30 +133,26 @@ def hunt(pool, experiment, fit, mass, events):
     return edges, counts, sums, np.sqrt(squares), first, last, p
 
 
-def hunt_all(pool, rankings, experiment, fit, masses, shares, threshold=None):
-    """[Bump] of all masses above all thresholds.
-
-    rankings: {(region's place, score's name or None): Ranking}; None: all events of the region
-    threshold: a number instead of shares of the expectation
-    """
-    result = []
-    for (number, name), ranking in rankings.items():
-        for share, value, events in _above(ranking, experiment, name, shares, threshold):
-            for mass in masses:
-                found = hunt(pool, experiment, fit, mass, events)
+def hunt_all(search, experiment, fit):
+    """[Bump] of all masses of a Search above all its thresholds."""
+    pool, result = search.pool, []
+    for (number, name), ranking in search.hunted.items():
+        for share, value, events in _above(search, ranking, experiment, name):
+            for mass in search.masses:
+                found = hunt(experiment, fit, mass, events)
                 result.append(Bump(mass.name, pool.regions[number], name, share, value, *found))
     return result
 
 
-def _above(ranking, experiment, name, shares, threshold):
+def _above(search, ranking, experiment, name):
     """Yield (share, threshold, events) above thresholds."""
     if name is None:
         yield None, None, ranking.events
-    elif threshold is not None:
-        passed = int(np.sum(ranking.values >= threshold))
-        yield None, threshold, ranking.events[: ranking.ends[passed - 1] if passed else 0]
+    elif search.threshold is not None:
+        passed = int(np.sum(ranking.values >= search.threshold))
+        yield None, search.threshold, ranking.events[: ranking.ends[passed - 1] if passed else 0]
     else:
-        for share in shares:
+        for share in search.shares:
             place = passing(ranking, experiment, share)
             if place is not None:
                 yield share, float(ranking.values[place]), ranking.events[: ranking.ends[place]]
