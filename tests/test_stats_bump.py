@@ -67,8 +67,9 @@ def test_thresholds_are_chosen_on_the_expectation_alone():
 
 def test_events_with_equal_scores_pass_together():
     pool = make_pool(np.random.default_rng(2))
-    score = np.floor(pool.scores["score"] / 40)
+    score = np.floor(pool.scores["score"] / 10)
     ranking, real = rank(pool, 0, score), observe(pool)
+    assert passing(rank(pool, 0, np.minimum(pool.scores["score"], 0.0)), real, 0.1) is None
     place = passing(ranking, real, 0.1)
     events = ranking.events[: ranking.ends[place]]
     assert set(events) == set(np.flatnonzero(score >= ranking.values[place]))

@@ -84,7 +84,8 @@ def supported(background, error, typical):
 def passing(ranking, experiment, share):
     """Number of values of a Ranking's score at which `share` of the expectation is above, or None.
 
-    None where so few simulated events are above that they support no threshold.
+    None where so few simulated events are above that they support no threshold, and where so many
+    scores are equal that more than twice the share is above it.
     """
     above = np.cumsum(experiment.reference[ranking.events])[ranking.ends - 1]
     if not above[-1] > 0:
@@ -92,7 +93,7 @@ def passing(ranking, experiment, share):
     reached = int(np.argmax(above >= share * above[-1]))
     first = ranking.ends[reached]
     squares = experiment.variance[ranking.events[:first]].sum()
-    if above[reached] ** 2 < LEAST_EVENTS * squares:
+    if above[reached] ** 2 < LEAST_EVENTS * squares or above[reached] > 2 * share * above[-1]:
         return None
     return reached
 
