@@ -12,7 +12,7 @@ from scipy.stats import chi2
 
 from analysis.errors import InputError
 from analysis.stats.hypotheses import ADVICE
-from analysis.stats.likelihood import Likelihood
+from analysis.stats.likelihoods import Likelihood
 
 AT_BOUND = 1e-3  # of the range of a parameter: nearer than this to a bound is at it
 STRATEGIES = (1, 2)  # of Minuit, the second with more care
