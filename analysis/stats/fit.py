@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import iminuit
 import numpy as np
-from scipy.special import xlogy
 from scipy.stats import chi2
 
 from analysis.errors import InputError
@@ -155,11 +154,7 @@ def kind_of(model, number):
 
 def goodness(likelihood, values, data):
     """The Goodness of (parameters,) values that were fitted to (data,)."""
-    events, auxiliary = likelihood.split(data)
-    best = np.sum(events - xlogy(events, events))
-    poisson = auxiliary - xlogy(auxiliary, auxiliary)
-    best += np.sum(poisson[likelihood.poisson])
-    distance = 2 * (likelihood.nll(values[None], data[None])[0] - best)
+    distance = 2 * likelihood.nll(values[None], data[None])[0]
     free = np.ones(len(values), bool)
     free[likelihood.constrained] = False
     ndof = int(likelihood.bins - np.sum(free & ~likelihood.fixed))
