@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -310,6 +311,112 @@ def run_overlap(options):
 
 def add_search_commands(command):
     """bump, anything."""
+    text = "the largest bump in a mass of anomalous events, with a global p-value"
+    bump = command("bump", text, run_bump)
+    add_folder(bump)
+    bump.add_argument("-r", "--region", required=True, metavar="REGION", help="one region")
+    bump.add_argument("--detector", metavar="NAME", help="whose score chooses anomalous events")
+    add_search_options(bump, pseudo=1000)
+    level = bump.add_mutually_exclusive_group()
+    level.add_argument(
+        "--background-share",
+        type=share,
+        nargs="+",
+        default=[0.01],
+        metavar="SHARE",
+        help="thresholds, by the share of the simulated background above (default: 0.01)",
+    )
+    level.add_argument("--threshold", type=number, metavar="SCORE", help="threshold on the score")
+    level.add_argument("--all-events", action="store_true", help="no threshold")
+
+    text = "one answer for a set of data: is there anything that the simulation does not have?"
+    anything = command("anything", text, run_anything)
+    add_folder(anything)
+    add_regions(anything, "regions (default: signal regions whose data may be looked at)")
+    anything.add_argument(
+        "--detector",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="detectors and simple cuts (default: the detector that is shown, and all cuts)",
+    )
+    add_search_options(anything, pseudo=200)
+    anything.add_argument(
+        "--top",
+        type=positive_integer,
+        default=20,
+        metavar="N",
+        help="events that are told one by one (default: 20)",
+    )
+    anything.add_argument(
+        "--calibrate",
+        type=positive_integer,
+        metavar="N",
+        help="instead: p-values of N data sets taken out of the simulation",
+    )
+
+
+def add_search_options(command, pseudo):
+    """The options that all searches have; pseudo: default number of pseudo-experiments."""
+    add = command.add_argument
+    add("--mass", action="append", default=[], metavar="MASS", help="a feature; several times")
+    add(
+        "--pseudo",
+        type=positive_integer,
+        default=pseudo,
+        metavar="N",
+        help=f"pseudo-experiments (default: {pseudo})",
+    )
+    add("--seed", type=whole_number, default=1, metavar="S", help="of random numbers (default: 1)")
+    add(
+        "--processes",
+        type=positive_integer,
+        default=len(os.sched_getaffinity(0)),
+        metavar="J",
+        help="that share the work (default: one per core)",
+    )
+    add(
+        "--inject",
+        type=assignment,
+        action="append",
+        metavar="SIGNAL=N",
+        help="search pseudo-data with N events of a signal instead of the data; several times",
+    )
+    add("--unblind", action="store_true", help="look at data in blind regions")
+    add_name(command)
+
+
+def number(text):
+    """A finite number of the command line; raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a number, not '{text}'")
+    return value
+
+
+def share(text):
+    """A share above 0 and up to 1 of the command line; raises ArgumentTypeError."""
+    value = number(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not '{text}'")
+    return value
+
+
+def run_bump(options):
+    """Write bump.json and print what it says."""
+    from analysis.stats.bump import find_bumps
+
+    find_bumps(options)
+
+
+def run_anything(options):
+    """Write anything.json and print what it says, or anything_calibration.json."""
+    from analysis.stats.anything import calibrate, search_all
+
+    (calibrate if options.calibrate else search_all)(options)
 
 
 # --- for others -------------------------------------------------------------------------------

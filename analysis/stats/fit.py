@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import iminuit
 import numpy as np
-from scipy.special import xlogy
 from scipy.stats import chi2
 
 from analysis.errors import InputError
 from analysis.stats.hypotheses import ADVICE
-from analysis.stats.likelihood import Likelihood
+from analysis.stats.likelihoods import Likelihood
 
 AT_BOUND = 1e-3  # of the range of a parameter: nearer than this to a bound is at it
 STRATEGIES = (1, 2)  # of Minuit, the second with more care
@@ -155,11 +154,7 @@ def kind_of(model, number):
 
 def goodness(likelihood, values, data):
     """The Goodness of (parameters,) values that were fitted to (data,)."""
-    events, auxiliary = likelihood.split(data)
-    best = np.sum(events - xlogy(events, events))
-    poisson = auxiliary - xlogy(auxiliary, auxiliary)
-    best += np.sum(poisson[likelihood.poisson])
-    distance = 2 * (likelihood.nll(values[None], data[None])[0] - best)
+    distance = 2 * likelihood.nll(values[None], data[None])[0]
     free = np.ones(len(values), bool)
     free[likelihood.constrained] = False
     ndof = int(likelihood.bins - np.sum(free & ~likelihood.fixed))

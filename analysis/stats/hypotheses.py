@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import norm
 
 from analysis.errors import InputError
-from analysis.stats.likelihood import Likelihood
+from analysis.stats.likelihoods import Likelihood
 
 BANDS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])  # standard deviations of the expected results
 MOST_LOST = 0.01  # share of the toys whose fits may fail

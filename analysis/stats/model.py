@@ -268,9 +268,13 @@ def sample_spec(name, yields, modifiers):
         if not total > FLOOR * len(nominal):
             continue
         up, down = (max(way.sum() / total, LEAST_FACTOR) for way in ways)
+        shapes = [
+            # Of what is nearly gone, no shape is known.
+            way / factor if factor > LEAST_FACTOR else nominal
+            for way, factor in zip(ways, (up, down), strict=True)
+        ]
         if max(abs(up - 1), abs(down - 1)) > NEGLIGIBLE:
             modifiers.append(modifier(systematic, "normsys", {"hi": up, "lo": down}))
-        shapes = [way / factor for way, factor in zip(ways, (up, down), strict=True)]
         if any(np.any(np.abs(shape - nominal) > NEGLIGIBLE * nominal) for shape in shapes):
             high, low = (shape.tolist() for shape in shapes)
             modifiers.append(modifier(systematic, "histosys", {"hi_data": high, "lo_data": low}))

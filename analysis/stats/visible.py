@@ -9,7 +9,7 @@ from analysis.errors import InputError
 from analysis.stats.expectation import Channel, yields_in
 from analysis.stats.hypotheses import Hypotheses
 from analysis.stats.limits import TOYS, upper_limit
-from analysis.stats.workspaces import INTERPOLATION
+from analysis.stats.workspaces import quiet
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def visible(background, observed, name, toys=None):
     pyhf.set_backend("numpy")
     # An error of 0 would leave the model without its parameter.
     error = max(background.error, 1e-3 * background.events)
-    model = pyhf.simplemodels.uncorrelated_background([1.0], [background.events], [error])
-    model = pyhf.Model(model.spec, poi_name="mu", modifier_settings=INTERPOLATION)
+    with quiet():
+        model = pyhf.simplemodels.uncorrelated_background([1.0], [background.events], [error])
     seen = background.events if observed is None else observed
     hypotheses = Hypotheses(model, [seen, *model.config.auxdata], name)
     limit = upper_limit(hypotheses, toys)

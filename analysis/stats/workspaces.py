@@ -4,6 +4,8 @@ A workspace may be of another program: it is read, checked, and never written.
 """
 
 import sys
+import warnings
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import numpy as np
@@ -122,12 +124,21 @@ def read_workspace(path, advice=MAKE):
     return content
 
 
+@contextmanager
+def quiet():
+    """Around what pyhf validates: jsonschema has a newer class than the one that pyhf takes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
+        yield
+
+
 def check_schema(path, content):
     """Raise InputError unless a JSON object is a HistFactory workspace."""
     import pyhf
 
     try:
-        pyhf.schema.validate(content, "workspace.json")
+        with quiet():
+            pyhf.schema.validate(content, "workspace.json")
     except pyhf.exceptions.InvalidSpecification as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is not a HistFactory workspace ({reason[:200]})") from None
@@ -143,8 +154,9 @@ def build(content, path, poi=True):
 
     pyhf.set_backend("numpy")
     try:
-        parsed = pyhf.Workspace(content)
-        model = parsed.model(modifier_settings=INTERPOLATION)
+        with quiet():
+            parsed = pyhf.Workspace(content)
+            model = parsed.model(modifier_settings=INTERPOLATION)
         data = parsed.data(model)
     except (
         pyhf.exceptions.InvalidModel,

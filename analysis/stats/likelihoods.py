@@ -12,6 +12,8 @@ from scipy.special import xlogy
 
 MOST_STEPS = 300
 TOLERANCE = 1e-10  # of the logarithm of the likelihood, estimated
+ROUNDING = 1e-13
+MOST_DAMPED = 1e12
 SCALING = ("normfactor", "lumi", "shapefactor", "shapesys", "staterror")  # modifiers that multiply
 
 
@@ -20,7 +22,7 @@ class Fits:
     """The best fits to several sets of data."""
 
     parameters: np.ndarray  # (sets, parameters)
-    nll: np.ndarray  # (sets,) minus the logarithm of the likelihood, but for what data alone says
+    nll: np.ndarray  # (sets,) minus the logarithm of the likelihood, 0 where all is as measured
     converged: np.ndarray  # (sets,) bool
 
 
@@ -144,16 +146,18 @@ class Likelihood:
         return data[..., : self.bins], data[..., self.bins :]
 
     def nll(self, parameters, data):
-        """(sets,) minus the logarithm of the likelihood, but for what depends on data alone."""
+        """(sets,) minus the logarithm of the likelihood, less that of the saturated model.
+
+        Twice this number is the chi2 of the fit.
+        """
         events, auxiliary = self.split(data)
         return self._nll(parameters, self.expected(parameters), events, auxiliary)
 
     def _nll(self, parameters, expected, events, auxiliary):
         values = parameters[:, self.constrained]
         with np.errstate(all="ignore"):
-            total = np.sum(self.seen * (expected - xlogy(events, expected)), axis=1)
-            mean = self.factor * values
-            poisson = mean - xlogy(auxiliary, mean)
+            total = np.sum(self.seen * half_deviance(events, expected), axis=1)
+            poisson = half_deviance(auxiliary, self.factor * values)
             gauss = 0.5 * ((auxiliary - values) / self.width) ** 2
             total = total + np.sum(np.where(self.poisson, poisson, gauss), axis=1)
             good = np.isfinite(total) & np.all(expected >= 0, axis=1)
@@ -188,29 +192,31 @@ class Likelihood:
         held = self.fixed.copy()
         if strength is not None:
             values[:, self.poi], held[self.poi] = strength, True
-        nll = np.full(len(data), np.inf)
-        done = np.zeros(len(data), bool)
-        damping = np.full(len(data), 1e-3)
+        nll, done = np.full(len(data), np.inf), np.zeros(len(data), bool)
+        damping, promised = np.full(len(data), 1e-3), np.full(len(data), np.inf)
         trial, todo = values.copy(), np.arange(len(data))
         gradient, curvature = np.zeros(shape), np.zeros((*shape, shape[1]))
         for _ in range(MOST_STEPS):
-            # Where the step was good, it is taken; elsewhere a shorter one is tried.
             expected, slopes = self.expected(trial[todo], derivatives=True)
             new = self._nll(trial[todo], expected, events[todo], auxiliary[todo])
-            good = (new <= nll[todo] + 1e-12 * np.abs(new)) & np.isfinite(new)
+            # Where the step was good, it is taken; elsewhere a shorter one is tried.
+            good = (new <= nll[todo] + ROUNDING * (1 + np.abs(new))) & np.isfinite(new)
+            # Poor gains, too, ask for shorter ones: second derivatives of yields are left out.
+            with np.errstate(invalid="ignore"):
+                gain = (nll[todo] - new) / promised[todo]
+            change = np.where(gain > 0.75, 0.1, np.where(gain < 0.25, 3.0, 1.0))
+            damping[todo] *= np.where(good, np.where(np.isfinite(gain), change, 0.1), 10.0)
             taken = todo[good]
             values[taken], nll[taken] = trial[taken], new[good]
             gradient[taken], curvature[taken] = self._derivatives(
                 values[taken], expected[good], slopes[good], events[taken], auxiliary[taken]
             )
-            damping[todo] *= np.where(good, 0.1, 10.0)
-            if np.any(lost := damping[todo] > 1e12):
-                todo = todo[~lost]
+            todo = todo[damping[todo] < MOST_DAMPED]
             if not len(todo):
                 break
-            step, decrease = self._step(values, gradient, curvature, damping, held, todo)
+            step, promised[todo] = self._step(values, gradient, curvature, damping, held, todo)
             trial[todo] = np.clip(values[todo] + step, self.low, self.high)
-            ready = (decrease < TOLERANCE) & np.isfinite(nll[todo]) & (damping[todo] < 1)
+            ready = (promised[todo] < TOLERANCE) & np.isfinite(nll[todo]) & (damping[todo] < 10)
             done[todo[ready]] = True
             todo = todo[~ready]
             if not len(todo):
@@ -266,6 +272,11 @@ class Likelihood:
         matrix[:, diagonal, diagonal] = scale * (1 + np.maximum(damping[todo], 1e-12)[:, None])
         step = -np.linalg.solve(matrix, slope[:, :, None])[:, :, 0]
         return step, 0.5 * np.abs(np.sum(step * slope, axis=1))
+
+
+def half_deviance(counts, mean):
+    """Minus the logarithm of a Poisson probability, less what it is where the mean is the count."""
+    return mean - counts - xlogy(counts, mean / np.where(counts > 0, counts, 1.0))
 
 
 def linear(alpha, up, down):
