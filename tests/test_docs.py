@@ -17,6 +17,7 @@ import ntuples
 import pandas as pd
 import pytest
 import score_inputs
+import stat_inputs
 import uproot
 from conftest import DEMO, REPOSITORY, SAFETY_NET, read_json, read_table, root_program
 
@@ -193,6 +194,8 @@ def prepare(command, folder):
         run(f"python -m ml train output --detector {DEFAULT_DETECTOR}", folder)
     if "blind --open" in command and not (folder / "output" / "study" / "blind.json").exists():
         run("python -m ml challenge output blind", folder)
+    if re.search("plotting (stats|limit) output", command):
+        stat_inputs.write_statistics(folder / "output")
     if command.startswith("cmp ") and not (folder / "output_plain").exists():
         run("python run_rdf.py -o output_plain -s WZ --plain", folder)
     if (
