@@ -5,7 +5,17 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from plotting.draw_scores import COLOURS
-from plotting.style import FONT, INK, NO_CAPTION, QUIET, add_caption, axis_title, number, styled
+from plotting.style import (
+    FONT,
+    INK,
+    NO_CAPTION,
+    QUIET,
+    add_caption,
+    axis_title,
+    make_room,
+    number,
+    styled,
+)
 
 
 @styled
@@ -122,6 +132,7 @@ def draw_closure(labels, ratios, simulated, *, title="", caption=NO_CAPTION):
         borderaxespad=0.25,
     )
     add_caption(axes, caption, "")
+    make_room(figure, axes)
     figure.text(0.03, 1 - 0.28 / height, title, fontsize=FONT, va="center")
     return figure
 

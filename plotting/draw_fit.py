@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from plotting.draw_scores import COLOURS
-from plotting.style import FONT, INK, NO_CAPTION, QUIET, add_caption, styled
+from plotting.style import FONT, INK, NO_CAPTION, QUIET, add_caption, make_room, styled
 
 NUMBERED = 16  # parameters whose correlations are written as numbers
 GREY = ("#d9d9d9", "#efefef")  # bands of one and two standard deviations
@@ -27,6 +27,7 @@ def draw_pulls(labels, pulls, constraints, *, title="", caption=NO_CAPTION):
     axes.set_xlim(-1.05 * reach, 1.05 * reach)
     axes.set_yticks(y, labels, fontsize=FONT - 1)
     axes.set_xlabel(r"$(\hat{\theta} - \theta_0)\,/\,\sigma_0$", fontsize=FONT + 1)
+    make_room(figure, axes)
     return figure
 
 
@@ -48,6 +49,7 @@ def draw_factors(labels, values, errors, *, title="", caption=NO_CAPTION):
         axes.text(0.975, place, text, va="center", ha="right", transform=_row_places(axes))
     axes.set_yticks(y, labels, fontsize=FONT)
     axes.set_xlabel("Fitted / predicted yield", fontsize=FONT + 1)
+    make_room(figure, axes)
     return figure
 
 

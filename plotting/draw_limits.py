@@ -8,11 +8,12 @@ from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from analysis.stats_files import LIMIT
 from plotting.draw_scores import COLOURS
-from plotting.style import FONT, INK, NO_CAPTION, QUIET, add_caption, styled
+from plotting.style import FONT, INK, NO_CAPTION, QUIET, add_caption, make_room, styled
 
 # Green and yellow as ever, in the hues of Okabe and Ito, which differ in brightness as well.
 ONE, TWO = "#39b185", "#f3e27a"
 THEORY = COLOURS[1]
+HIGHEST = 10  # significance that is drawn at its place
 EXPECTED = {"color": INK, "linestyle": "--", "linewidth": 1.3}
 OBSERVED = {"color": INK, "linewidth": 1.5}
 
@@ -45,7 +46,10 @@ def draw_scan(mu, expected, observed, limits, *, seen="Observed", title="", capt
     for limit, style in zip(limits, (EXPECTED, OBSERVED), strict=True):
         if limit is not None and limit <= mu[-1]:
             axes.plot([limit, limit], [0, LIMIT], **{**style, "linewidth": 0.9})
-    axes.set_xlim(mu[0], mu[-1])
+    # Where something happens
+    below = np.flatnonzero(np.nan_to_num(highest) > LIMIT / 10)
+    end = below[-1] + 1 if len(below) else len(mu) - 1
+    axes.set_xlim(0 if mu[0] >= 0 else mu[0], mu[min(end, len(mu) - 1)])
     axes.set_ylim(0, 1.05)
     axes.set_xlabel(r"Signal strength $\mu$", fontsize=FONT + 2)
     axes.set_ylabel(r"$\mathrm{CL_s}$", fontsize=FONT + 2)
@@ -104,6 +108,7 @@ def draw_limits(labels, panels, *, seen="Observed", title="", caption=NO_CAPTION
         borderaxespad=0.25,
     )
     add_caption(first, caption, title)
+    make_room(figure, first)
     return figure
 
 
@@ -154,7 +159,7 @@ def _band_legend(observed, seen, marker=False):
 
 @styled
 def draw_significance(labels, expected, observed, *, seen="Observed", title="", caption=NO_CAPTION):
-    """Draw discovery significances of signals, one row each, from the top.
+    """Draw discovery significances of signals, one row each, from the top; arrows above HIGHEST.
 
     labels: (signals,) LaTeX; expected, observed: (signals,) standard deviations, None where unknown
     seen: what the data are called. Returns the Figure.
@@ -164,22 +169,32 @@ def draw_significance(labels, expected, observed, *, seen="Observed", title="", 
     figure = Figure(figsize=(6.4, height))
     axes = figure.add_axes((0.25, 0.66 / height, 0.715, 1 - 1.3 / height))
     y = np.arange(number)
+    known = [v for v in (*expected, *observed) if v is not None]
+    high = min(max([3.4, *known]), HIGHEST)
     for values, style, shift in (
         (expected, {"color": COLOURS[0], "markerfacecolor": "white", "label": "Expected"}, -0.12),
         (observed, {"color": INK, "label": seen}, 0.12),
     ):
         shown = [(v, place + shift) for v, place in zip(values, y, strict=True) if v is not None]
-        if shown:
-            axes.plot(
-                *zip(*shown, strict=True), "o", markersize=6, clip_on=False, zorder=3, **style
+        inside = [pair for pair in shown if pair[0] <= HIGHEST]
+        style |= {"linestyle": "", "markersize": 6, "clip_on": False, "zorder": 3}
+        axes.plot(*(zip(*inside, strict=True) if inside else ([], [])), marker="o", **style)
+        for value, place in [pair for pair in shown if pair[0] > HIGHEST]:
+            axes.plot(HIGHEST, place, marker=">", **{**style, "label": None})
+            axes.annotate(
+                f"{value:.3g}",
+                (HIGHEST, place),
+                (-8, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                fontsize=FONT - 1,
             )
-    known = [v for v in (*expected, *observed) if v is not None]
-    high = max([3.4, *known])
     for line in (3, 5):
         if line < 1.08 * high:
             axes.axvline(line, color=QUIET, linewidth=0.9, linestyle=":")
     axes.axvline(0, color=QUIET, linewidth=0.8)
-    axes.set_xlim(min([0.0, *known]) - 0.3, 1.08 * high)
+    axes.set_xlim(max(min([0.0, *known]), -HIGHEST) - 0.3, 1.08 * high)
     axes.set_ylim(max(number, 1) - 0.4, -0.6)
     axes.set_yticks(y, labels, fontsize=FONT)
     axes.tick_params(axis="y", which="both", left=False, right=False)
@@ -193,6 +208,7 @@ def draw_significance(labels, expected, observed, *, seen="Observed", title="", 
         borderaxespad=0.25,
     )
     add_caption(axes, caption, title)
+    make_room(figure, axes)
     return figure
 
 

@@ -16,6 +16,7 @@ from plotting.style import (
     QUIET,
     add_caption,
     axis_title,
+    make_room,
     styled,
     write_above,
 )
@@ -181,6 +182,7 @@ def draw_p_values(labels, p_values, marks, *, title="", caption=NO_CAPTION):
                 color=QUIET,
             )
     add_caption(axes, caption, "")
+    make_room(figure, axes)
     figure.text(0.03, 1 - 0.3 / height, title, fontsize=FONT, va="center")
     return figure
 

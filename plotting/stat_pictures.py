@@ -11,6 +11,7 @@ from analysis.output import STATS
 from analysis.performance import significance
 from analysis.processes import process as process_of
 from analysis.stats_files import read_statistics
+from analysis.systematics import SYSTEMATICS
 from plotting import stat_tables
 from plotting.draw_abcd import draw_closure, draw_corners
 from plotting.draw_fit import draw_correlations, draw_factors, draw_pulls
@@ -105,8 +106,9 @@ def fit_pictures(options, name, content, contents, made):
             title = f"{'All regions' if region == 'yields' else region}, {words}"
             text = f"Data and the model in {', '.join(p['region'] for p in parts)}, {words}"
             yield made(f"fit_{region}_{when}", title=title, text=text, figure=figure)
-    labels = {s.name: s.label for s in results.systematics}
-    labels |= {p.name: p.label for p in results.processes}
+    labels = {p.name: p.label for p in results.processes}
+    labels |= {s.name: s.label for s in (*SYSTEMATICS, *results.systematics)}
+    labels |= {p["name"]: parameter_label(p) for p in content["parameters"] if p["kind"] in FREE}
     yield from parameter_pictures(options, name, content, labels, made)
 
 
@@ -153,6 +155,16 @@ def fit_stack(results, channels, when):
         systematic=np.stack([error, error]),
         data_label="Asimov data" if any(channel["asimov"] for channel in channels) else "Data",
     )
+
+
+FREE = ("mu", "norm")  # kinds of parameters without a name that people know
+
+
+def parameter_label(parameter):
+    """LaTeX of a signal strength or of a normalisation factor."""
+    if parameter["kind"] == "mu":
+        return r"$\mu$"
+    return f"Norm. of {parameter['name'].removeprefix('norm_').replace('_', ' ')}"
 
 
 def parameter_pictures(options, name, content, labels, made):
@@ -364,7 +376,7 @@ def pair_of(value, error):
 
 def bump_pictures(options, name, content, contents, made):
     """Yield the pictures of bump.json."""
-    region = content["region"]
+    region = content["region"] + stat_tables.injected(content)
     for mass, found in content["masses"].items():
         yield mass_picture(options, mass, found, region, content["label"], "bump", made)
     words = global_words(content)
@@ -436,14 +448,16 @@ def anything_pictures(options, name, content, contents, made):
     labels = [*(test["label"] for test in tests.values()), "All together"]
     p_values = [*(test["p"] for test in tests.values()), content["global_p"]]
     marks = [False] * len(tests) + [True]
-    figure = draw_p_values(labels, p_values, marks, title=content["answer"], caption=caption)
+    added = stat_tables.injected(content)
+    title = content["answer"] + added
+    figure = draw_p_values(labels, p_values, marks, title=title, caption=caption)
     yield made("anything", title="Is there anything?", text=content["answer"], figure=figure)
     figure = draw_statistic(
         content["pseudo_statistic"],
         content["statistic"],
         global_words(content),
         axis=r"$-\ln$ of the smallest $p$ of the tests",
-        title=name,
+        title=name + added,
         caption=caption,
     )
     text = f"Statistic of all tests in pseudo-experiments and observed: {global_words(content)}"
@@ -454,7 +468,7 @@ def anything_pictures(options, name, content, contents, made):
             found["statistic"],
             f"p = {found['p']:.2g}",
             axis=f"Statistic: {found['label']}",
-            title=name,
+            title=name + added,
             caption=caption,
         )
         text = f"Statistic in pseudo-experiments and observed, p = {found['p']:.2g}"
@@ -476,7 +490,8 @@ def anything_pictures(options, name, content, contents, made):
         yield made("anything_regions", title="Regions", text=text, figure=figure)
     for mass, found in content["bump"].items():
         label = content["labels"].get(found["detector"], found["detector"])
-        yield mass_picture(options, mass, found, found["region"], label, "anything_bump", made)
+        region = found["region"] + added
+        yield mass_picture(options, mass, found, region, label, "anything_bump", made)
 
 
 def excess_label(content, one):
@@ -484,7 +499,7 @@ def excess_label(content, one):
     if one["detector"] is None:
         return one["region"]
     label = content["labels"].get(one["detector"], one["detector"])
-    share = "" if one["share"] is None else f", {100 * one['share']:.3g} %"
+    share = "" if one["share"] in (None, 1) else f", {100 * one['share']:.3g} %"
     return f"{one['region']}: {label}{share}"
 
 

@@ -70,10 +70,16 @@ def p_limit(p_value, is_limit):
 
 def chosen(share, detector, labels):
     """Which events: all, or those with the highest scores of a detector, None: there is none."""
-    if share is None:
+    if share in (None, 1):
         return "all events"
     of = "" if detector is None else f" of {plain_text(labels[detector])}"
     return f"top {100 * share:.3g} %{of}"
+
+
+def injected(content):
+    """What was added to the data, for the end of a title."""
+    added = (f"{number:g} of {name}" for name, number in content["injected"].items())
+    return f", with {' and '.join(added)} injected" if content["injected"] else ""
 
 
 # --- kinds ------------------------------------------------------------------------------------
@@ -279,7 +285,7 @@ def bump_tables(content, labels):
     p = p_limit(content["global_p"], content["global_p_is_limit"])
     notes = (
         f"{content['region']}: global p {p}, Z {short(content['global_z'])}, from "
-        f"{content['pseudo']} pseudo-experiments",
+        f"{content['pseudo']} pseudo-experiments{injected(content)}",
         *content["notes"],
     )
     return (StatTable("bump", "Bump hunt", MASS_HEADS, rows, notes),)
@@ -307,7 +313,7 @@ def anything_tables(content, labels):
     heads = ("Region", "Events", "Data", "Background", "Local p", "Local Z")
     notes = tuple(content["notes"])
     made = [
-        StatTable("anything", "Answer", (), (), (content["answer"],)),
+        StatTable("anything", "Answer", (), (), (content["answer"] + injected(content),)),
         StatTable("anything", "Tests", ("Test", "p", "Z"), (*tests, whole), notes),
         StatTable("anything", "Regions with the smallest p", heads, excess, latex=False),
     ]

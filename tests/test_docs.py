@@ -16,6 +16,7 @@ import ml_tables
 import ntuples
 import pandas as pd
 import pytest
+import result_inputs
 import score_inputs
 import uproot
 from conftest import DEMO, REPOSITORY, SAFETY_NET, read_json, read_table, root_program
@@ -196,6 +197,8 @@ def prepare(command, folder):
         run("python -m ml challenge output blind", folder)
     if "stats overlap" in command and not (folder / "output_regions").exists():
         run("python run_rdf.py -o output_regions -s WZ data -r CR_WZ SR_search", folder)
+    if re.search("plotting (stats|limit) output", command):
+        result_inputs.write_statistics(folder / "output")
     if command.startswith("cmp ") and not (folder / "output_plain").exists():
         run("python run_rdf.py -o output_plain -s WZ --plain", folder)
     if (

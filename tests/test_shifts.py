@@ -15,6 +15,7 @@ from analysis.systematics import Systematic
 from plotting import commands
 from plotting.draw_stack import draw_stack
 from plotting.stack import fold_flow, make_stack
+from plotting.yields import as_text, make_cutflow
 
 SYSTEMATICS = (
     Systematic("lumi", "Luminosity", size=0.1),
@@ -35,7 +36,7 @@ VARIED = {
 
 def samples():
     def sample(name, process):
-        varied = {v: Varied("weight", {}, {}) for s, v in VARIED if s == name}
+        varied = {v: Varied("weight", {}, {}, {}) for s, v in VARIED if s == name}
         return Sample(name, process, "background", {}, {}, varied)
 
     return sample("a", "first"), sample("b", "second")
@@ -85,6 +86,7 @@ def folder(tmp_path_factory):
 def vary(folder, feature, factors, bins=None):
     """Add the systematics lumi and tilt to a run, the latter grows with the bin."""
     record = json.loads((folder / "run.json").read_text())
+    flow = json.loads((folder / "cutflow.json").read_text())
     record["systematics"] = [
         asdict(Systematic("lumi", "Luminosity", size=0.02)),
         asdict(Systematic("tilt", "Tilt", up={"wgt_SG": "1"}, down={"wgt_SG": "1"})),
@@ -93,7 +95,7 @@ def vary(folder, feature, factors, bins=None):
     with uproot.update(folder / "histograms.root") as file:
         for sample in record["samples"]:
             named = factors.get(sample["name"], {})
-            kind = {"kind": "weight", "tables": {}, "checksums": {}}
+            kind = {"kind": "weight", "tables": {}, "rows": {}, "checksums": {}}
             sample["variations"] = {name: kind for name in named}
             for name, factor in named.items():
                 nominal = results.histogram("SR3L", feature, sample["name"])
@@ -104,6 +106,10 @@ def vary(folder, feature, factors, bins=None):
                 axis = plot_inputs.to_TAxis("xaxis", "", len(values) - 2, low, high)
                 made = plot_inputs.to_TH1x(None, "", values, *[0.0] * 5, values, axis)
                 file[f"SR3L/h_{feature}_{sample['name']}__{name}"] = made
+                rows = flow["SR3L"][sample["name"]]
+                scaled = [rows[0]] + [row | {"sumw": factor * row["sumw"]} for row in rows[1:]]
+                flow["SR3L"][f"{sample['name']}__{name}"] = scaled
+    (folder / "cutflow.json").write_text(json.dumps(flow))
     (folder / "run.json").write_text(json.dumps(record))
     return folder
 
@@ -149,6 +155,22 @@ def test_check_and_hist_use_the_variations(folder, tmp_path):
     figure = commands.stack_figure(options, "SR3L", "m_3l", histograms)
     commands.save(figure, tmp_path / "plain", ("png",))
     assert record["systematics"] and varied != (tmp_path / "plain.png").read_bytes()
+
+
+def test_cutflow_has_the_systematic_error_of_the_total(folder, tmp_path):
+    results = Results(folder)
+    total = make_cutflow(results, "SR3L").rows_of("total")[0]
+    w, t = (results.cutflow["SR3L"][name][1]["sumw"] for name in ("WZ", "ttbar"))
+    lumi = 0.02 * total.sumw
+    expected = np.hypot(lumi[1], 0.2 * w + 0.5 * t), np.hypot(lumi[1], -0.1 * w - 0.5 * t)
+    assert total.systematic[:, 0] == pytest.approx([lumi[0]] * 2)
+    assert total.systematic[::-1, 1] == pytest.approx(expected)
+    lines = as_text(make_cutflow(results, "SR3L"))
+    (line,) = [line for line in lines if line.startswith("total background")]
+    assert f"{total.sumw[1]:.0f} +- {total.error[1]:.0f} +- {expected[0]:.0f}" in line
+    assert all(line.count("+-") == 4 for line in lines if line.startswith("total"))
+    # Two columns, each with one error.
+    assert all(line.count("+-") == 2 for line in lines if line.startswith("diboson"))
 
 
 def test_variations_in_other_bins_are_a_line(tmp_path):
