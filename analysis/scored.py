@@ -70,8 +70,25 @@ def read_scored(path, table, names=(), again=SCORE_AGAIN):
         for name in IDENTITY
     ):
         raise InputError(f"{path} holds other events than the table of the run: {again}")
-    score, weight = scores["score"].astype(float), columns[WEIGHT].astype(float)
-    if bad := int(np.sum(~np.isfinite(score))):
+    weight = columns[WEIGHT].astype(float)
+    kept, scale = held_out(path, scores, weight, again)
+    return ScoredEvents(
+        scores["score"][kept].astype(float),
+        weight[kept] * scale,
+        np.flatnonzero(kept),
+        {name: columns[name][kept] for name in (*IDENTITY, *names)},
+        len(kept),
+    )
+
+
+def held_out(path, scores, weight, again=SCORE_AGAIN):
+    """The events that their detector was not trained on, and what makes them count for all.
+
+    scores: columns `score` and `trained_on` of the file of a sample, `path`
+    weight: (events,)
+    Returns ((events,) bool, factor of their weights). Raises InputError.
+    """
+    if bad := int(np.sum(~np.isfinite(scores["score"]))):
         raise InputError(f"{path} has {bad} scores that are not finite: {again}")
     kept = ~scores["trained_on"].astype(bool)
     if len(kept) and not kept.any():
@@ -80,14 +97,7 @@ def read_scored(path, table, names=(), again=SCORE_AGAIN):
             "scores mean nothing: train with --folds"
         )
     left = weight[kept].sum()
-    scale = weight.sum() / left if left and not kept.all() else 1.0
-    return ScoredEvents(
-        score[kept],
-        weight[kept] * scale,
-        np.flatnonzero(kept),
-        {name: columns[name][kept] for name in (*IDENTITY, *names)},
-        len(kept),
-    )
+    return kept, weight.sum() / left if left and not kept.all() else 1.0
 
 
 def require_detectors(folder, names):

@@ -1,7 +1,8 @@
 """Output folders for tests of plotting: as run_rdf.py and ml write them, but made with numpy."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,11 +16,13 @@ from analysis.hdf5_writer import FrameWriter
 from analysis.output import IDENTITY
 from analysis.records import FORMAT
 from analysis.results import Histogram
+from analysis.systematics import Systematic
 
 LAYOUT = features.LAYOUTS[0]
 SCALARS = tuple(
     f for f in features.FEATURES if f.name in ("flcomp", "m_3l", "ht_lep", "ht_jet", "n_jet")
 ) + tuple(f for f in features.FEATURES if f.name in ("n_ele", "n_muo"))
+DECLARED = (*features.cells(LAYOUT), *SCALARS)
 SAMPLES = (  # name, process, kind, events, scale of the momenta in GeV, weight per event
     ("WZ", "diboson3L", "background", 1500, 40.0, 0.25),
     ("ZZ", "diboson4L", "background", 400, 45.0, 0.2),
@@ -30,15 +33,45 @@ SAMPLES = (  # name, process, kind, events, scale of the momenta in GeV, weight 
 MODEL = "small"
 
 
-def write_run(folder, samples=SAMPLES, regions=("SR3L",), blind=(), edit=None):
-    """Write an output folder; `edit(region, sample, table)` may change a table first."""
+@dataclass(frozen=True)
+class Shift:
+    """A systematic variation of a run: what becomes of a table that is shifted by 1 or -1."""
+
+    name: str
+    change: Callable  # (table, 1 or -1) -> table
+    kind: str = "weight"
+    tables: bool = True  # else histograms alone
+    one_sided: bool = False
+    without: tuple[str, ...] = ()  # samples that lack it
+
+    @property
+    def systematic(self):
+        """As run.json has it."""
+        columns = {"wgt_SG" if self.kind == "weight" else "jetPt": "shifted"}
+        return Systematic(self.name, self.name, columns, {} if self.one_sided else columns)
+
+
+def write_run(
+    folder,
+    samples=SAMPLES,
+    regions=("SR3L",),
+    blind=(),
+    edit=None,
+    shifts=(),
+    sizes=(),
+    declared=DECLARED,
+):
+    """Write an output folder; `edit(region, sample, table)` may change a table first.
+
+    shifts: Shifts of all simulated samples; sizes: Systematics that are sizes alone
+    declared: features that have histograms
+    """
     (folder / "hdf5").mkdir(parents=True)
-    declared = (*features.cells(LAYOUT), *SCALARS)
     cutflow = {region: {} for region in regions}
     entries = []
     with uproot.recreate(folder / "histograms.root") as file:
         for number, (name, process, kind, events, scale, weight) in enumerate(samples):
-            tables = {}
+            tables, variations = {}, {}
             for region in regions:
                 if region in blind and kind == "data":
                     continue
@@ -48,6 +81,20 @@ def write_run(folder, samples=SAMPLES, regions=("SR3L",), blind=(), edit=None):
                 if edit is not None:
                     table = edit(region, name, table)
                 tables[region] = f"hdf5/{name}_{region}.hdf5"
+                for shift, direction, varied in shifted(kind, name, table, shifts):
+                    of = f"{shift.name}_{direction}"
+                    about = {"kind": shift.kind, "tables": {}, "rows": {}, "checksums": {}}
+                    about = variations.setdefault(of, about)
+                    about["rows"][region] = len(varied)
+                    for feature in declared:
+                        file[f"{region}/h_{feature.name}_{name}__{of}"] = th1(feature, varied)
+                    if shift.tables and shift.kind == "weight":
+                        about["tables"][region] = tables[region]
+                        table = table.assign(**{f"wgt_SG__{of}": varied["wgt_SG"]})
+                    elif shift.tables:
+                        about["tables"][region] = f"hdf5/{name}__{of}_{region}.hdf5"
+                        path = folder / about["tables"][region]
+                        varied.to_hdf(path, key="mini", format="fixed")
                 table.to_hdf(folder / tables[region], key="mini", format="fixed")
                 for feature in declared:
                     file[f"{region}/h_{feature.name}_{name}"] = th1(feature, table)
@@ -62,15 +109,28 @@ def write_run(folder, samples=SAMPLES, regions=("SR3L",), blind=(), edit=None):
                     "kind": kind,
                     "schema": "susy",
                     "tables": tables,
+                    "variations": variations,
                     "rows": {region: events for region in tables},
                     "entries_read": 2 * events,
                     "left_out": [],
+                    "xsec_pb": 0.5 if kind == "signal" else None,
                     "inputs": [{"path": f"{name}.root", "size": 1000, "entries": 2 * events}],
                 }
             )
     (folder / "cutflow.json").write_text(json.dumps(cutflow))
-    (folder / "run.json").write_text(json.dumps(record(entries, regions, blind, declared)))
+    content = record(entries, regions, blind, declared)
+    content["systematics"] = [asdict(s) for s in (*sizes, *(shift.systematic for shift in shifts))]
+    (folder / "run.json").write_text(json.dumps(content))
     return folder
+
+
+def shifted(kind, sample, table, shifts):
+    """Yield (Shift, direction, table) of the variations that a sample has."""
+    for shift in shifts:
+        for direction, sign in (("up", 1), ("down", -1)):
+            lacks = kind == "data" or sample in shift.without
+            if not lacks and not (shift.one_sided and sign < 0):
+                yield shift, direction, shift.change(table.copy(), sign)
 
 
 def th1(feature, table):
@@ -101,6 +161,7 @@ def record(entries, regions, blind, declared):
     used = [d for d in selection.REGIONS if d.name in regions] or [selection.REGIONS[0]]
     cuts = [asdict(cut) for cut in used[0].cuts]
     kinds = dict.fromkeys((entry["process"], entry["kind"]) for entry in entries)
+    declared_roles = {region.name: region.role for region in selection.REGIONS}
     return {
         "format": FORMAT,
         "command": ["run_rdf.py"],
@@ -113,7 +174,11 @@ def record(entries, regions, blind, declared):
         "processes": [asdict(processes.process(*kind)) for kind in kinds],
         "objects": [asdict(d) for d in selection.OBJECTS],
         "variables": [asdict(d) for d in selection.VARIABLES],
-        "regions": [{"name": r, "cuts": cuts, "tag": r, "blind": r in blind} for r in regions],
+        "regions": [
+            {"name": r, "cuts": cuts, "tag": r, "blind": r in blind}
+            | {"role": declared_roles.get(r, "signal")}
+            for r in regions
+        ],
         "layout": asdict(LAYOUT),
         "features": [asdict(feature) for feature in declared],
         "timings_s": {"event loop": 1.0},

@@ -16,6 +16,7 @@ import ml_tables
 import ntuples
 import pandas as pd
 import pytest
+import result_inputs
 import score_inputs
 import uproot
 from conftest import DEMO, REPOSITORY, SAFETY_NET, read_json, read_table, root_program
@@ -31,6 +32,7 @@ RULES = (
     (r"python (-i )?run_rdf\.py .*--dask (slurm|condor)", "parsed"),
     (r"python -m analysis\.submit (slurm|condor|grid|status \$OUT)", "parsed"),
     (r"python -m tests\.benchmarks", "benchmark"),
+    (r"python -m analysis\.stats (abcd|overlap|publish) ", "run"),
     (r"python -m (ml|plotting) ", "slow"),
     (r"python run_rdf\.py .*--model ", "slow"),
     (r"python (-i )?run_rdf\.py", "run"),
@@ -193,6 +195,10 @@ def prepare(command, folder):
         run(f"python -m ml train output --detector {DEFAULT_DETECTOR}", folder)
     if "blind --open" in command and not (folder / "output" / "study" / "blind.json").exists():
         run("python -m ml challenge output blind", folder)
+    if "stats overlap" in command and not (folder / "output_regions").exists():
+        run("python run_rdf.py -o output_regions -s WZ data -r CR_WZ SR_search", folder)
+    if re.search("plotting (stats|limit) output", command):
+        result_inputs.write_statistics(folder / "output")
     if command.startswith("cmp ") and not (folder / "output_plain").exists():
         run("python run_rdf.py -o output_plain -s WZ --plain", folder)
     if (
@@ -238,6 +244,7 @@ def parse(command):
     """Let the command line of a program of ours read a command, without running it."""
     import run_rdf
     from analysis import submit
+    from analysis.stats.__main__ import parser as stats_parser
     from ml.__main__ import parser as ml_parser
     from plotting.__main__ import parser as plotting_parser
     from tests.benchmarks.__main__ import parser as benchmarks_parser
@@ -245,6 +252,7 @@ def parse(command):
     parsers = {
         "run_rdf.py": run_rdf.parser,
         "analysis.submit": submit.parser,
+        "analysis.stats": stats_parser,
         "ml": ml_parser,
         "plotting": plotting_parser,
         "tests.benchmarks": benchmarks_parser,

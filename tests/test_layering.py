@@ -21,6 +21,7 @@ NEVER = {
 # Modules of analysis that work without ROOT and start in a fraction of a second.
 SHARED = (
     "content",
+    "correlation",
     "detector_files",
     "errors",
     "files",
@@ -31,6 +32,7 @@ SHARED = (
     "records",
     "rivals",
     "scored",
+    "stats_files",
     "study_files",
     "topology",
 )
@@ -45,9 +47,9 @@ DECLARATIONS = (
 )
 # The part of analysis that the others may import.
 OFFERED = {
-    "analysis/stats": (*SHARED, *DECLARATIONS, "results", "stats"),
+    "analysis/stats": (*SHARED, *DECLARATIONS, "results", "shifts", "stats"),
     "ml": SHARED,
-    "plotting": (*SHARED, *DECLARATIONS, "results"),
+    "plotting": (*SHARED, *DECLARATIONS, "results", "shifts"),
 }
 
 SOURCES = (".py", ".cxx", ".h")

@@ -1,0 +1,144 @@
+"""Tables of statistical results for a terminal of 80 columns."""
+
+import numpy as np
+
+
+def number(value, digits=3):
+    """A number in few characters; "-" for one that is not known."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def count(value):
+    """A yield: digits that matter, in at most nine characters."""
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if 10 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def columns(rows, header):
+    """Rows of words as lines: the first column to the left, others to the right."""
+    every = [header, *rows]
+    widths = [max(len(row[n]) for row in every) for n in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            word.ljust(width) if n == 0 else word.rjust(width)
+            for n, (word, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in every
+    )
+
+
+def yields_table(model):
+    """The yields of a Model before any fit, a row per region and process."""
+    rows = []
+    for channel in model.channels:
+        region = channel.region
+        for process, yields in model.yields[region].items():
+            error = np.sqrt(yields.variance.sum())
+            rows.append((f"{region} {process}", count(yields.nominal.sum()), count(error)))
+        background = model.backgrounds(region).values()
+        error = np.sqrt(sum(y.variance.sum() for y in background))
+        rows.append((f"{region} background", count(model.background(region).sum()), count(error)))
+        seen = "blind" if channel.asimov else f"{model.data[region].sum():.0f}"
+        rows.append((f"{region} data", seen, ""))
+    return columns(rows, ("region, process", "events", "simulation's error"))
+
+
+def fit_table(content):
+    """What fit.json holds: factors and pulls, then regions."""
+    rows = []
+    for parameter in content["parameters"]:
+        if parameter["kind"] != "staterror":
+            error = parameter["error"]
+            pull = "free" if parameter["pull"] is None else f"{parameter['pull']:+.2f}"
+            constraint = number(parameter["constraint"], 2)
+            value = f"{parameter['value']:.3f}"
+            rows.append((parameter["name"], value, number(error), pull, constraint))
+    header = ("parameter", "value", "error", "pull", "error / before")
+    blocks = [columns(rows, header)] if rows else []
+    rows = []
+    for channel in content["channels"]:
+        before, after = channel["prefit"], channel["postfit"]
+        seen = "-" if channel["data"] is None else f"{sum(channel['data']):.0f}"
+        rows.append(
+            (
+                channel["region"] + (" *" if channel["region"] in content["fitted"] else ""),
+                f"{count(sum(before['total']))} +- {number(before['sum_error'], 2)}",
+                f"{count(sum(after['total']))} +- {number(after['sum_error'], 2)}",
+                seen,
+            )
+        )
+    blocks.append(columns(rows, ("region (* fitted)", "before", "after", "data")))
+    good = content["goodness"]
+    p = "" if good["p"] is None else f", p = {good['p']:.3g}"
+    blocks.append(f"chi2 / ndof = {good['chi2']:.1f} / {good['ndof']}{p}")
+    return "\n\n".join(blocks)
+
+
+def limit_table(signals):
+    """Limits of limit.json; the strength, and the cross-section where it is known."""
+    rows = []
+    for name, one in signals.items():
+        size = one["cross_section_pb"]
+        band = " ".join(number(value, 3) for value in one["expected"])
+        pb = "-" if size is None else number(size * one["expected"][2])
+        seen = "blind" if one["asimov"] else number(one["observed"])
+        rows.append((name, seen, band, pb, "toys" if one["method"] == "toys" else "formulas"))
+    header = ("signal", "mu <", "expected -2 -1 0 1 2 sigma", "sigma < [pb]", "by")
+    return columns(rows, header)
+
+
+def significance_table(signals):
+    """Significances of significance.json."""
+    rows = []
+    for name, one in signals.items():
+        seen = one["observed"]
+        unit = "pb" if one["cross_section_3_sigma_pb"] is not None else "mu"
+        key = "cross_section_{}_sigma_pb" if unit == "pb" else "strength_{}_sigma"
+        rows.append(
+            (
+                name,
+                "blind" if seen is None else f"{seen['z']:.2f} ({seen['p0']:.2g})",
+                f"{one['expected']['z']:.2f}",
+                f"{one['asimov_z']:.2f}",
+                f"{number(one[key.format(3)])} {unit}",
+                f"{number(one[key.format(5)])} {unit}",
+            )
+        )
+    return columns(rows, ("signal", "Z (p0)", "expected", "formula", "3 sigma at", "5 sigma at"))
+
+
+def plane_table(content):
+    """The signals of plane.json, and where exclusion ends along one mass."""
+    rows = [
+        (
+            point["signal"],
+            " ".join(number(point[axis], 6) for axis in "xy" if point[axis] is not None),
+            number(point["observed"]),
+            number(point["expected"][2]),
+        )
+        for point in content["points"]
+    ]
+    lines = [columns(rows, ("signal", "masses", "mu <", "expected"))]
+    for kind, masses in (content["crossings"] or {}).items():
+        if masses:
+            lines.append(f"{kind} limit crosses mu = 1 at {', '.join(f'{m:.4g}' for m in masses)}")
+    return "\n".join(lines)
+
+
+def visible_table(regions):
+    """Counts of visible.json."""
+    rows = [
+        (
+            name,
+            "blind" if one["observed"] is None else f"{one['observed']:.0f}",
+            f"{count(one['background'])} +- {number(one['error'], 2)}",
+            number(one["s95_observed"]),
+            number(one["s95_expected"][2]),
+            number(one["visible_fb_observed"]),
+            "-" if one["z"] is None else f"{one['z']:.2f}",
+        )
+        for name, one in regions.items()
+    ]
+    header = ("region", "data", "background", "S95", "expected", "visible [fb]", "Z")
+    return columns(rows, header)

@@ -1,0 +1,188 @@
+"""Files of a statistical analysis, OUT/stats/<name>/: workspaces, the model, results.
+
+A workspace may be of another program: it is read, checked, and never written.
+"""
+
+import sys
+import warnings
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import numpy as np
+
+from analysis.content import shown
+from analysis.errors import InputError
+from analysis.files import checksum, read_json, write_json
+from analysis.output import RUN, STATS
+from analysis.records import RUN2, plain_name
+from analysis.stats.model import workspace
+
+MODEL = "model.json"
+MAKE = "make it with python -m analysis.stats workspace"
+# Interpolation between nominal and varied yields, smooth: those that HistFactory recommends.
+INTERPOLATION = {"normsys": {"interpcode": "code4"}, "histosys": {"interpcode": "code4p"}}
+RUN2_IFB = 138.96505  # of the campaigns mc16a, mc16d and mc16e together
+
+
+def stats_folder(output, name):
+    """OUT/stats/<name>. Raises InputError for a name that is none of a folder."""
+    if not plain_name(name):
+        raise InputError(f"--name '{name}' must be letters, digits, _ and -")
+    return output / STATS / name
+
+
+def workspace_path(folder, signal=None):
+    """The file of the workspace of a signal, a name, or of background alone."""
+    return folder / f"workspace_{signal or 'background'}.json"
+
+
+def luminosity(results):
+    """The luminosity of a run in fb^-1."""
+    return RUN2_IFB if results.luminosity_ifb == RUN2 else float(results.luminosity_ifb)
+
+
+def heading(kind, results=None):
+    """The first fields of every result; results: None: of no run of this program."""
+    about = results and {
+        "luminosity_ifb": luminosity(results),
+        "sha256": checksum(results.folder / RUN),
+    }
+    return {"format": 1, "kind": kind, "command": sys.argv[1:], "run": about}
+
+
+def read_model(folder):
+    """The content of model.json. Raises InputError."""
+    return read_formatted(folder, "model", MAKE)
+
+
+def read_result(folder, kind, results):
+    """The content of <kind>.json, which is of this run. Raises InputError."""
+    again = f"make it with python -m analysis.stats {kind}"
+    content = read_formatted(folder, kind, again)
+    if content["run"]["sha256"] != checksum(results.folder / RUN):
+        raise InputError(f"{folder / kind}.json is of another run than is there: {again}")
+    return content
+
+
+def read_formatted(folder, kind, again):
+    """The content of <kind>.json, of the format of this version. Raises InputError."""
+    path = folder / f"{kind}.json"
+    content = read_json(path, again)
+    if content.get("format") != 1 or content.get("kind") != kind:
+        raise InputError(f"{path} has format {shown(content.get('format'))}: {again}")
+    return content
+
+
+def model_content(results, model):
+    """The content of model.json."""
+    return heading("model", results) | {
+        "channels": [
+            {
+                "region": channel.region,
+                "role": channel.role,
+                "feature": channel.observable.name,
+                "kind": channel.observable.kind,
+                "label": channel.observable.label,
+                "unit": channel.observable.unit,
+                "edges": channel.edges.tolist(),
+                "asimov": channel.asimov,
+                "data": None if channel.asimov else model.data[channel.region].tolist(),
+                "samples": {
+                    process: {
+                        "yield": yields.nominal.tolist(),
+                        "error": np.sqrt(yields.variance).tolist(),
+                    }
+                    for process, yields in model.yields[channel.region].items()
+                },
+            }
+            for channel in model.channels
+        ],
+        "signals": {
+            signal.name: {
+                "samples": list(signal.samples),
+                "cross_section_pb": signal.cross_section_pb,
+            }
+            for signal in model.signals
+        },
+        "normalisations": [asdict(normalisation) for normalisation in model.normalisations],
+        "systematics": list(model.systematics),
+        "notes": list(model.notes),
+        "validation": workspace(model, roles=("validation",)),
+    }
+
+
+def write_workspace(path, content):
+    """Check a workspace and write it."""
+    check_schema(path, content)
+    write_json(path, content)
+
+
+def read_workspace(path, advice=MAKE):
+    """A workspace, of this program or another. Raises InputError, which says `advice`."""
+    content = read_json(path, advice)
+    check_schema(path, content)
+    return content
+
+
+@contextmanager
+def quiet():
+    """Around what pyhf validates: jsonschema has a newer class than the one that pyhf takes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "jsonschema.RefResolver", DeprecationWarning)
+        yield
+
+
+def check_schema(path, content):
+    """Raise InputError unless a JSON object is a HistFactory workspace."""
+    import pyhf
+
+    try:
+        with quiet():
+            pyhf.schema.validate(content, "workspace.json")
+    except pyhf.exceptions.InvalidSpecification as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is not a HistFactory workspace ({reason[:200]})") from None
+
+
+def build(content, path, poi=True):
+    """The pyhf.Model and the data, a list, of a workspace.
+
+    path: for messages
+    poi: whether it must have a parameter of interest. Raises InputError.
+    """
+    import pyhf
+
+    pyhf.set_backend("numpy")
+    try:
+        with quiet():
+            parsed = pyhf.Workspace(content)
+            model = parsed.model(modifier_settings=INTERPOLATION)
+        data = parsed.data(model)
+    except (
+        pyhf.exceptions.InvalidModel,
+        pyhf.exceptions.InvalidSpecification,
+        pyhf.exceptions.InvalidNameReuse,
+        pyhf.exceptions.InvalidModifier,
+        pyhf.exceptions.InvalidMeasurement,
+        pyhf.exceptions.InvalidWorkspaceOperation,
+        KeyError,
+        ValueError,
+        IndexError,
+        TypeError,
+    ) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"{path} does not describe a model ({lines[-1][:200]})") from None
+    if poi and model.config.poi_index is None:
+        raise InputError(
+            f"{path} has no parameter of interest, it is of background alone: name a signal"
+        )
+    expected = np.asarray(model.expected_actualdata(model.config.suggested_init()))
+    seen = np.asarray(data[: len(expected)])
+    if np.any(~np.isfinite(expected)) or np.any((expected <= 0) & (seen > 0)):
+        place = int(np.flatnonzero(~np.isfinite(expected) | (expected <= 0) & (seen > 0))[0])
+        names = [name for name, bins in model.config.channel_nbins.items() for _ in range(bins)]
+        raise InputError(
+            f"{path}: channel '{names[place]}' expects {expected[place]:g} events in a bin with "
+            f"{seen[place]:g} of data: merge bins"
+        )
+    return model, data
