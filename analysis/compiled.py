@@ -170,10 +170,8 @@ COUNTED = Template("""\
       unsigned passed[$regions]{};
       {
 $columns
-         const double weight = $weight;
-         Cutflow &cutflow = *cutflows[$number];
-         cutflow.all.add(slot, weight);
 $cuts
+         cutflows[$number]->add(slot, passed, $weight);
       }""")
 
 REGION = Template("""\
@@ -185,19 +183,13 @@ $cuts
 CUT = Template("""\
             if (!$passes)
                return;
-            ++passed[$region];
-            cutflow.regions[$region][$cut].add(slot, weight);""")
+            ++passed[$region];""")
 
 # Counting again, with another weight.
 WEIGHED = Template("""\
       {
 $columns
-         const double weight = $weight;
-         Cutflow &cutflow = *cutflows[$number];
-         cutflow.all.add(slot, weight);
-         for (unsigned region = 0; region < $regions; ++region)
-            for (unsigned cut = 0; cut < passed[region]; ++cut)
-               cutflow.regions[region][cut].add(slot, weight);
+         cutflows[$number]->add(slot, passed, $weight);
       }""")
 
 # The row of an event, for the stores of all regions.
@@ -251,7 +243,6 @@ def selection(plan):
                         columns=universe.text,
                         weight=universe.value(WEIGHT),
                         number=number,
-                        regions=regions,
                     )
                 )
     return columns, "\n".join(lines)

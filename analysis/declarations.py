@@ -84,7 +84,11 @@ def declarations(regions, layout_name, vary=None):
         features.scalars(layout),
         chosen_systematics(vary),
     )
-    problems = [*doubled(selection.REGIONS, "a region"), *declared.problems()]
+    problems = [
+        *doubled(selection.REGIONS, "a region"),
+        *doubled(SYSTEMATICS, "a systematic"),
+        *declared.problems(),
+    ]
     where = "analysis/selection.py, features.py or systematics.py"
     if problems:
         raise DeclarationError(*(f"{problem}, in {where}" for problem in problems))

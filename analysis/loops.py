@@ -140,12 +140,12 @@ class EventLoop:
         """Raise InputError or DeclarationError if a weight or a feature has no finite value."""
         item = self.prepared
         where = f"sample '{item.sample.name}'"
-        if self.cutflow.all.count().nonFinite:
+        if self.cutflow.count().nonFinite:
             parts = item.inputs.parts(item.begin, item.begin + item.entries)
             dfs = (chain(item.plan, dataframe_of(item.sample, *part))[0] for part in parts)
             raise InputError(f"{where}: {bad_weights(*dfs)}")
         for name, cutflow in self.cutflows.items():
-            if bad := cutflow.all.count().nonFinite:
+            if bad := cutflow.count().nonFinite:
                 raise DeclarationError(
                     f"{where}: {bad} events have a weight in variation '{name}' that is no finite "
                     "number: mend it in analysis/systematics.py"
@@ -163,13 +163,12 @@ class EventLoop:
         variation: name; None: without
         """
         cutflow = self.cutflows[variation] if variation else self.cutflow
-        regions = zip(self.prepared.plan.cuts.items(), cutflow.regions, strict=True)
         return {
             region: [
-                ("all", cutflow.all.count()),
-                *((cut.name, of.count()) for cut, of in zip(cuts, counters, strict=True)),
+                ("all", cutflow.count()),
+                *((cut.name, cutflow.count(number, n)) for n, cut in enumerate(cuts)),
             ]
-            for (region, cuts), counters in regions
+            for number, (region, cuts) in enumerate(self.prepared.plan.cuts.items())
         }
 
     def dataframes(self):

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 import helpers
 from analysis.errors import near_miss
@@ -382,8 +383,8 @@ class Planner:
         shifts = {}
         for shifted in self.variations:
             for column in shifted.columns:
-                inputs = (name for name in column.inputs if name != column.name)
-                shifts.setdefault(column.name, []).extend(inputs)
+                inputs = {name: column for name in column.inputs if name != column.name}
+                shifts.setdefault(column.name, {}).update(inputs)
         needed, todo = {}, list(wanted)
         while todo:
             name = todo.pop()
@@ -395,9 +396,7 @@ class Planner:
         try:
             TopologicalSorter(needed).prepare()
         except CycleError as error:
-            cycle = " -> ".join(error.args[1])
-            where = self.definitions[error.args[1][0]].where
-            self.problems.append(f"{where} depends on itself: {cycle}")
+            self.problems.append(self.cycle(error.args[1], shifts))
             return []
         ordered = {}
 
@@ -410,6 +409,18 @@ class Planner:
             if name in needed:
                 append(name)
         return list(ordered.values())
+
+    def cycle(self, names, shifts):
+        """What is wrong where each of these columns needs the one before it, in a circle.
+
+        shifts: {column: {column that a variation of it needs: Definition of that}}
+        """
+        for needed, name in pairwise(names):
+            for column in self.definitions[name].inputs:
+                shift = shifts.get(column, {}).get(needed)
+                if shift and needed not in self.definitions[name].inputs:
+                    return f"{shift.where} varies '{column}' with '{needed}', which is made of it"
+        return f"{self.definitions[names[0]].where} depends on itself: {' -> '.join(names)}"
 
 
 NUMBER = re.compile(

@@ -469,9 +469,12 @@ def test_fields_of_run_json(demo_output, finished):
         for path, value in fields(read_json(folder / "run.json"), ("SR3L",)):
             found.setdefault(path, []).append(value)
     inner = {path for path in found if any(p.startswith(f"{path}.") for p in found)}  # where null
-    occasional = ("timings_s.cluster", "failed.", "repeated_data_events.", "samples[].skipped[]")
+    occasional = (
+        *("timings_s.cluster", "failed.", "repeated_data_events.", "samples[].skipped[]"),
+        *("samples[].variations.", "systematics[]"),
+    )
     often = {name for name in documented if not name.startswith(occasional)}
-    assert set(found) - inner - {"samples[].skipped"} == often
+    assert set(found) - inner - {"samples[].skipped", "systematics"} == often
     for path, kind in documented.items():
         for value in found.get(path, ()):
             assert value is None or TYPES[kind](value), (path, value)

@@ -190,6 +190,8 @@ std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
       return decoded ? Booking{rdf, TreeSource::kEvent} : gather(rdf, *chain, wanted, name);
    };
 
+   for (const auto &cutflow : cutflows)
+      cutflow->byLastCut = true;
    ROOT::RDF::RNode rdf = open();
    const bool dropBad = dataset.dropBad;
    Booking all = events(rdf, dropBad ? nullptr : &CompiledChain::Input::select, "m3l_select");

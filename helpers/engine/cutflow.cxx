@@ -75,16 +75,18 @@ std::uint64_t CutflowCounter::entries() const
    return sum;
 }
 
-CutflowCount CutflowCounter::count() const
+CutflowCount CutflowCounter::count(const std::vector<const CutflowCounter *> &counters)
 {
    CutflowCount total;
    ExactSum sumw, sumw2;
-   for (const auto &count : fSlots) {
-      total.nonFinite += count.nonFinite;
-      sumw.add(count.sumw);
-      sumw2.add(count.sumw2);
+   for (const CutflowCounter *counter : counters) {
+      for (const auto &count : counter->fSlots) {
+         total.nonFinite += count.nonFinite;
+         sumw.add(count.sumw);
+         sumw2.add(count.sumw2);
+      }
+      total.entries += counter->entries();
    }
-   total.entries = entries();
    total.sumw = sumw.value();
    total.sumw2 = sumw2.value();
    total.exactSumw = sumw.hex();
@@ -101,6 +103,33 @@ Cutflow::Cutflow(unsigned slots, const std::vector<unsigned> &cuts)
       for (unsigned i = 0; i < n; ++i)
          counters.emplace_back(slots);
    }
+}
+
+std::uint64_t Cutflow::read() const
+{
+   std::uint64_t entries = all.entries() + dropped.entries();
+   if (byLastCut && !regions.empty())
+      for (const auto &counter : regions[0])
+         entries += counter.entries();
+   return entries;
+}
+
+CutflowCount Cutflow::count(unsigned region, unsigned cut) const
+{
+   std::vector<const CutflowCounter *> counters{&regions[region][cut]};
+   if (byLastCut)
+      for (std::size_t later = cut + 1; later < regions[region].size(); ++later)
+         counters.push_back(&regions[region][later]);
+   return CutflowCounter::count(counters);
+}
+
+CutflowCount Cutflow::count() const
+{
+   std::vector<const CutflowCounter *> counters{&all};
+   if (byLastCut && !regions.empty())
+      for (const auto &counter : regions[0])
+         counters.push_back(&counter);
+   return CutflowCounter::count(counters);
 }
 
 } // namespace m3l

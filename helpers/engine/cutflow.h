@@ -94,7 +94,10 @@ public:
    std::uint64_t entries() const;
 
    /// The counts of all slots; to be called after the event loop.
-   CutflowCount count() const;
+   CutflowCount count() const { return count({this}); }
+
+   /// The counts of several, added without rounding.
+   static CutflowCount count(const std::vector<const CutflowCounter *> &counters);
 
 private:
    struct alignas(64) Slot {
@@ -110,10 +113,28 @@ struct Cutflow {
    /// \param cuts  numbers of cuts of the regions
    Cutflow(unsigned slots, const std::vector<unsigned> &cuts);
 
-   /// Events read so far, counted or dropped; may be called during the event loop.
-   std::uint64_t read() const { return all.entries() + dropped.entries(); }
+   /// Counts an event at the last cut that it passes only, which is quicker than at each.
+   /// \param passed  for each region, how many of its cuts the event passes
+   void add(unsigned slot, const unsigned *passed, double weight)
+   {
+      for (std::size_t region = 0; region < regions.size(); ++region)
+         if (passed[region] > 0)
+            regions[region][passed[region] - 1].add(slot, weight);
+      if (regions.empty() || passed[0] == 0)
+         all.add(slot, weight);
+   }
 
-   CutflowCounter all;
+   /// Events read so far, counted or dropped; may be called during the event loop.
+   std::uint64_t read() const;
+
+   /// The events that passed a cut, to be called after the event loop.
+   CutflowCount count(unsigned region, unsigned cut) const;
+
+   /// All events that were not dropped.
+   CutflowCount count() const;
+
+   bool byLastCut = false; ///< whether events are counted by `add`, once in each region
+   CutflowCounter all;     ///< by last cut: those that pass none of the first region
    CutflowCounter dropped; ///< events with bad values that were left out, not in `all`
    std::vector<std::vector<CutflowCounter>> regions; ///< one counter for each cut, in order
 };

@@ -81,77 +81,101 @@ private:
    double fStats[TH1::kNstat] = {};
 };
 
+/// The bins of a histogram.
+struct Axis {
+   explicit Axis(const TAxis &axis)
+      : bins(axis.GetNbins()),
+        low(axis.GetXmin()),
+        high(axis.GetXmax())
+   {
+   }
+
+   int bin(double x) const { return binOf(x, bins, low, high); }
+   bool isInside(int bin) const { return bin >= 1 && bin <= bins; }
+
+   int bins;
+   double low, high;
+};
+
+// Most time of many weights goes into the next function, and wide vector instructions halve it.
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
+#define M3L_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define M3L_WIDE
+#endif
+
+/// Adds n weights of each row to sums, of which those of neighbouring weights are neighbours.
+/// \param weights   those of row i begin at i * stride
+/// \param contents  of each bin n sums of weights, then n of their squares
+/// \param moments   n sums of w, of w^2, of w x, of w x^2, of values inside the range
+/// \param zeros     as of a bin, for values that are zero, which are nowhere else
+M3L_WIDE void addWeights(const std::vector<double> &values, const double *weights,
+                         std::size_t stride, std::size_t n, const Axis &axis,
+                         double *__restrict contents, double *__restrict moments,
+                         double *__restrict zeros)
+{
+   for (std::size_t row = 0; row < values.size(); ++row) {
+      const double x = values[row];
+      const double *const __restrict w = weights + row * stride;
+      const int bin = x == 0. ? 0 : axis.bin(x);
+      double *const __restrict sums = x == 0. ? zeros : contents + 2 * n * bin;
+      for (std::size_t i = 0; i < n; ++i) {
+         sums[i] += w[i];
+         sums[n + i] += w[i] * w[i];
+      }
+      if (x == 0. || !axis.isInside(bin))
+         continue;
+      for (std::size_t i = 0; i < n; ++i) {
+         const double wx = w[i] * x;
+         moments[i] += w[i];
+         moments[n + i] += w[i] * w[i];
+         moments[2 * n + i] += wx;
+         moments[3 * n + i] += wx * x;
+      }
+   }
+}
+
 /// The content of the histograms of one column with several weights, filled side by side.
 ///
 /// Each sum has its terms in the order of the rows, as with one weight, so that the sums are equal
-/// to the last bit. Numbers of neighbouring weights are neighbours in memory, which lets the
-/// compiler add several of them at once.
+/// to the last bit.
 class SideBySide
 {
 public:
    /// \param histograms  of one column, with equal axes
    explicit SideBySide(std::vector<TH1D *> histograms)
       : fHistograms(std::move(histograms)),
-        fBins(fHistograms[0]->GetXaxis()->GetNbins()),
-        fLow(fHistograms[0]->GetXaxis()->GetXmin()),
-        fHigh(fHistograms[0]->GetXaxis()->GetXmax()),
-        fContents((fBins + 2) * 2 * fHistograms.size()),
-        fStats(4 * fHistograms.size())
+        fAxis(*fHistograms[0]->GetXaxis()),
+        fContents((fAxis.bins + 2) * 2 * fHistograms.size()),
+        fMoments(4 * fHistograms.size())
    {
    }
 
-   /// \param value    of the column, by row
-   /// \param weights  rows x weights, those of these histograms are the last
-   template <typename Value>
-   void fill(std::size_t rows, std::size_t nWeights, const Value &value, const double *weights)
+   /// \param values   of the column, by row
+   /// \param weights  rows x stride, those of these histograms are the last
+   /// \param all      what all rows together add to a bin
+   void fill(const std::vector<double> &values, const double *weights, std::size_t stride,
+             const std::vector<double> &all)
    {
       const std::size_t n = fHistograms.size();
       std::vector<double> zeros(2 * n);
-      double *const zero = zeros.data(), *const zero2 = zero + n;
-      double *const stats = fStats.data();
-      for (std::size_t row = 0; row < rows; ++row) {
-         const double x = value(row);
-         const double *const w = weights + (row + 1) * nWeights - n;
-         if (x == 0.) {
-            addSquares(n, w, zero, zero2);
-            continue;
-         }
-         const int b = binOf(x, fBins, fLow, fHigh);
-         double *const sums = &fContents[2 * n * b];
-         addSquares(n, w, sums, sums + n);
-         if (b >= 1 && b <= fBins) {
-            addSquares(n, w, stats, stats + n);
-            for (std::size_t i = 0; i < n; ++i) {
-               const double wx = w[i] * x;
-               stats[2 * n + i] += wx;
-               stats[3 * n + i] += wx * x;
-            }
-         }
+      const auto isZero = [](double x) { return x == 0.; };
+      if (std::all_of(values.begin(), values.end(), isZero)) // many cells, in all events
+         zeros = all;
+      else
+         addWeights(values, weights + stride - n, stride, n, fAxis, fContents.data(),
+                    fMoments.data(), zeros.data());
+      const int bin = fAxis.bin(0.);
+      for (std::size_t i = 0; i < 2 * n; ++i) {
+         fContents[2 * n * bin + i] += zeros[i];
+         if (fAxis.isInside(bin))
+            fMoments[i] += zeros[i];
       }
-      const int b = binOf(0., fBins, fLow, fHigh);
-      double *const sums = &fContents[2 * n * b];
-      for (std::size_t i = 0; i < n; ++i) {
-         sums[i] += zero[i];
-         sums[n + i] += zero2[i];
-         if (b >= 1 && b <= fBins) {
-            stats[i] += zero[i];
-            stats[n + i] += zero2[i];
-         }
-      }
-      fEntries += rows;
+      fEntries += values.size();
       copy();
    }
 
 private:
-   static void addSquares(std::size_t n, const double *__restrict w, double *__restrict sums,
-                          double *__restrict squares)
-   {
-      for (std::size_t i = 0; i < n; ++i) {
-         sums[i] += w[i];
-         squares[i] += w[i] * w[i];
-      }
-   }
-
    /// Puts the sums into the histograms.
    void copy()
    {
@@ -159,23 +183,21 @@ private:
       for (std::size_t i = 0; i < n; ++i) {
          double *const sumw = fHistograms[i]->GetArray();
          double *const sumw2 = fHistograms[i]->GetSumw2()->GetArray();
-         for (int b = 0; b < fBins + 2; ++b) {
-            sumw[b] = fContents[2 * n * b + i];
-            sumw2[b] = fContents[2 * n * b + n + i];
+         for (int bin = 0; bin < fAxis.bins + 2; ++bin) {
+            sumw[bin] = fContents[2 * n * bin + i];
+            sumw2[bin] = fContents[2 * n * bin + n + i];
          }
          double stats[TH1::kNstat] = {};
          for (std::size_t k = 0; k < 4; ++k)
-            stats[k] = fStats[k * n + i];
+            stats[k] = fMoments[k * n + i];
          fHistograms[i]->PutStats(stats);
          fHistograms[i]->SetEntries(double(fEntries));
       }
    }
 
    std::vector<TH1D *> fHistograms;
-   int fBins;
-   double fLow, fHigh;
-   std::vector<double> fContents; ///< of each bin the sums of all weights, then of their squares
-   std::vector<double> fStats;    ///< sums of w, of w^2, of w x, of w x^2, of all weights each
+   Axis fAxis;
+   std::vector<double> fContents, fMoments; ///< see addWeights
    std::uint64_t fEntries = 0;
 };
 
@@ -227,20 +249,32 @@ public:
          fContents[k].fillZeros(zeros[fColumns[k]], zeros2[fColumns[k]]);
          fContents[k].finish(rows.size);
       }
-      for (std::size_t k = 0; k < fVaried.size(); ++k) {
-         const double *weights = rows.weights.data();
-         if (const float *of = rows.features.data() + fColumns[k]; k < ofFloats) {
-            const auto value = [&](std::size_t row) { return double(of[row * rows.floats]); };
-            fVaried[k].fill(rows.size, rows.nWeights, value, weights);
-         } else {
-            const std::int32_t *ints = rows.integers.data() + fColumns[k] - rows.floats;
-            const auto count = [&](std::size_t row) { return double(ints[row * rows.ints]); };
-            fVaried[k].fill(rows.size, rows.nWeights, count, weights);
-         }
-      }
+      if (!fVaried.empty())
+         fillVaried(rows, ofFloats);
    }
 
 private:
+   void fillVaried(const Rows &rows, std::size_t ofFloats)
+   {
+      const std::size_t n = rows.nWeights - 1;
+      std::vector<double> all(2 * n), values(rows.size);
+      for (std::size_t row = 0; row < rows.size; ++row) {
+         const double *const w = rows.weights.data() + row * rows.nWeights + 1;
+         for (std::size_t i = 0; i < n; ++i) {
+            all[i] += w[i];
+            all[n + i] += w[i] * w[i];
+         }
+      }
+      for (std::size_t k = 0; k < fVaried.size(); ++k) {
+         const bool isFloat = k < ofFloats;
+         const std::size_t column = fColumns[k] - (isFloat ? 0 : rows.floats);
+         for (std::size_t row = 0; row < rows.size; ++row)
+            values[row] = isFloat ? double(rows.features[row * rows.floats + column])
+                                  : double(rows.integers[row * rows.ints + column]);
+         fVaried[k].fill(values, rows.weights.data(), rows.nWeights, all);
+      }
+   }
+
    std::vector<HistogramContent> fContents; // with the first weight
    std::vector<SideBySide> fVaried;         // with the others, if there are any
    std::vector<std::size_t> fColumns;       // of each in a row, floats before integers
