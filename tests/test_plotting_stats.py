@@ -17,6 +17,7 @@ from analysis.stats_files import KINDS, read_statistics
 from plotting import commands, report, stat_pictures, stat_tables
 from plotting.commands import open_results
 from plotting.stat_pictures import bin_significance, fit_stack
+from plotting.style import drawing
 
 FEW = [(n, process, kind, 40, *rest) for n, process, kind, _, *rest in plot_inputs.SAMPLES]
 
@@ -37,7 +38,8 @@ def pictures(options, **contents):
     """{name of the file: Figure} of contents without headers, drawn."""
     made = {p.name: p for p in stat_pictures.stat_pictures(options, "search", contents)}
     for one in made.values():
-        one.figure.canvas.draw()
+        with drawing():
+            one.figure.canvas.draw()
         for axes in one.figure.axes:
             assert np.isfinite([*axes.get_xlim(), *axes.get_ylim()]).all(), one.name
         assert one.title and one.text and "\n" not in one.text
@@ -158,6 +160,35 @@ def test_limits_that_are_not_known(options):
     assert pictures(options, limit={"signals": {}}) == {}
 
 
+def test_significances_above_ten_are_arrows(options):
+    signals = {"HNL450": stat_inputs.significance(1.7), "WR": stat_inputs.significance(90.6)}
+    (axes,) = pictures(options, significance={"signals": signals})["significance"].axes
+    points = [line.get_xdata()[0] for line in axes.lines if line.get_marker() in "o>"]
+    assert points == pytest.approx([1.7, 10, 0.85, 10])
+    assert [text.get_text() for text in axes.texts if "." in text.get_text()] == ["90.6", "45.3"]
+
+
+def test_long_labels_have_room(options):
+    name = "SR_search_of_a_very_long_name_that_somebody_gave_it"
+    region = {name: stat_inputs.visible()}
+    short = pictures(options, visible={"regions": {"SR": stat_inputs.visible()}})["visible"]
+    figure = pictures(options, visible={"regions": region})["visible"]
+    (label,) = figure.axes[0].get_yticklabels()
+    with drawing():
+        assert label.get_text() == name and label.get_window_extent().x0 >= 0
+    widths = [f.axes[0].get_window_extent().width for f in (short, figure)]
+    assert widths[0] == pytest.approx(widths[1])
+
+
+def test_what_was_injected_is_said(options, run):
+    bump = stat_inputs.bump() | {"injected": {"HNL450": 60.0}}
+    figure = pictures(options, bump=bump)["bump_m_3l"]
+    assert "SR_search, with 60 of HNL450 injected" in [t.get_text() for t in figure.axes[0].texts]
+    assert "with 60 of HNL450 injected" in table_text(run, "bump", bump)
+    anything = stat_inputs.anything() | {"injected": {"HNL450": 60.0}}
+    assert "p = 0.43, with 60 of HNL450 injected" in table_text(run, "anything", anything)
+
+
 def test_excluded_plane(options, run):
     plane = stat_inputs.plane()
     (figure,) = pictures(options, plane=plane).values()
@@ -170,6 +201,9 @@ def test_excluded_plane(options, run):
     excluded = [p for p in plane["points"] if p["observed"] < 1]
     filled = [line for line in axes.lines if line.get_markerfacecolor() == "#000000"]
     assert len(filled) == len(excluded) > 2
+    for values in (plane["grid"]["observed"], *plane["grid"]["expected"]):
+        values[0][0] = None  # where nothing can be interpolated
+    pictures(options, plane=plane)
     plane["grid"] = None
     pictures(options, plane=plane)
     for values in (1e-3, 1e3):  # everything or nothing is excluded
@@ -312,6 +346,8 @@ def test_what_is_not_known_has_a_sign(run):
     assert "did not converge" in table_text(run, "fit", fit)
     significance = stat_inputs.significance(1.0) | {"observed": None, "asimov_z": None}
     assert "–" in table_text(run, "significance", {"signals": {"HNL450": significance}})
+    plane = stat_inputs.plane(one_dimension=True)
+    assert "expected limit is the prediction at 1600." in table_text(run, "plane", plane)
     bump = stat_inputs.bump() | {"global_p_is_limit": True}
     assert "global p < 0.031" in table_text(run, "bump", bump)
 
