@@ -154,6 +154,7 @@ PLANE = {
             }
         )
     ),
+    "crossings": Maybe(known({"observed": NUMBERS, "expected": NUMBERS})),
 }
 VISIBLE = {
     "regions": MapOf(
@@ -422,6 +423,7 @@ RESULTS = {
     "anything_calibration": CALIBRATION,
 }
 KINDS = tuple(RESULTS)
+OPTIONAL = ("crossings",)
 HEADER = {
     "format": whole(1, 1),
     "command": ListOf(WORDS),
@@ -457,7 +459,8 @@ def read_statistics(folder, name):
         if not path.exists():
             continue
         content = read_json(path, again)
-        require(content, known({**HEADER, "kind": OneOf((kind,)), **fields}), path, again)
+        rule = known({**HEADER, "kind": OneOf((kind,)), **fields}, *OPTIONAL)
+        require(content, rule, path, again)
         for problem in CONTRADICTIONS.get(kind, lambda content: ())(content):
             raise InputError(f"{path}: {problem}: {again}")
         if content["run"]["sha256"] != checksum(folder / RUN):

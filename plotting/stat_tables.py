@@ -174,20 +174,25 @@ def significance_tables(content, labels):
 
 
 def plane_tables(content, labels):
-    """Limits of the points of the plane."""
+    """Limits of the points of the plane, or along one mass."""
+    axes = [axis for axis in ("x", "y") if content[axis] is not None]
     rows = tuple(
         (
             labels[point["signal"]],
-            short(point["x"], 6),
-            short(point["y"], 6),
+            *(short(point[axis], 6) for axis in axes),
             short(point["expected"][2]),
             short(point["observed"]),
         )
         for point in content["points"]
     )
-    axes = (plain_text(content["x"]), plain_text(content["y"] or "y"))
-    heads = ("Signal", *axes, "μ expected", "μ observed")
-    return (StatTable("plane", "Points of the mass plane", heads, rows),)
+    named = (plain_text(content[axis]) for axis in axes)
+    heads = ("Signal", *named, "μ expected", "μ observed")
+    notes = tuple(
+        f"The {which} limit is the prediction at {', '.join(f'{place:.4g}' for place in places)}."
+        for which, places in (content.get("crossings") or {}).items()
+        if places
+    )
+    return (StatTable("plane", "Points of the mass plane", heads, rows, notes),)
 
 
 def visible_tables(content, labels):
@@ -209,7 +214,7 @@ def visible_tables(content, labels):
         *("Region", "Observed", "Background", "S95 expected", "S95 observed"),
         *("σ visible expected [fb]", "σ visible observed [fb]", "Z (p)"),
     )
-    return (StatTable("visible", "Visible cross-sections at 95 %", heads, rows, latex=False),)
+    return (StatTable("visible", "Limits in each region at 95 %", heads, rows, latex=False),)
 
 
 def abcd_tables(content, labels):
@@ -288,7 +293,7 @@ def bump_tables(content, labels):
         f"{content['pseudo']} pseudo-experiments{injected(content)}",
         *content["notes"],
     )
-    return (StatTable("bump", "Bump hunt", MASS_HEADS, rows, notes),)
+    return (StatTable("bump", "Most significant windows", MASS_HEADS, rows, notes),)
 
 
 def anything_tables(content, labels):
@@ -325,16 +330,18 @@ def anything_tables(content, labels):
     return made
 
 
+SCORES, CELLS = 3, 4  # of an event that are told
+
+
 def event_table(events, labels):
     """The most anomalous events of data."""
     rows = []
     for event in events:
-        scores = (
-            f"{plain_text(labels[name])} {short(one['p'], 2)}"
-            for name, one in event["scores"].items()
-        )
+        smallest = sorted(event["scores"].items(), key=lambda item: item[1]["p"])[:SCORES]
+        scores = (f"{plain_text(labels[name])} {short(one['p'], 2)}" for name, one in smallest)
         cells = (
-            f"{plain_text(cell['label'])} = {short(cell['value'])}" for cell in event["cells"][:4]
+            f"{plain_text(cell['label'])} = {short(cell['value'])}"
+            for cell in event["cells"][:CELLS]
         )
         rows.append(
             (
@@ -347,7 +354,15 @@ def event_table(events, labels):
                 "; ".join(cells),
             )
         )
-    heads = ("Event", "Run", "Sample", "Region", "Objects, pT [GeV]", "p of the scores", "Cells")
+    heads = (
+        "Event",
+        "Run",
+        "Sample",
+        "Region",
+        "Objects, pT [GeV]",
+        "Smallest p of scores",
+        "Cells",
+    )
     return StatTable("anything", "Most anomalous events", heads, tuple(rows))
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import plot_inputs
 import pytest
-import result_inputs
+import stat_inputs
 from matplotlib.collections import QuadMesh
 from matplotlib.patches import StepPatch
 from scipy.stats import poisson
@@ -17,6 +17,7 @@ from analysis.stats_files import KINDS, read_statistics
 from plotting import commands, report, stat_pictures, stat_tables
 from plotting.commands import open_results
 from plotting.stat_pictures import bin_significance, fit_stack
+from plotting.style import drawing
 
 FEW = [(n, process, kind, 40, *rest) for n, process, kind, _, *rest in plot_inputs.SAMPLES]
 
@@ -25,7 +26,7 @@ FEW = [(n, process, kind, 40, *rest) for n, process, kind, _, *rest in plot_inpu
 def run(tmp_path_factory):
     """A run with results of every kind."""
     folder = plot_inputs.write_run(tmp_path_factory.mktemp("run") / "out", FEW)
-    return result_inputs.write_statistics(folder)
+    return stat_inputs.write_statistics(folder)
 
 
 @pytest.fixture
@@ -37,7 +38,8 @@ def pictures(options, **contents):
     """{name of the file: Figure} of contents without headers, drawn."""
     made = {p.name: p for p in stat_pictures.stat_pictures(options, "search", contents)}
     for one in made.values():
-        one.figure.canvas.draw()
+        with drawing():
+            one.figure.canvas.draw()
         for axes in one.figure.axes:
             assert np.isfinite([*axes.get_xlim(), *axes.get_ylim()]).all(), one.name
         assert one.title and one.text and "\n" not in one.text
@@ -61,7 +63,7 @@ def test_significance_of_a_bin():
 
 
 def test_stack_of_a_fit(run):
-    results, fit = open_results(str(run)), result_inputs.fit()
+    results, fit = open_results(str(run)), stat_inputs.fit()
     channel = fit["channels"][-1]
     stack = fit_stack(results, [channel], "postfit")
     assert stack.total == pytest.approx(channel["postfit"]["total"])
@@ -76,7 +78,7 @@ def test_stack_of_a_fit(run):
 
 
 def test_signal_is_stacked_where_the_model_has_it(run):
-    results, channel = open_results(str(run)), result_inputs.fit()["channels"][-1]
+    results, channel = open_results(str(run)), stat_inputs.fit()["channels"][-1]
     signal = [0.0, 1.0, 2.0, 4.0]
     channel["samples"]["HNL450"] = {"prefit": signal, "postfit": signal}
     apart = fit_stack(results, [channel], "prefit")
@@ -90,7 +92,7 @@ def test_signal_is_stacked_where_the_model_has_it(run):
 
 
 def test_blind_and_asimov_channels(options):
-    fit = result_inputs.fit()
+    fit = stat_inputs.fit()
     fit["channels"][-1] |= {"asimov": True}
     figure = pictures(options, fit=fit)["fit_SR_search_postfit"]
     (legend,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
@@ -102,7 +104,7 @@ def test_blind_and_asimov_channels(options):
 
 
 def test_pulls_and_factors_are_the_numbers(options):
-    fit = result_inputs.fit()
+    fit = stat_inputs.fit()
     made = pictures(options, fit=fit)
     (axes,) = made["fit_pulls"].axes
     pulled = [p for p in fit["parameters"] if p["kind"] == "systematic"]
@@ -122,7 +124,7 @@ def test_pulls_and_factors_are_the_numbers(options):
 
 def test_many_parameters_and_channels(options):
     names = [f"systematic_number_{n}" for n in range(90)]
-    fit = result_inputs.fit([f"VR_{n}" for n in range(12)], names)
+    fit = stat_inputs.fit([f"VR_{n}" for n in range(12)], names)
     made = pictures(options, fit=fit)
     assert {"fit_pulls", "fit_pulls_2", "fit_pulls_3", "fit_yields_prefit"} < set(made)
     assert made["fit_correlations"].axes[0].images[0].get_array().shape == (30, 30)
@@ -134,7 +136,7 @@ def test_many_parameters_and_channels(options):
 
 
 def test_limits_are_the_numbers(options):
-    limits = {"signals": {"HNL450": result_inputs.limit(0.002, 1.2)}}
+    limits = {"signals": {"HNL450": stat_inputs.limit(0.002, 1.2)}}
     made = pictures(options, limit=limits)
     strength, size = made["limits"].axes
     for axes, factor in ((strength, 1.0), (size, 0.002)):
@@ -151,15 +153,44 @@ def test_limits_are_the_numbers(options):
 
 
 def test_limits_that_are_not_known(options):
-    limit = result_inputs.limit(None, 1.0) | {"observed": None, "scan": None, "asimov": True}
+    limit = stat_inputs.limit(None, 1.0) | {"observed": None, "scan": None, "asimov": True}
     limit["expected"] = [None, 0.7, 1.0, None, None]
     made = pictures(options, limit={"signals": {"unknown_1": limit}})
     assert list(made) == ["limits"] and len(made["limits"].axes) == 1
     assert pictures(options, limit={"signals": {}}) == {}
 
 
+def test_significances_above_ten_are_arrows(options):
+    signals = {"HNL450": stat_inputs.significance(1.7), "WR": stat_inputs.significance(90.6)}
+    (axes,) = pictures(options, significance={"signals": signals})["significance"].axes
+    points = [line.get_xdata()[0] for line in axes.lines if line.get_marker() in "o>"]
+    assert points == pytest.approx([1.7, 10, 0.85, 10])
+    assert [text.get_text() for text in axes.texts if "." in text.get_text()] == ["90.6", "45.3"]
+
+
+def test_long_labels_have_room(options):
+    name = "SR_search_of_a_very_long_name_that_somebody_gave_it"
+    region = {name: stat_inputs.visible()}
+    short = pictures(options, visible={"regions": {"SR": stat_inputs.visible()}})["visible"]
+    figure = pictures(options, visible={"regions": region})["visible"]
+    (label,) = figure.axes[0].get_yticklabels()
+    with drawing():
+        assert label.get_text() == name and label.get_window_extent().x0 >= 0
+    widths = [f.axes[0].get_window_extent().width for f in (short, figure)]
+    assert widths[0] == pytest.approx(widths[1])
+
+
+def test_what_was_injected_is_said(options, run):
+    bump = stat_inputs.bump() | {"injected": {"HNL450": 60.0}}
+    figure = pictures(options, bump=bump)["bump_m_3l"]
+    assert "SR_search, with 60 of HNL450 injected" in [t.get_text() for t in figure.axes[0].texts]
+    assert "with 60 of HNL450 injected" in table_text(run, "bump", bump)
+    anything = stat_inputs.anything() | {"injected": {"HNL450": 60.0}}
+    assert "p = 0.43, with 60 of HNL450 injected" in table_text(run, "anything", anything)
+
+
 def test_excluded_plane(options, run):
-    plane = result_inputs.plane()
+    plane = stat_inputs.plane()
     (figure,) = pictures(options, plane=plane).values()
     (axes,) = figure.axes
     # The observed limit is 1 on a straight line: x = 1600 - 350 (ln 1.2 + (y - 600) / 900).
@@ -170,10 +201,13 @@ def test_excluded_plane(options, run):
     excluded = [p for p in plane["points"] if p["observed"] < 1]
     filled = [line for line in axes.lines if line.get_markerfacecolor() == "#000000"]
     assert len(filled) == len(excluded) > 2
+    for values in (plane["grid"]["observed"], *plane["grid"]["expected"]):
+        values[0][0] = None  # where nothing can be interpolated
+    pictures(options, plane=plane)
     plane["grid"] = None
     pictures(options, plane=plane)
     for values in (1e-3, 1e3):  # everything or nothing is excluded
-        plane = result_inputs.plane()
+        plane = stat_inputs.plane()
         shape = np.shape(plane["grid"]["observed"])
         plane["grid"] |= {
             "observed": np.full(shape, values).tolist(),
@@ -185,12 +219,12 @@ def test_excluded_plane(options, run):
 
 
 def test_limits_against_one_mass(options):
-    plane = result_inputs.plane(one_dimension=True)
+    plane = stat_inputs.plane(one_dimension=True)
     (axes,) = pictures(options, plane=plane)["plane"].axes
     assert axes.get_ylabel() == r"Upper limit on $\mu$"
     assert axes.lines[0].get_ydata() == pytest.approx([p["expected"][2] for p in plane["points"]])
     sizes = {p["signal"]: 1 / p["x"] for p in plane["points"]}
-    limits = {"signals": {name: result_inputs.limit(size, 1.0) for name, size in sizes.items()}}
+    limits = {"signals": {name: stat_inputs.limit(size, 1.0) for name, size in sizes.items()}}
     (axes,) = pictures(options, plane=plane, limit=limits)["plane"].axes
     assert axes.get_ylabel() == r"Upper limit on $\sigma$ [pb]"
     assert axes.lines[-1].get_ydata() == pytest.approx(list(sizes.values()))
@@ -199,7 +233,7 @@ def test_limits_against_one_mass(options):
 
 
 def test_bump_is_the_numbers(options):
-    bump = result_inputs.bump()
+    bump = stat_inputs.bump()
     made = pictures(options, bump=bump)
     mass = bump["masses"]["m_3l"]
     main, below = made["bump_m_3l"].axes
@@ -220,7 +254,7 @@ def test_bump_is_the_numbers(options):
 
 @pytest.mark.parametrize("change", ["no data", "no background", "no window", "one bin"])
 def test_strange_spectra_can_be_drawn(options, change):
-    bump = result_inputs.bump()
+    bump = stat_inputs.bump()
     mass = bump["masses"]["m_3l"]
     zeros = [0.0] * len(mass["data"])
     mass |= {
@@ -234,14 +268,14 @@ def test_strange_spectra_can_be_drawn(options, change):
 
 
 def test_p_values_and_calibration(options):
-    content = result_inputs.anything()
-    made = pictures(options, anything=content, anything_calibration=result_inputs.calibration(9))
+    content = stat_inputs.anything()
+    made = pictures(options, anything=content, anything_calibration=stat_inputs.calibration(9))
     axes = made["anything"].axes[0]
     p = [*(test["p"] for test in content["tests"].values()), content["global_p"]]
     assert [bar.get_width() for bar in axes.patches] == pytest.approx(-np.log10(p))
     first = made["anything_calibration"].axes[0]
     assert first.lines[1].get_ydata() == pytest.approx(
-        np.sort(result_inputs.calibration(9)["p_values"]["shape"])
+        np.sort(stat_inputs.calibration(9)["p_values"]["shape"])
     )
     assert first.lines[1].get_xdata() == pytest.approx((np.arange(9) + 0.5) / 9)
     content |= {"two_sample": None, "excess": [], "bump": {}, "events": []}
@@ -250,7 +284,7 @@ def test_p_values_and_calibration(options):
 
 
 def test_corners(options):
-    content = result_inputs.abcd()
+    content = stat_inputs.abcd()
     made = pictures(options, abcd=content)
     axes = made["abcd_plane"].axes[0]
     (mesh,) = [c for c in axes.collections if isinstance(c, QuadMesh)]
@@ -305,14 +339,16 @@ def test_tables_say_the_numbers(run):
 
 
 def test_what_is_not_known_has_a_sign(run):
-    limit = result_inputs.limit(None, 1.0) | {"observed": None}
+    limit = stat_inputs.limit(None, 1.0) | {"observed": None}
     limit["expected"] = [None] * 5
     assert "– to –" in table_text(run, "limit", {"signals": {"new_signal": limit}})
-    fit = result_inputs.fit() | {"goodness": None, "converged": False}
+    fit = stat_inputs.fit() | {"goodness": None, "converged": False}
     assert "did not converge" in table_text(run, "fit", fit)
-    significance = result_inputs.significance(1.0) | {"observed": None, "asimov_z": None}
+    significance = stat_inputs.significance(1.0) | {"observed": None, "asimov_z": None}
     assert "–" in table_text(run, "significance", {"signals": {"HNL450": significance}})
-    bump = result_inputs.bump() | {"global_p_is_limit": True}
+    plane = stat_inputs.plane(one_dimension=True)
+    assert "expected limit is the prediction at 1600." in table_text(run, "plane", plane)
+    bump = stat_inputs.bump() | {"global_p_is_limit": True}
     assert "global p < 0.031" in table_text(run, "bump", bump)
 
 
@@ -344,7 +380,7 @@ def test_some_kinds(run, call, tmp_path):  # noqa: F811
 def test_what_is_missing_is_a_line(tmp_path, call):  # noqa: F811
     folder = plot_inputs.write_run(tmp_path / "out", FEW)
     one_line(call("limit", folder), "no statistical analysis 'search'", "python -m analysis.stats")
-    result_inputs.write_result(folder, "search", "fit", result_inputs.fit())
+    stat_inputs.write_result(folder, "search", "fit", stat_inputs.fit())
     one_line(call("limit", folder), "no limit, significance, plane or visible")
     one_line(call("stats", folder, "--name", "serch"), "there are search")
     (folder / "run.json").write_text((folder / "run.json").read_text() + "\n")
@@ -371,8 +407,8 @@ def test_page_tells_statistics(tmp_path, page):
     folder = plot_inputs.write_run(tmp_path / "out", FEW)
     text = page(folder)
     assert 'id="statistics"' not in text and 'href="#statistics"' not in text
-    result_inputs.write_statistics(folder)
-    result_inputs.write_statistics(folder, "alone", **dict.fromkeys(set(KINDS) - {"fit"}))
+    stat_inputs.write_statistics(folder)
+    stat_inputs.write_statistics(folder, "alone", **dict.fromkeys(set(KINDS) - {"fit"}))
     text = page(folder)
     assert 'href="#statistics"' in text
     section = text.split('<section id="statistics">')[1].split("</section>")[0]
@@ -390,10 +426,10 @@ def test_page_tells_statistics(tmp_path, page):
 def test_free_text_of_results_is_text_on_the_page(tmp_path, page):
     markup = "<script>alert(1)</script>"
     folder = plot_inputs.write_run(tmp_path / "out", FEW)
-    anything = deepcopy(result_inputs.anything()) | {"answer": markup, "notes": [markup]}
+    anything = deepcopy(stat_inputs.anything()) | {"answer": markup, "notes": [markup]}
     anything["labels"]["small"] = anything["tests"]["tail"]["label"] = markup
     anything["events"][0]["cells"][0]["label"] = markup
     anything["bump"]["m_3l"] |= {"label": markup, "unit": markup[:40]}
-    result_inputs.write_result(folder, "search", "anything", anything)
+    stat_inputs.write_result(folder, "search", "anything", anything)
     text = page(folder)
     assert text.count("<script") == 1 and "&lt;script&gt;alert(1)" in text
