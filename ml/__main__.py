@@ -592,7 +592,7 @@ def _model_path(options, default):
 def _load(options):
     """The folder's dataset, the model to use and the samples asked for."""
     path = _chosen_model(options)
-    dataset = Dataset.open(options.output, read_record(_folders(path)[0]).region)
+    dataset = Dataset.open(options.output, read_record(_folders(path)[0]).region, varied=True)
     samples = dataset.named(options.sample) if options.sample else dataset.samples
     from ml.ensemble import Ensemble
 
