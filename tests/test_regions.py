@@ -156,6 +156,17 @@ def test_command_names_what_is_shared(demo_regions, capsys):
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_no_workspace_counts_an_event_twice(demo_regions, capsys):
+    words = ["workspace", str(demo_regions), "--count", "-r"]
+    with pytest.raises(SystemExit) as exit:
+        main([*words, "SR3L", "CR_WZ"])
+    err = capsys.readouterr().err
+    assert exit.value.code == 1 and "signal region SR3L and control region CR_WZ share" in err
+    assert not (demo_regions / "stats").exists()
+    main([*words, "SR_search", "CR_WZ", "CR_ttbar", "CR_fake"])
+    assert (demo_regions / "stats" / "search" / "workspace_background.json").exists()
+
+
 # --- of tables made here ------------------------------------------------------------------------
 
 
