@@ -30,6 +30,7 @@ TEXTS = (*PAGES, REPOSITORY / "CHANGELOG.md", DEMO / "README.md")
 RULES = (
     (r"python (-i )?run_rdf\.py .*--dask (slurm|condor)", "parsed"),
     (r"python -m analysis\.submit (slurm|condor|grid|status \$OUT)", "parsed"),
+    (r"python -m analysis\.stats ", "parsed"),
     (r"python -m tests\.benchmarks", "benchmark"),
     (r"python -m (ml|plotting) ", "slow"),
     (r"python run_rdf\.py .*--model ", "slow"),
@@ -238,6 +239,7 @@ def parse(command):
     """Let the command line of a program of ours read a command, without running it."""
     import run_rdf
     from analysis import submit
+    from analysis.stats.__main__ import parser as stats_parser
     from ml.__main__ import parser as ml_parser
     from plotting.__main__ import parser as plotting_parser
     from tests.benchmarks.__main__ import parser as benchmarks_parser
@@ -245,6 +247,7 @@ def parse(command):
     parsers = {
         "run_rdf.py": run_rdf.parser,
         "analysis.submit": submit.parser,
+        "analysis.stats": stats_parser,
         "ml": ml_parser,
         "plotting": plotting_parser,
         "tests.benchmarks": benchmarks_parser,
