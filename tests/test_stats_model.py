@@ -7,7 +7,7 @@ import numpy as np
 import pyhf
 import pytest
 import stat_inputs
-from conftest import SAFETY_NET, read_json
+from conftest import REPOSITORY, SAFETY_NET, read_json
 from plot_inputs import Shift
 
 from analysis.errors import DeclarationError, InputError
@@ -340,6 +340,15 @@ def test_declared_normalisations_are_those_whose_region_is_there():
 def test_normalisations_that_make_no_sense_are_one_line(words, line):
     with pytest.raises(DeclarationError, match=line):
         choose_normalisations(words, ("SR3L", "CR_WZ"), ("ttbar", "diboson3L"))
+
+
+def test_the_luminosity_of_run_2_is_that_of_its_campaigns(tmp_path):
+    out = stat_inputs.write_stats(tmp_path / "out", regions=("SR3L",), shifts=())
+    content = read_json(out / "run.json")
+    workspaces.write_json(out / "run.json", content | {"luminosity_ifb": "run2"})
+    assert workspaces.luminosity(Results(out)) == pytest.approx(138.96515)
+    for number in workspaces.CAMPAIGNS:
+        assert str(number) in (REPOSITORY / "helpers" / "weights.h").read_text()
 
 
 # --- bad input --------------------------------------------------------------------------------
