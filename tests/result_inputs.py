@@ -162,6 +162,7 @@ def plane(one_dimension=False):
         "x": r"$m_{W_R}$ [GeV]",
         "y": None if one_dimension else r"$m_N$ [GeV]",
         "points": points,
+        "crossings": {"observed": [1536.2], "expected": [1600.0]} if one_dimension else None,
         "grid": None
         if one_dimension
         else {

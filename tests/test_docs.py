@@ -31,6 +31,7 @@ TEXTS = (*PAGES, REPOSITORY / "CHANGELOG.md", DEMO / "README.md")
 RULES = (
     (r"python (-i )?run_rdf\.py .*--dask (slurm|condor)", "parsed"),
     (r"python -m analysis\.submit (slurm|condor|grid|status \$OUT)", "parsed"),
+    (r"python -m analysis\.stats ", "parsed"),
     (r"python -m tests\.benchmarks", "benchmark"),
     (r"python -m analysis\.stats (abcd|overlap|publish) ", "run"),
     (r"python -m (ml|plotting) ", "slow"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import plot_inputs
 import pytest
-import stat_inputs
+import result_inputs
 from matplotlib.collections import QuadMesh
 from matplotlib.patches import StepPatch
 from scipy.stats import poisson
@@ -26,7 +26,7 @@ FEW = [(n, process, kind, 40, *rest) for n, process, kind, _, *rest in plot_inpu
 def run(tmp_path_factory):
     """A run with results of every kind."""
     folder = plot_inputs.write_run(tmp_path_factory.mktemp("run") / "out", FEW)
-    return stat_inputs.write_statistics(folder)
+    return result_inputs.write_statistics(folder)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_significance_of_a_bin():
 
 
 def test_stack_of_a_fit(run):
-    results, fit = open_results(str(run)), stat_inputs.fit()
+    results, fit = open_results(str(run)), result_inputs.fit()
     channel = fit["channels"][-1]
     stack = fit_stack(results, [channel], "postfit")
     assert stack.total == pytest.approx(channel["postfit"]["total"])
@@ -78,7 +78,7 @@ def test_stack_of_a_fit(run):
 
 
 def test_signal_is_stacked_where_the_model_has_it(run):
-    results, channel = open_results(str(run)), stat_inputs.fit()["channels"][-1]
+    results, channel = open_results(str(run)), result_inputs.fit()["channels"][-1]
     signal = [0.0, 1.0, 2.0, 4.0]
     channel["samples"]["HNL450"] = {"prefit": signal, "postfit": signal}
     apart = fit_stack(results, [channel], "prefit")
@@ -92,7 +92,7 @@ def test_signal_is_stacked_where_the_model_has_it(run):
 
 
 def test_blind_and_asimov_channels(options):
-    fit = stat_inputs.fit()
+    fit = result_inputs.fit()
     fit["channels"][-1] |= {"asimov": True}
     figure = pictures(options, fit=fit)["fit_SR_search_postfit"]
     (legend,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
@@ -104,7 +104,7 @@ def test_blind_and_asimov_channels(options):
 
 
 def test_pulls_and_factors_are_the_numbers(options):
-    fit = stat_inputs.fit()
+    fit = result_inputs.fit()
     made = pictures(options, fit=fit)
     (axes,) = made["fit_pulls"].axes
     pulled = [p for p in fit["parameters"] if p["kind"] == "systematic"]
@@ -124,7 +124,7 @@ def test_pulls_and_factors_are_the_numbers(options):
 
 def test_many_parameters_and_channels(options):
     names = [f"systematic_number_{n}" for n in range(90)]
-    fit = stat_inputs.fit([f"VR_{n}" for n in range(12)], names)
+    fit = result_inputs.fit([f"VR_{n}" for n in range(12)], names)
     made = pictures(options, fit=fit)
     assert {"fit_pulls", "fit_pulls_2", "fit_pulls_3", "fit_yields_prefit"} < set(made)
     assert made["fit_correlations"].axes[0].images[0].get_array().shape == (30, 30)
@@ -136,7 +136,7 @@ def test_many_parameters_and_channels(options):
 
 
 def test_limits_are_the_numbers(options):
-    limits = {"signals": {"HNL450": stat_inputs.limit(0.002, 1.2)}}
+    limits = {"signals": {"HNL450": result_inputs.limit(0.002, 1.2)}}
     made = pictures(options, limit=limits)
     strength, size = made["limits"].axes
     for axes, factor in ((strength, 1.0), (size, 0.002)):
@@ -153,7 +153,7 @@ def test_limits_are_the_numbers(options):
 
 
 def test_limits_that_are_not_known(options):
-    limit = stat_inputs.limit(None, 1.0) | {"observed": None, "scan": None, "asimov": True}
+    limit = result_inputs.limit(None, 1.0) | {"observed": None, "scan": None, "asimov": True}
     limit["expected"] = [None, 0.7, 1.0, None, None]
     made = pictures(options, limit={"signals": {"unknown_1": limit}})
     assert list(made) == ["limits"] and len(made["limits"].axes) == 1
@@ -161,7 +161,7 @@ def test_limits_that_are_not_known(options):
 
 
 def test_significances_above_ten_are_arrows(options):
-    signals = {"HNL450": stat_inputs.significance(1.7), "WR": stat_inputs.significance(90.6)}
+    signals = {"HNL450": result_inputs.significance(1.7), "WR": result_inputs.significance(90.6)}
     (axes,) = pictures(options, significance={"signals": signals})["significance"].axes
     points = [line.get_xdata()[0] for line in axes.lines if line.get_marker() in "o>"]
     assert points == pytest.approx([1.7, 10, 0.85, 10])
@@ -170,8 +170,8 @@ def test_significances_above_ten_are_arrows(options):
 
 def test_long_labels_have_room(options):
     name = "SR_search_of_a_very_long_name_that_somebody_gave_it"
-    region = {name: stat_inputs.visible()}
-    short = pictures(options, visible={"regions": {"SR": stat_inputs.visible()}})["visible"]
+    region = {name: result_inputs.visible()}
+    short = pictures(options, visible={"regions": {"SR": result_inputs.visible()}})["visible"]
     figure = pictures(options, visible={"regions": region})["visible"]
     (label,) = figure.axes[0].get_yticklabels()
     with drawing():
@@ -181,16 +181,16 @@ def test_long_labels_have_room(options):
 
 
 def test_what_was_injected_is_said(options, run):
-    bump = stat_inputs.bump() | {"injected": {"HNL450": 60.0}}
+    bump = result_inputs.bump() | {"injected": {"HNL450": 60.0}}
     figure = pictures(options, bump=bump)["bump_m_3l"]
     assert "SR_search, with 60 of HNL450 injected" in [t.get_text() for t in figure.axes[0].texts]
     assert "with 60 of HNL450 injected" in table_text(run, "bump", bump)
-    anything = stat_inputs.anything() | {"injected": {"HNL450": 60.0}}
+    anything = result_inputs.anything() | {"injected": {"HNL450": 60.0}}
     assert "p = 0.43, with 60 of HNL450 injected" in table_text(run, "anything", anything)
 
 
 def test_excluded_plane(options, run):
-    plane = stat_inputs.plane()
+    plane = result_inputs.plane()
     (figure,) = pictures(options, plane=plane).values()
     (axes,) = figure.axes
     # The observed limit is 1 on a straight line: x = 1600 - 350 (ln 1.2 + (y - 600) / 900).
@@ -207,7 +207,7 @@ def test_excluded_plane(options, run):
     plane["grid"] = None
     pictures(options, plane=plane)
     for values in (1e-3, 1e3):  # everything or nothing is excluded
-        plane = stat_inputs.plane()
+        plane = result_inputs.plane()
         shape = np.shape(plane["grid"]["observed"])
         plane["grid"] |= {
             "observed": np.full(shape, values).tolist(),
@@ -219,12 +219,12 @@ def test_excluded_plane(options, run):
 
 
 def test_limits_against_one_mass(options):
-    plane = stat_inputs.plane(one_dimension=True)
+    plane = result_inputs.plane(one_dimension=True)
     (axes,) = pictures(options, plane=plane)["plane"].axes
     assert axes.get_ylabel() == r"Upper limit on $\mu$"
     assert axes.lines[0].get_ydata() == pytest.approx([p["expected"][2] for p in plane["points"]])
     sizes = {p["signal"]: 1 / p["x"] for p in plane["points"]}
-    limits = {"signals": {name: stat_inputs.limit(size, 1.0) for name, size in sizes.items()}}
+    limits = {"signals": {name: result_inputs.limit(size, 1.0) for name, size in sizes.items()}}
     (axes,) = pictures(options, plane=plane, limit=limits)["plane"].axes
     assert axes.get_ylabel() == r"Upper limit on $\sigma$ [pb]"
     assert axes.lines[-1].get_ydata() == pytest.approx(list(sizes.values()))
@@ -233,7 +233,7 @@ def test_limits_against_one_mass(options):
 
 
 def test_bump_is_the_numbers(options):
-    bump = stat_inputs.bump()
+    bump = result_inputs.bump()
     made = pictures(options, bump=bump)
     mass = bump["masses"]["m_3l"]
     main, below = made["bump_m_3l"].axes
@@ -254,7 +254,7 @@ def test_bump_is_the_numbers(options):
 
 @pytest.mark.parametrize("change", ["no data", "no background", "no window", "one bin"])
 def test_strange_spectra_can_be_drawn(options, change):
-    bump = stat_inputs.bump()
+    bump = result_inputs.bump()
     mass = bump["masses"]["m_3l"]
     zeros = [0.0] * len(mass["data"])
     mass |= {
@@ -268,14 +268,14 @@ def test_strange_spectra_can_be_drawn(options, change):
 
 
 def test_p_values_and_calibration(options):
-    content = stat_inputs.anything()
-    made = pictures(options, anything=content, anything_calibration=stat_inputs.calibration(9))
+    content = result_inputs.anything()
+    made = pictures(options, anything=content, anything_calibration=result_inputs.calibration(9))
     axes = made["anything"].axes[0]
     p = [*(test["p"] for test in content["tests"].values()), content["global_p"]]
     assert [bar.get_width() for bar in axes.patches] == pytest.approx(-np.log10(p))
     first = made["anything_calibration"].axes[0]
     assert first.lines[1].get_ydata() == pytest.approx(
-        np.sort(stat_inputs.calibration(9)["p_values"]["shape"])
+        np.sort(result_inputs.calibration(9)["p_values"]["shape"])
     )
     assert first.lines[1].get_xdata() == pytest.approx((np.arange(9) + 0.5) / 9)
     content |= {"two_sample": None, "excess": [], "bump": {}, "events": []}
@@ -284,7 +284,7 @@ def test_p_values_and_calibration(options):
 
 
 def test_corners(options):
-    content = stat_inputs.abcd()
+    content = result_inputs.abcd()
     made = pictures(options, abcd=content)
     axes = made["abcd_plane"].axes[0]
     (mesh,) = [c for c in axes.collections if isinstance(c, QuadMesh)]
@@ -339,16 +339,16 @@ def test_tables_say_the_numbers(run):
 
 
 def test_what_is_not_known_has_a_sign(run):
-    limit = stat_inputs.limit(None, 1.0) | {"observed": None}
+    limit = result_inputs.limit(None, 1.0) | {"observed": None}
     limit["expected"] = [None] * 5
     assert "– to –" in table_text(run, "limit", {"signals": {"new_signal": limit}})
-    fit = stat_inputs.fit() | {"goodness": None, "converged": False}
+    fit = result_inputs.fit() | {"goodness": None, "converged": False}
     assert "did not converge" in table_text(run, "fit", fit)
-    significance = stat_inputs.significance(1.0) | {"observed": None, "asimov_z": None}
+    significance = result_inputs.significance(1.0) | {"observed": None, "asimov_z": None}
     assert "–" in table_text(run, "significance", {"signals": {"HNL450": significance}})
-    plane = stat_inputs.plane(one_dimension=True)
+    plane = result_inputs.plane(one_dimension=True)
     assert "expected limit is the prediction at 1600." in table_text(run, "plane", plane)
-    bump = stat_inputs.bump() | {"global_p_is_limit": True}
+    bump = result_inputs.bump() | {"global_p_is_limit": True}
     assert "global p < 0.031" in table_text(run, "bump", bump)
 
 
@@ -380,7 +380,7 @@ def test_some_kinds(run, call, tmp_path):  # noqa: F811
 def test_what_is_missing_is_a_line(tmp_path, call):  # noqa: F811
     folder = plot_inputs.write_run(tmp_path / "out", FEW)
     one_line(call("limit", folder), "no statistical analysis 'search'", "python -m analysis.stats")
-    stat_inputs.write_result(folder, "search", "fit", stat_inputs.fit())
+    result_inputs.write_result(folder, "search", "fit", result_inputs.fit())
     one_line(call("limit", folder), "no limit, significance, plane or visible")
     one_line(call("stats", folder, "--name", "serch"), "there are search")
     (folder / "run.json").write_text((folder / "run.json").read_text() + "\n")
@@ -407,8 +407,8 @@ def test_page_tells_statistics(tmp_path, page):
     folder = plot_inputs.write_run(tmp_path / "out", FEW)
     text = page(folder)
     assert 'id="statistics"' not in text and 'href="#statistics"' not in text
-    stat_inputs.write_statistics(folder)
-    stat_inputs.write_statistics(folder, "alone", **dict.fromkeys(set(KINDS) - {"fit"}))
+    result_inputs.write_statistics(folder)
+    result_inputs.write_statistics(folder, "alone", **dict.fromkeys(set(KINDS) - {"fit"}))
     text = page(folder)
     assert 'href="#statistics"' in text
     section = text.split('<section id="statistics">')[1].split("</section>")[0]
@@ -426,10 +426,10 @@ def test_page_tells_statistics(tmp_path, page):
 def test_free_text_of_results_is_text_on_the_page(tmp_path, page):
     markup = "<script>alert(1)</script>"
     folder = plot_inputs.write_run(tmp_path / "out", FEW)
-    anything = deepcopy(stat_inputs.anything()) | {"answer": markup, "notes": [markup]}
+    anything = deepcopy(result_inputs.anything()) | {"answer": markup, "notes": [markup]}
     anything["labels"]["small"] = anything["tests"]["tail"]["label"] = markup
     anything["events"][0]["cells"][0]["label"] = markup
     anything["bump"]["m_3l"] |= {"label": markup, "unit": markup[:40]}
-    stat_inputs.write_result(folder, "search", "anything", anything)
+    result_inputs.write_result(folder, "search", "anything", anything)
     text = page(folder)
     assert text.count("<script") == 1 and "&lt;script&gt;alert(1)" in text

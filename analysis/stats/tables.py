@@ -28,20 +28,36 @@ def columns(rows, header):
     )
 
 
+REGIONS_ABREAST = 4  # columns of a table of yields, in 80 characters
+
+
 def yields_table(model):
-    """The yields of a Model before any fit, a row per region and process."""
-    rows = []
-    for channel in model.channels:
-        region = channel.region
-        for process, yields in model.yields[region].items():
-            error = np.sqrt(yields.variance.sum())
-            rows.append((f"{region} {process}", count(yields.nominal.sum()), count(error)))
-        background = model.backgrounds(region).values()
-        error = np.sqrt(sum(y.variance.sum() for y in background))
-        rows.append((f"{region} background", count(model.background(region).sum()), count(error)))
-        seen = "blind" if channel.asimov else f"{model.data[region].sum():.0f}"
-        rows.append((f"{region} data", seen, ""))
-    return columns(rows, ("region, process", "events", "simulation's error"))
+    """The yields of a Model before any fit, a column per region."""
+    blocks = []
+    for start in range(0, len(model.channels), REGIONS_ABREAST):
+        part = model.channels[start : start + REGIONS_ABREAST]
+        names = dict.fromkeys(name for c in part for name in model.yields[c.region])
+        signals = {signal.name for signal in model.signals}
+        ordered = sorted(names, key=lambda name: name in signals)
+        rows = [
+            (name, *(yield_text([model.yields[c.region].get(name)]) for c in part))
+            for name in ordered
+        ]
+        sums = (yield_text(model.backgrounds(c.region).values()) for c in part)
+        seen = ("blind" if c.asimov else f"{model.data[c.region].sum():.0f}" for c in part)
+        rows.insert(len(names) - len(signals & set(names)), ("background", *sums))
+        rows.append(("data", *seen))
+        blocks.append(columns(rows, ("", *(c.region for c in part))))
+    return "\n\n".join(blocks)
+
+
+def yield_text(several):
+    """The sum of several Yields and its statistical error; "-" for None."""
+    several = [one for one in several if one is not None]
+    if not several:
+        return "-"
+    error = np.sqrt(sum(one.variance.sum() for one in several))
+    return f"{count(sum(one.nominal.sum() for one in several))} +- {number(error, 2)}"
 
 
 def fit_table(content):

@@ -21,7 +21,8 @@ MODEL = "model.json"
 MAKE = "make it with python -m analysis.stats workspace"
 # Interpolation between nominal and varied yields, smooth: those that HistFactory recommends.
 INTERPOLATION = {"normsys": {"interpcode": "code4"}, "histosys": {"interpcode": "code4p"}}
-RUN2_IFB = 138.96505  # of the campaigns mc16a, mc16d and mc16e together
+# Of the campaigns mc16a, mc16d and mc16e, in pb^-1 as helpers/weights.h has them.
+CAMPAIGNS = (36207.65, 44307.4, 58450.1)
 
 
 def stats_folder(output, name):
@@ -38,7 +39,9 @@ def workspace_path(folder, signal=None):
 
 def luminosity(results):
     """The luminosity of a run in fb^-1."""
-    return RUN2_IFB if results.luminosity_ifb == RUN2 else float(results.luminosity_ifb)
+    if results.luminosity_ifb == RUN2:
+        return sum(CAMPAIGNS) / 1000
+    return float(results.luminosity_ifb)
 
 
 def heading(kind, results=None):
