@@ -32,6 +32,7 @@ RULES = (
     (r"python -m analysis\.submit (slurm|condor|grid|status \$OUT)", "parsed"),
     (r"python -m tests\.benchmarks", "benchmark"),
     (r"python -m (ml|plotting) ", "slow"),
+    (r"python -m analysis\.stats (bump|anything) ", "slow"),
     (r"python run_rdf\.py .*--model ", "slow"),
     (r"python (-i )?run_rdf\.py", "run"),
     (r"python -m analysis\.submit (local|status) ", "run"),
@@ -183,7 +184,8 @@ def prepare(command, folder):
     if re.search(r"(?<!-o )\boutput\b", command) and not (folder / "output").exists():
         run("python run_rdf.py", folder)
     model = re.search(
-        r"(ml (score|encode|freeze|study|explain|protocol)|plotting score) output|models/small",
+        r"(ml (score|encode|freeze|study|explain|protocol)|plotting score) output|models/small"
+        r"|stats (bump|anything) output",
         command,
     )
     if model and not (folder / "output" / "models" / "small").exists():
@@ -196,7 +198,7 @@ def prepare(command, folder):
     if command.startswith("cmp ") and not (folder / "output_plain").exists():
         run("python run_rdf.py -o output_plain -s WZ --plain", folder)
     if (
-        re.search("plotting score|ml (study|explain|protocol)", command)
+        re.search("plotting score|ml (study|explain|protocol)|stats (bump|anything)", command)
         and not (folder / "output" / "scores").exists()
     ):
         run("python -m ml score output", folder)
@@ -238,6 +240,7 @@ def parse(command):
     """Let the command line of a program of ours read a command, without running it."""
     import run_rdf
     from analysis import submit
+    from analysis.stats.__main__ import parser as stats_parser
     from ml.__main__ import parser as ml_parser
     from plotting.__main__ import parser as plotting_parser
     from tests.benchmarks.__main__ import parser as benchmarks_parser
@@ -245,6 +248,7 @@ def parse(command):
     parsers = {
         "run_rdf.py": run_rdf.parser,
         "analysis.submit": submit.parser,
+        "analysis.stats": stats_parser,
         "ml": ml_parser,
         "plotting": plotting_parser,
         "tests.benchmarks": benchmarks_parser,
