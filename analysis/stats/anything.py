@@ -246,7 +246,6 @@ def calibrate(options):
     pseudo-experiments of a simulation that has lost as many events.
     """
     results = Results(options.folder)
-    options.inject = options.inject or []
     search, _, notes = whole_search(
         results, options.region, options.detector, options.mass, SHARES, options
     )
