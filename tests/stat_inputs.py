@@ -38,7 +38,7 @@ SHIFTS = (Shift("tilt", heavier), Shift("scale", larger, "object"))
 
 def apart(region, sample, table):
     """Regions of different events, of which fewer are in control than in signal regions."""
-    parts = {"SR3L": (0, 3), "CR_WZ": (3, 5), "VR_WZ": (5, 6)}
+    parts = {"SR3L": (0, 3), "SR_search": (0, 3), "CR_WZ": (3, 5), "VR_WZ": (5, 6)}
     low, high = parts.get(region, (0, 6))
     place = np.arange(len(table)) % 6
     return table[(place >= low) & (place < high)].reset_index(drop=True)

@@ -30,6 +30,7 @@ TEXTS = (*PAGES, REPOSITORY / "CHANGELOG.md", DEMO / "README.md")
 RULES = (
     (r"python (-i )?run_rdf\.py .*--dask (slurm|condor)", "parsed"),
     (r"python -m analysis\.submit (slurm|condor|grid|status \$OUT)", "parsed"),
+    (r"python -m analysis\.stats ", "parsed"),
     (r"python -m tests\.benchmarks", "benchmark"),
     (r"python -m (ml|plotting) ", "slow"),
     (r"python -m analysis\.stats (bump|anything) ", "slow"),
@@ -473,9 +474,12 @@ def test_fields_of_run_json(demo_output, finished):
         for path, value in fields(read_json(folder / "run.json"), ("SR3L",)):
             found.setdefault(path, []).append(value)
     inner = {path for path in found if any(p.startswith(f"{path}.") for p in found)}  # where null
-    occasional = ("timings_s.cluster", "failed.", "repeated_data_events.", "samples[].skipped[]")
+    occasional = (
+        *("timings_s.cluster", "failed.", "repeated_data_events.", "samples[].skipped[]"),
+        *("samples[].variations.", "systematics[]"),
+    )
     often = {name for name in documented if not name.startswith(occasional)}
-    assert set(found) - inner - {"samples[].skipped"} == often
+    assert set(found) - inner - {"samples[].skipped", "systematics"} == often
     for path, kind in documented.items():
         for value in found.get(path, ()):
             assert value is None or TYPES[kind](value), (path, value)

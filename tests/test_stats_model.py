@@ -20,6 +20,7 @@ from analysis.stats.binning import bin_sums, default_edges, quantile_edges
 # jsonschema has a newer class than the one that pyhf takes.
 LIBRARIES = pytest.mark.filterwarnings("ignore:jsonschema.RefResolver:DeprecationWarning")
 EDGES = (0.0, 100.0, 200.0, 400.0, 1000.0)  # on those of the histogram
+HIDDEN = ("SR_search", "CR_WZ")
 WORDS = ("-r", *stat_inputs.REGIONS, "-f", "m_3l", "--edges", *map(str, EDGES))
 
 
@@ -289,11 +290,9 @@ def test_validation_regions_are_not_in_the_workspace(folder):
 
 @pytest.mark.parametrize("unblinded", [False, True])
 def test_blind_regions_have_the_expectation_for_data(tmp_path, call, unblinded):
-    out = stat_inputs.write_stats(
-        tmp_path / "out", regions=("SR_search", "CR_WZ"), blind=("SR_search",)
-    )
+    out = stat_inputs.write_stats(tmp_path / "out", regions=HIDDEN, blind=HIDDEN[:1])
     if unblinded:  # the run has the data then, and still it is not taken
-        out = stat_inputs.write_stats(tmp_path / "open", regions=("SR_search", "CR_WZ"))
+        out = stat_inputs.write_stats(tmp_path / "open", regions=HIDDEN)
         content = read_json(out / "run.json")
         content["unblind"] = True
         for region in content["regions"]:
@@ -377,6 +376,13 @@ def test_a_region_without_background(tmp_path, call):
     status, _, err = call("workspace", out, *WORDS)
     assert status == 1 and "'CR_WZ' has no simulated background" in err
     assert "events of data: leave it out" in err and err.count("\n") == 1
+
+
+def test_regions_that_share_events_are_not_fitted_together(tmp_path, call):
+    out = stat_inputs.write_stats(tmp_path / "out", regions=("SR3L", "CR_WZ"), edit=None, shifts=())
+    status, _, err = call("workspace", out, "--count")
+    assert status == 1 and err.count("\n") == 1
+    assert "'SR3L' and 'CR_WZ' share 900 events of 'WZ', which would count twice" in err
 
 
 def test_a_bin_with_data_but_no_background(tmp_path, call):

@@ -261,6 +261,7 @@ def files_of(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
+        if "jobs" not in path.parts
         if path.suffix in (".root", ".hdf5") or path.name == "cutflow.json"
     }
 

@@ -93,9 +93,7 @@ def make_workspaces(options):
     )
     names = options.systematic
     systematics = known_systematics(results, () if names == ["none"] else names)
-    model = make_model(
-        results, channels, signals, normalisations, systematics, factors, options.unblind, say
-    )
+    model = make_model(results, channels, signals, normalisations, systematics, factors, say)
     for signal in (None, *signals):
         path = workspaces.workspace_path(folder, signal and signal.name)
         made = workspace(model, signal)

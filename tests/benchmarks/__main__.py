@@ -23,10 +23,11 @@ from tests.benchmarks.contest import FEW, Contestant, ReadSpeed, compete
 from tests.benchmarks.farm import farm_details
 from tests.benchmarks.inputs import events_file, samples_file
 from tests.benchmarks.measure import REPOSITORY, CommandError, note, python, run, table
+from tests.benchmarks.vary import SYSTEMATICS
 
 PROGRAM = REPOSITORY / "run_rdf.py"
 CONTEST = ("program", "threads", "awkward", "thesis", "readspeed")
-DETAILS = ("start", "edit", "table", "matrix", "farm", "ml")
+DETAILS = ("start", "edit", "vary", "table", "matrix", "farm", "ml")
 
 
 def parser():
@@ -78,6 +79,7 @@ def measure(options, folder):
         "threads": program and threads and partial(thread_details, program, threads),
         "start": program and partial(start_details, program, folder, options.repeat),
         "edit": partial(edit_details, folder, options.repeat),
+        "vary": partial(vary_details, folder, options.events, options.repeat),
         "table": program and partial(table_details, program),
         "matrix": matrix_details,
         "farm": program and partial(farm_details, program, folder, options.repeat),
@@ -223,6 +225,25 @@ def edit_details(folder, repeat):
         wall, cpu = (median(getattr(r[name], of) for r in rounds) for of in ("wall", "cpu"))
         yield f"command to cutflow of 1000 events, {name}, s", f"{wall:.2f}"
         yield "... CPU s", f"{cpu:.2f}"
+
+
+def vary_details(folder, events, repeat):
+    """CPU time that grows with the events, of runs with many systematic variations."""
+    note("systematic variations")
+    files = [samples_file(events_file(folder, number)) for number in (events, FEW)]
+    ways = {
+        "nominal": (PROGRAM,),
+        **{kind: ("-m", "tests.benchmarks.vary", kind) for kind in SYSTEMATICS},
+    }
+    found = {name: [] for name in ways}
+    for _ in range(repeat):
+        for name, way in ways.items():
+            words = ("-o", folder / f"varied_{name}", "-j", 1, "--force")
+            many, few = (python(*way, "--samples", file, *words).cpu for file in files)
+            found[name].append(many - few)
+    for kind, systematics in SYSTEMATICS.items():
+        ratio = median(found[kind]) / median(found["nominal"])
+        yield f"{len(systematics)} variations of {kind} over none, CPU time", f"{ratio:.2f}"
 
 
 def table_details(program):

@@ -5,7 +5,6 @@
 
 import sys
 
-import run_rdf
 from analysis import declarations
 from analysis.systematics import Systematic, rescaled, weighted
 
@@ -23,4 +22,6 @@ SYSTEMATICS = {
 if __name__ == "__main__":
     kind, *words = sys.argv[1:]
     declarations.SYSTEMATICS = tuple(SYSTEMATICS[kind])
+    import run_rdf
+
     run_rdf.main([*words, "--vary"])
