@@ -35,6 +35,7 @@ RULES = (
     (r"python -m tests\.benchmarks", "benchmark"),
     (r"python -m analysis\.stats (abcd|overlap|publish) ", "run"),
     (r"python -m (ml|plotting) ", "slow"),
+    (r"python -m analysis\.stats (bump|anything) ", "slow"),
     (r"python run_rdf\.py .*--model ", "slow"),
     (r"python (-i )?run_rdf\.py", "run"),
     (r"python -m analysis\.submit (local|status) ", "run"),
@@ -186,7 +187,8 @@ def prepare(command, folder):
     if re.search(r"(?<!-o )\boutput\b", command) and not (folder / "output").exists():
         run("python run_rdf.py", folder)
     model = re.search(
-        r"(ml (score|encode|freeze|study|explain|protocol)|plotting score) output|models/small",
+        r"(ml (score|encode|freeze|study|explain|protocol)|plotting score) output|models/small"
+        r"|stats (bump|anything) output",
         command,
     )
     if model and not (folder / "output" / "models" / "small").exists():
@@ -203,7 +205,7 @@ def prepare(command, folder):
     if command.startswith("cmp ") and not (folder / "output_plain").exists():
         run("python run_rdf.py -o output_plain -s WZ --plain", folder)
     if (
-        re.search("plotting score|ml (study|explain|protocol)", command)
+        re.search("plotting score|ml (study|explain|protocol)|stats (bump|anything)", command)
         and not (folder / "output" / "scores").exists()
     ):
         run("python -m ml score output", folder)

@@ -173,6 +173,14 @@ def test_everything_is_told(run, capsys):
     assert max(len(line) for line in printed.split("written to")[0].splitlines()) <= 80
 
 
+def test_named_scores_alone_are_looked_at(run):
+    found = anything(run, "-r", "SR3L", "--detector", "met")
+    assert found["detectors"] == ["met"] == list(found["events"][0]["scores"])
+    table = pd.read_hdf(run / "hdf5" / "data_SR3L.hdf5")
+    score = found["events"][0]["scores"]["met"]["score"]
+    assert score == pytest.approx(table["e_T_miss"].max())
+
+
 def test_most_anomalous_events_are_those_of_the_tables(run, found):
     scores = pd.read_hdf(run / "scores" / "small" / "data.hdf5")
     simulated = [
@@ -222,9 +230,12 @@ def test_pseudo_data_with_a_signal_show_it(run):
     assert found["events"] == []
 
 
-def test_calibration_lists_p_values(run):
-    main(["anything", str(run), *QUICK, "-r", "SR3L", "--calibrate", "4"])
-    path = run / "stats" / "search" / "anything_calibration.json"
+def test_calibration_lists_p_values(run, tmp_path):
+    regions = json.loads((run / "run.json").read_text())["regions"]
+    regions[0]["blind"] = True  # no data are needed
+    folder = changed(run, tmp_path / "out", regions=regions)
+    main(["anything", str(folder), *QUICK, "-r", "SR3L", "--calibrate", "4"])
+    path = folder / "stats" / "search" / "anything_calibration.json"
     found = json.loads(path.read_text())
     assert set(found["p_values"]) == {*TESTS, "global"} == set(found["uniform_p"])
     assert all(len(values) == 4 for values in found["p_values"].values())

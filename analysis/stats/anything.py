@@ -12,6 +12,7 @@ from analysis.stats.bump import (
     global_content,
     global_words,
     normalisation_content,
+    note_lines,
     nuisance_content,
     place_words,
     shown_z,
@@ -205,7 +206,7 @@ def told(content):
         lines.append(f"{mass}: {where}, {place_words(bump)}")
         lines.append(f"  {window_words(bump)}, p = {bump['local_p']:.2g}")
     lines += event_lines(content["events"][:SHOWN_EVENTS], content["effective_events"])
-    return [*lines, *(f"note: {note}" for note in content["notes"])]
+    return [*lines, "", *note_lines(content["notes"])] if content["notes"] else lines
 
 
 def event_lines(events, effective):
@@ -245,7 +246,6 @@ def calibrate(options):
     pseudo-experiments of a simulation that has lost as many events.
     """
     results = Results(options.folder)
-    options.inject = options.inject or []
     search, _, notes = whole_search(
         results, options.region, options.detector, options.mass, SHARES, options
     )

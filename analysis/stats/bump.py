@@ -1,5 +1,7 @@
 """`python -m analysis.stats bump`: a bump in a mass of the anomalous events, and how surprising."""
 
+import textwrap
+
 import numpy as np
 
 from analysis.results import Results
@@ -161,6 +163,11 @@ def window_words(bump):
     )
 
 
+def note_lines(notes):
+    """Notes in lines."""
+    return [line for note in notes for line in textwrap.wrap(f"note: {note}", 80)]
+
+
 def bump_lines(content):
     """What bump.json says, in lines of 80 columns."""
     what = "Pseudo-data with " if content["injected"] else ""
@@ -171,7 +178,7 @@ def bump_lines(content):
     for name, bump in content["masses"].items():
         lines += ["", f"{name}, {place_words(bump)}", f"  {window_words(bump)}"]
         lines.append(f"  local p = {bump['local_p']:.2g} ({bump['z']:.1f} sigma)")
-    lines += ["", *content["notes"]]
+    lines += ["", *note_lines(content["notes"])]
     trials = f"{content['pseudo']} pseudo-experiments"
     lines.append(f"All masses and thresholds together, by {trials}: {global_words(content)}")
     return lines

@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.errors import InputError, listed
 from analysis.output import IDENTITY, WEIGHT
-from analysis.rivals import possible_rivals
+from analysis.rivals import RIVALS
 from analysis.scored import require_detectors
 from analysis.stats.observable import observable_of, places_of, values_of
 from analysis.topology import FEATURES, topology_of
@@ -97,15 +97,16 @@ def _hidden(results, name, unblind):
     return ""
 
 
-def read_pool(results, regions, detectors=(), rivals=False, columns=(), signals=(), data=True):
+def read_pool(results, regions, detectors=(), rivals=(), columns=(), signals=(), data=True):
     """Read the Pool of regions. Raises InputError.
 
-    regions, detectors, columns, signals: names; rivals: whether the simple cuts are scores as well
+    regions, columns: names, of features
+    detectors, rivals: names, of detectors and of simple cuts that are scores
     signals: samples that are kept, of those that are signals
     data: whether data is read
     """
     detectors = require_detectors(results.folder, detectors) if detectors else []
-    offered = possible_rivals(results.features) if rivals else ()
+    offered = [rival for rival in RIVALS if rival.name in rivals]
     needed = [name for rival in offered for name in rival.needs]
     wanted = list(dict.fromkeys([*columns, *needed]))
     kinds = ("background", "data") if data else ("background",)

@@ -13,7 +13,7 @@ from analysis.errors import listed
 from analysis.output import WEIGHT
 
 DEFAULT_SIZE = 0.10  # of the yield of a process about which the run says nothing
-OVERALL = "all processes"
+OVERALL = "overall"
 LEAST = 0.05  # factor of a weight
 
 

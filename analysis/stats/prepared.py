@@ -2,7 +2,7 @@
 
 from analysis.errors import DeclarationError, InputError, listed, near_miss
 from analysis.output import DEFAULT_DETECTOR
-from analysis.rivals import RIVALS
+from analysis.rivals import possible_rivals
 from analysis.samples import choose
 from analysis.scored import detectors_in, detectors_shown
 from analysis.stats.event_pool import (
@@ -21,22 +21,25 @@ from analysis.stats.two_sample import classifier_of
 from analysis.stats.windows import mass_of
 
 
+def looks_at_data(options):
+    """Whether the data of the run are searched, not pseudo-data, which blind regions allow."""
+    return not options.inject and not getattr(options, "calibrate", None)
+
+
 def regions_and_signals(results, options, regions):
     """(regions, {signal: events}, notes) that the options ask for.
 
-    Nothing of the data is looked at where signals are injected, so blind regions may be searched.
     Raises InputError or DeclarationError.
     """
     signals = dict(options.inject or ())
-    known = [s.name for s in results.samples if s.kind == "signal"]
     if signals:
+        known = [s.name for s in results.samples if s.kind == "signal"]
         choose(list(signals), known, "signal of this run")
-        if regions:
-            return results.choose_regions(regions), signals, []
-        chosen = [name for name, region in results.regions.items() if region.role == "signal"]
-        return tuple(chosen), signals, []
-    chosen, notes = choose_searched(results, regions, options.unblind)
-    return chosen, signals, notes
+    if looks_at_data(options):
+        chosen, notes = choose_searched(results, regions, options.unblind)
+        return chosen, signals, notes
+    named = regions or [name for name, r in results.regions.items() if r.role == "signal"]
+    return results.choose_regions(named), signals, []
 
 
 def bump_search(results, region, detector, masses, shares, threshold, options):
@@ -51,7 +54,8 @@ def bump_search(results, region, detector, masses, shares, threshold, options):
         raise _no_detector(results, detector, known)
     columns = list(dict.fromkeys([*masses, *fit_columns(results)]))
     detectors = [detector] if detector else []
-    pool = read_pool(results, [region], detectors, False, columns, tuple(signals), not signals)
+    data = looks_at_data(options)
+    pool = read_pool(results, [region], detectors, (), columns, tuple(signals), data)
     score = pool.scores[detector] if detector else pool.weight
     search, notes = _search(
         results,
@@ -85,12 +89,14 @@ def whole_search(results, regions, detectors, masses, shares, options):
         f.name for f in results.features.values() if f.network and (f.cell is None or f.name == MET)
     ]
     columns = list(dict.fromkeys([*features, *masses, *fit_columns(results)]))
-    pool = read_pool(results, regions, scored, bool(rivals), columns, tuple(signals), not signals)
-    names = [*scored, *(name for name in pool.scores if name in rivals)]
+    data = looks_at_data(options)
+    pool = read_pool(results, regions, scored, rivals, columns, tuple(signals), data)
     if not scored:
         notes.append("no detector has scored the run: only the simple cuts are looked at")
     places = range(len(pool.regions))
-    counted = {(n, name): rank(pool, n, pool.scores[name]) for n in places for name in names}
+    counted = {
+        (n, name): rank(pool, n, score) for n in places for name, score in pool.scores.items()
+    }
     hunted = {(n, None): rank(pool, n, pool.weight) for n in places}
     # Not above the simple cuts: most are so much like a mass that they make bumps of their own.
     hunted |= {(n, name): counted[n, name] for n in places for name in scored}
@@ -130,7 +136,7 @@ def default_detector(results):
 def _scores(results, names):
     """(detectors, simple cuts) of these names."""
     known = detectors_in(results.folder)
-    cuts = [rival.name for rival in RIVALS if set(rival.needs) <= set(results.features)]
+    cuts = [rival.name for rival in possible_rivals(results.features)]
     if not names:
         return ([default_detector(results)] if known else []), cuts
     for name in names:
