@@ -37,6 +37,7 @@ SHARED = (
     "topology",
 )
 DECLARATIONS = (
+    "corrections",
     "features",
     "plan",
     "processes",
