@@ -322,11 +322,12 @@ def test_root_prompt(command, tmp_path):
 # --- examples ---------------------------------------------------------------------------------
 
 PROMPT, HELPERS, ML, NOTEBOOK = "dataframes[", "import helpers", "from ml.", "import run_rdf"
+ONNX = "import onnxruntime"  # tests/test_ml_export.py
 
 
 def test_every_python_example_is_run():
     kinds = [
-        sum(word in block.text for word in (PROMPT, HELPERS, ML, NOTEBOOK, "import pandas"))
+        sum(word in block.text for word in (PROMPT, HELPERS, ML, NOTEBOOK, ONNX, "import pandas"))
         for block in BLOCKS
         if block.language == "python"
     ]

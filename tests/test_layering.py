@@ -23,6 +23,7 @@ SHARED = (
     "content",
     "correlation",
     "detector_files",
+    "detector_scores",
     "errors",
     "files",
     "hdf5",
