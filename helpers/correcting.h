@@ -33,8 +33,9 @@ class Correction
 public:
    virtual ~Correction() = default;
 
+   /// \param inputs  numbers may get the type that the correction wants
    /// \throws std::exception where it has no value
-   virtual double operator()(CorrectionInputs inputs) const = 0;
+   virtual double operator()(CorrectionInputs &inputs) const = 0;
 };
 
 using CorrectionPtr = std::shared_ptr<const Correction>;
@@ -66,9 +67,7 @@ CorrectionInput correctionInput(const T &value)
 /// \param file    where it is, for messages
 /// \param name    its name there, for messages
 /// \param key     see `keepCorrection`
-/// \param inputs  numbers and texts in the order of the file; any may be an array, with one for
-/// each
-///                object
+/// \param inputs  numbers and texts in the order of the file; arrays have one for each object
 /// \throws std::invalid_argument for a correction that is unknown, and if arrays differ in length
 /// \throws std::runtime_error where the correction has no value
 template <typename... Inputs>

@@ -28,7 +28,7 @@ public:
    {
    }
 
-   double operator()(CorrectionInputs inputs) const override
+   double operator()(CorrectionInputs &inputs) const override
    {
       using Type = correction::Variable::VarType;
       const auto &declared = fCorrection->inputs();
