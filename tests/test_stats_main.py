@@ -286,6 +286,16 @@ def test_visible_with_the_fitted_background(out, call):
     assert all(len(line) <= 80 for line in printed.splitlines())
 
 
+def test_results_of_another_workspace_are_not_used(tmp_path, call):
+    out = stat_inputs.write_stats(tmp_path / "out", shifts=())
+    call("workspace", out, *WORDS)
+    call("limit", out, "--toys", 0)
+    assert call("plane", out)[0] == 0
+    call("workspace", out, "--count")
+    status, _, err = call("plane", out)
+    assert status == 1 and "limit.json is of another workspace" in err and err.count("\n") == 1
+
+
 def test_the_workspace_of_another_program(tmp_path, call):
     quiet = workspaces.quiet
     with quiet():
