@@ -13,6 +13,7 @@ import ROOT
 from tqdm import tqdm
 
 from analysis.chain import chain, guarded_chain
+from analysis.corrections import NO_CORRECTION
 from analysis.dataframes import SampleFrames, dataframe_of
 from analysis.errors import DeclarationError, InputError, OutputError, interruption
 from analysis.memory import affordable
@@ -105,6 +106,8 @@ class EventLoop:
             if BAD_EVENT in problem:
                 bad = bad_events(self.prepared)
                 raise InputError(f"{where}: {bad}; --drop-bad-events leaves them out")
+            if NO_CORRECTION in problem:
+                raise InputError(f"{where}: {problem}")
             if "bad_alloc" in problem:
                 raise MemoryError
             if str(self.folder) in problem:  # temporary files of the rows

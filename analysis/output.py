@@ -7,6 +7,7 @@ OUT/models  scores  latent  study  stats  plots  report     what the later steps
 
 from pathlib import Path
 
+from analysis import records
 from analysis.content import require, shown
 from analysis.errors import InputError, listed
 from analysis.files import read_json
@@ -27,7 +28,7 @@ DETECTOR_RECORD = "detector.json"  # in the folder of a detector that is no netw
 MODEL_FOLDS = "folds.json"  # beside one folder per model
 
 TABLE = "mini"  # name of the table in its file
-WEIGHT = "wgt_SG"
+WEIGHT = records.WEIGHT
 IDENTITY = ("DatasetNumber", "RunNumber", "EventNumber")
 
 # Shown where several have scored: chosen by the protocol, on background alone.

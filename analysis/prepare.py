@@ -17,6 +17,7 @@ from analysis.errors import DeclarationError, InputError
 from analysis.inputs import Inputs, inspect, twice
 from analysis.looks import look_at
 from analysis.plan import NORMALISATION, Plan, Planner
+from analysis.scale_factors import keep_corrections
 from analysis.schemas import SCHEMAS
 from helpers.build import CompilerError
 
@@ -124,6 +125,7 @@ def plan_samples(job, inspect_files=inspect):
         problems += planner.problems
     if problems:
         raise InputError(*dict.fromkeys(problems))
+    keep_corrections(*(item.plan for item in planned))
     return planned, row
 
 

@@ -165,6 +165,7 @@ def prepared(path, records, declared, region, row):
     from analysis.inputs import InputFile, Inputs
     from analysis.plan import Planner
     from analysis.prepare import Prepared, with_compiled
+    from analysis.scale_factors import keep_corrections
 
     helpers.load_engine()
     types = {name: records.dtype[name] for name in records.dtype.names}
@@ -181,6 +182,7 @@ def prepared(path, records, declared, region, row):
     plan = planner.plan((region,), row, matrix, {})
     if planner.problems:
         raise InputError(*dict.fromkeys(planner.problems))
+    keep_corrections(plan)
     files = (InputFile(str(path), path.stat().st_size, len(records)),)
     item = Prepared(sample, Inputs(files, branches, None), plan, declared, None, len(records))
     if helpers.load_engine() != "interpreted":

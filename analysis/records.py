@@ -55,6 +55,8 @@ PATH = line(4096, least=1)
 LABEL = line(500)
 WORDS = text(100_000)  # that are shown only
 
+WEIGHT = "wgt_SG"  # column of the event weight
+
 KINDS = ("data", "background", "signal")
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "leaky_relu")
 OTHER_ACTIVATION = "other"  # of a network that a child class made itself

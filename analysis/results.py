@@ -218,11 +218,21 @@ class Results:
 
     @cached_property
     def cutflow(self):
-        """{region: {sample: [{cut, entries, sumw, sumw2}, ...]}} without blind data."""
+        """{region: {sample: [{cut, entries, sumw, sumw2}, ...]}} without blind data.
+
+        Variations of a sample have the names of `varied_name`.
+        """
         content = read_cutflow(self.folder)
         try:
             return {
-                region: {s.name: content[region][s.name] for s in self.visible(region)}
+                region: {
+                    name: content[region][name]
+                    for sample in self.visible(region)
+                    for name in (
+                        sample.name,
+                        *(varied_name(sample.name, variation) for variation in sample.variations),
+                    )
+                }
                 for region in self.regions
             }
         except KeyError as error:

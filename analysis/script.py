@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from analysis.chain import chain
+from analysis.corrections import call_of, mentioned
+from analysis.errors import DeclarationError
 
 ROOTLOGON = Path(__file__).resolve().parents[1] / "helpers" / "rootlogon.C"
 
@@ -13,8 +15,13 @@ ROOTLOGON = Path(__file__).resolve().parents[1] / "helpers" / "rootlogon.C"
 def python_script(item, model=None):
     """The chain of a sample (run.Prepared) as Python; model: its folder, if it has a score."""
     tree, files = item.sample.tree, item.inputs.paths
+    corrections = [call_of(*each, ()) for each in mentioned(repr(item.plan))]
     yield from ("import ROOT", "import helpers", *["from analysis import anomaly"] * bool(model))
+    if corrections:
+        yield "from analysis.scale_factors import keep_corrections"
     yield from ("", "helpers.load()")
+    if corrections:
+        yield f"keep_corrections(*{corrections})"
     if model:
         yield f"anomaly.read_model({os.path.realpath(model)!r}).keep()"
     yield f"df = ROOT.RDataFrame({tree!r}, {files!r})"
@@ -25,7 +32,12 @@ def python_script(item, model=None):
 
 
 def cpp_script(item):
-    """The chain of a sample (run.Prepared) as C++ for the prompt of root."""
+    """The chain of a sample (run.Prepared) as C++ for the prompt of root.
+
+    Raises DeclarationError where it needs Python.
+    """
+    if mentioned(repr(item.plan)):
+        raise DeclarationError("--cpp prints no chain with corrections, which take Python")
     tree, files = quoted(item.sample.tree), ", ".join(map(quoted, item.inputs.paths))
     yield f"gROOT->Macro({quoted(str(ROOTLOGON))});"
     yield f"ROOT::RDF::RNode df = ROOT::RDataFrame({tree}, std::vector<std::string>{{{files}}});"

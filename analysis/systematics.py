@@ -6,7 +6,7 @@ the demo: their sizes are typical, but nobody has measured them for it.
 
 from dataclasses import dataclass, field
 
-from analysis.output import WEIGHT
+from analysis.records import WEIGHT
 
 
 @dataclass(frozen=True)

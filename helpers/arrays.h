@@ -123,6 +123,21 @@ void requireOneLength(const char *function, const First &first, const Others &..
       throwLengths(function, first.size(), others.size()...);
 }
 
+// Whether a value is an array with one number for each object: it is neither a number nor a text.
+template <typename T>
+constexpr bool isOnePerObject =
+   !std::is_arithmetic_v<T> && !std::is_convertible_v<const T &, std::string>;
+
+// The value for an object: of an array its entry.
+template <typename T>
+const auto &ofObject(const T &value, [[maybe_unused]] std::size_t i)
+{
+   if constexpr (isOnePerObject<T>)
+      return value[i];
+   else
+      return value;
+}
+
 /// Makes sure that a position is that of an entry.
 /// \throws std::invalid_argument, in the name of a function, if it is outside
 inline void requireInside(const char *function, std::size_t index, std::size_t size)

@@ -4,6 +4,7 @@
 #define M3L_H
 
 #include "arrays.h"
+#include "correcting.h"
 #include "detectors.h"
 #include "kinematics.h"
 #include "leptons.h"

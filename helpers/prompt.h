@@ -12,6 +12,7 @@ using m3l::anomalyScore;
 using m3l::balancedMet;
 using m3l::campaignLuminosity;
 using m3l::chargeSum;
+using m3l::correctionFactor;
 using m3l::deltaTransverseEnergy;
 using m3l::distanceFromZ;
 using m3l::flavourComp3L;

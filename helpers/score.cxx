@@ -1,8 +1,7 @@
+#include "kept.h"
 #include "score.h"
 
 #include <algorithm>
-#include <atomic>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -14,23 +13,11 @@ namespace
 {
 
 struct Model {
-   double key;
    unsigned inputs;
    std::vector<ScorePtr> scores;
-   const Model *before; ///< the one that was kept before
 };
 
-// A list that only grows, so that threads read it without waiting for each other.
-std::atomic<const Model *> models{nullptr};
-std::mutex growing;
-
-const Model *find(double key)
-{
-   const Model *model = models.load(std::memory_order_acquire);
-   while (model && model->key != key)
-      model = model->before;
-   return model;
-}
+Kept<double, Model> models;
 
 } // namespace
 
@@ -39,22 +26,19 @@ void keepModel(double key, unsigned inputs, std::vector<ScorePtr> scores)
    const bool bad = std::any_of(scores.begin(), scores.end(), [](auto &score) { return !score; });
    if (scores.empty() || bad)
       throw std::invalid_argument("keepModel: no scores");
-   const std::lock_guard<std::mutex> lock(growing);
-   if (find(key))
+   if (!models.add(key, {inputs, std::move(scores)}))
       throw std::invalid_argument("keepModel: there is a model with this key");
-   models.store(new Model{key, inputs, std::move(scores), models.load()},
-                std::memory_order_release);
 }
 
 bool hasModel(double key)
 {
-   return find(key);
+   return models.find(key);
 }
 
 double anomalyScore(double key, const std::vector<float> &x, std::int64_t datasetNumber,
                     std::int64_t runNumber, std::int64_t eventNumber)
 {
-   const Model *model = find(key);
+   const Model *model = models.find(key);
    if (!model)
       throw std::invalid_argument("anomalyScore: this process does not know the model");
    if (x.size() != model->inputs)

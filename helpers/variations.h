@@ -25,20 +25,6 @@ struct MissingMomentum {
    float phi; ///< azimuth in radians
 };
 
-// Whether each object has a number of its own.
-template <typename T>
-constexpr bool isOnePerObject = !std::is_arithmetic_v<T>;
-
-// The number of an object.
-template <typename T>
-auto ofObject(const T &numbers, [[maybe_unused]] std::size_t i)
-{
-   if constexpr (isOnePerObject<T>)
-      return numbers[i];
-   else
-      return numbers;
-}
-
 /// The missing transverse momentum after the momenta of objects are multiplied by factors: what
 /// they gain, it loses.
 ///

@@ -202,7 +202,7 @@ def parser():
 
     for name, run, text in (
         ("info", info, "print what a model is and how it was trained"),
-        ("export", export, "write a model as ONNX, checked against Keras"),
+        ("export", export, "write a model as ONNX, checked, and the selection it is for"),
     ):
         made = command(name, run, text)
         made.add_argument("model", metavar="MODEL", type=Path, help="folder of the model")
@@ -507,17 +507,12 @@ def info(options):
 
 
 def export(options):
-    """Write ONNX files; network.json and network.bin have been there since the training."""
-    folders = _folders(options.model)
-    if not isinstance(read_record(folders[0]), ModelRecord):
-        raise InputError(f"{options.model} is no autoencoder: only these are exported")
-    from ml.autoencoder import RunAE
-    from ml.network_files import write_onnx
+    """Write ONNX and selection.json; network.json and network.bin are there since the training."""
+    from ml.exported import export_detector, export_network
 
-    for folder in folders:
-        path = folder / "autoencoder.onnx"
-        difference = write_onnx(RunAE.load(folder).model_, path)
-        print(f"wrote {path}, differs from Keras by at most {difference:.1g}")
+    (first, *_) = _folders(options.model)
+    network = isinstance(read_record(first), ModelRecord)
+    (export_network if network else export_detector)(options.model, print)
 
 
 def main(arguments=None):
@@ -592,7 +587,7 @@ def _model_path(options, default):
 def _load(options):
     """The folder's dataset, the model to use and the samples asked for."""
     path = _chosen_model(options)
-    dataset = Dataset.open(options.output, read_record(_folders(path)[0]).region)
+    dataset = Dataset.open(options.output, read_record(_folders(path)[0]).region, varied=True)
     samples = dataset.named(options.sample) if options.sample else dataset.samples
     from ml.ensemble import Ensemble
 

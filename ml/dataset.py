@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.errors import InputError, listed
-from analysis.output import IDENTITY, RUN, WEIGHT, Table, read_run
+from analysis.output import IDENTITY, RUN, WEIGHT, Table, read_run, varied_name
 from analysis.records import AGAIN, column_of, input_name, record_errors
 
 BLOCK = 16384  # rows read at once; 15 MB of 225 float32 features
@@ -150,10 +150,11 @@ class Dataset:
     carried: tuple[str, ...] = ()  # columns of an event's objects; none in older tables
 
     @classmethod
-    def open(cls, folder, region=None):
+    def open(cls, folder, region=None, varied=False):
         """Read `folder/run.json` and check that every table it names holds what it declares.
 
         folder: a name or a Path; region: a name, None: the first one of the run
+        varied: also take the tables of systematic variations, as samples after the others
         Raises `InputError` for a folder that
         run_rdf.py did not write, an unknown region, a table that is missing, unreadable or has
         other columns than run.json declares.
@@ -183,6 +184,8 @@ class Dataset:
                 for s in run["samples"]
                 if chosen in s["tables"]
             )
+            if varied:
+                samples += tuple(_varied(folder, run["samples"], chosen))
         if not features:
             raise InputError(f"{record} declares no feature with network = true: {AGAIN}")
         for sample in samples:
@@ -325,6 +328,16 @@ class Dataset:
                 f"NaN or infinite values in sample {sample.name}: {found}, in {sample.path}; "
                 "correct the definition of the feature and run run_rdf.py again"
             )
+
+
+def _varied(folder, samples, region):
+    """Yield the Samples of variations that have other events than their sample in run.json."""
+    for sample in samples:
+        for variation, of in sample.get("variations", {}).items():
+            if of["kind"] == "object" and region in of["tables"]:
+                name = varied_name(sample["name"], variation)
+                path, sha256 = folder / of["tables"][region], of["checksums"].get(region)
+                yield Sample(name, sample["process"], sample["kind"], path, sha256)
 
 
 def _features(declared, types):

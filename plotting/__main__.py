@@ -8,10 +8,13 @@ import matplotlib
 
 from analysis.errors import Parser, exit_on_mistake, positive_integer
 from analysis.output import DEFAULT_DETECTOR, PLOTS
+from analysis.stats_files import DEFAULT_NAME, KINDS
 
 matplotlib.use("Agg")  # no window, whatever the machine
 
 # The commands are imported by main: libraries for plots take a second.
+
+LIMITS = ("limit", "significance", "plane", "visible")  # results that `limit` draws
 
 EPILOG = """\
 examples
@@ -19,6 +22,7 @@ examples
   python -m plotting rmm output -r SR3L --event WZ:1234 --units network
   python -m plotting rmm output --difference HNL450 diboson3L
   python -m plotting check output
+  python -m plotting limit output --name search
   python -m plotting report output
 """
 
@@ -66,8 +70,10 @@ def parser():
                 metavar="PROCESS=X",
                 help="relative systematic error of a process, or of all, as in ttbar=0.06 all=0.02",
             )
-        if name in ("hist", "score", "cutflow", "report"):
+        if name in ("hist", "score", "cutflow", "stats", "report"):
             add("--linear", action="store_true", help="linear axis of events")
+        if name in ("stats", "limit"):
+            add("--name", default=DEFAULT_NAME, help="of the statistical analysis (%(default)s)")
         return made
 
     command("hist", "data against stacked simulation")
@@ -95,6 +101,16 @@ def parser():
         help="the first is shown, the others are compared with it (default: all that have scored, "
         f"{DEFAULT_DETECTOR} shown, else the newest)",
     )
+    made = command("stats", "what python -m analysis.stats found: fits, limits, bumps, anything")
+    made.add_argument(
+        "--only",
+        nargs="+",
+        default=(),
+        choices=KINDS,
+        metavar="RESULT",
+        help=f"only these of {', '.join(KINDS)}",
+    )
+    command("limit", "limits, significances, excluded masses, visible cross-sections")
     command("cutflow", "table as text, LaTeX, HTML, and bars")
     command("graph", "the computation graph of the run")
     command("report", "everything on one page, OUT/report/index.html")
@@ -139,7 +155,7 @@ def main(arguments=None):
 
 def act(chosen):
     """Do what the options say."""
-    from plotting import commands, pool, report
+    from plotting import commands, pool, report, stat_pictures
     from plotting.style import Caption
 
     folder = Path(getattr(chosen, "into", None) or Path(chosen.output) / PLOTS)
@@ -174,6 +190,10 @@ def act(chosen):
             written = commands.check(options, regions, features, chosen.shape)
         case "score":
             written = commands.score(options, chosen.detector)
+        case "stats":
+            written = stat_pictures.statistics(options, chosen.name, chosen.only or KINDS)
+        case "limit":
+            written = stat_pictures.statistics(options, chosen.name, LIMITS)
         case "cutflow":
             written = commands.make_cutflow(options, regions)
         case "graph":

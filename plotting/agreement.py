@@ -2,22 +2,30 @@
 
 Chi-squared, with the errors of simulation::
 
-    chi2 = sum over bins (n - m)^2 / (m + v)
+    chi2 = sum over bins i, j of (n - m)_i (C^-1)_ij (n - m)_j
+    C_ij = (m_i + v_i) delta_ij + sum over systematic uncertainties of d_i d_j
 
-n: events of data, m: sum of weights of the background, v: its sum of squared weights. It is
-Pearson's statistic (Particle Data Group, Statistics, "Goodness-of-fit tests") with the variance of
-the simulation added to the Poisson variance m, since both n and m fluctuate and are independent.
-Nothing is fitted, so the number of degrees of freedom is the number of bins; with `shape` the
-simulation is first scaled to the data, which takes one. The statistic follows a chi-squared
-distribution where bins hold many events, so neighbours are merged until each expects MIN_EXPECTED
-events (the rule of Cochran, Biometrics 10 (1954) 417) and holds MIN_EFFECTIVE effective simulated
-ones.
+n: events of data, m: sum of weights of the background, v: its sum of squared weights, d: half of
+the difference that an uncertainty makes between up and down, fully correlated between bins. Without
+systematic uncertainties it is Pearson's statistic (Particle Data Group, Statistics,
+"Goodness-of-fit tests") with the variance of the simulation added to the Poisson variance m, since
+both n and m fluctuate and are independent. With them it is the smallest value of::
+
+    sum over bins (n - m - sum of t d)^2 / (m + v) + sum of t^2
+
+over the pulls t of the uncertainties (D. Stump et al., Phys. Rev. D 65 (2001) 014012). The pulls
+are no free parameters, so the number of degrees of freedom is the number of bins; with `shape` the
+simulation and its variations are first scaled to the data, which takes one. The statistic follows a
+chi-squared distribution where bins hold many events, so neighbours are merged until each expects
+MIN_EXPECTED events (the rule of Cochran, Biometrics 10 (1954) 417) and holds MIN_EFFECTIVE
+effective simulated ones.
 
 Kolmogorov-Smirnov: D is the largest distance of the two cumulative distributions, both normalised
 to one, at the edges of the bins. Its probability is the asymptotic one of sqrt(n) D with M.
 Stephens' correction (J. R. Stat. Soc. B 32 (1970) 115; Numerical Recipes, 14.3.3), where
 n = n1 n2 / (n1 + n2) of the effective numbers of events (sum w)^2 / sum w^2. Binning makes D
-smaller, so the true probability is at most the one given.
+smaller, so the true probability is at most the one given. Where there are systematic uncertainties
+the simulation is first moved by the pulls of the chi-squared, which makes D smaller once more.
 """
 
 from dataclasses import dataclass
@@ -76,24 +84,37 @@ def merge_bins(sumw, sumw2, expected=MIN_EXPECTED, effective=MIN_EFFECTIVE):
     return np.array(starts[::-1], int)
 
 
-def chi2_test(data, sumw, sumw2, *, shape=False):
+def chi2_test(data, sumw, sumw2, *, shifts=(), shape=False):
     """Chi-squared of data and simulation, see the module.
 
     data, sumw, sumw2: (bins,) events, sums of weights and of squared weights
+    shifts: (uncertainties, bins) changes of `sumw` by one standard deviation of each
     shape: scale the simulation to the data first
-    Returns (chi2, degrees of freedom, probability), or (NaN, 0, NaN) with fewer than two bins.
+    Returns (chi2, degrees of freedom, probability, (uncertainties,) pulls), or (NaN, 0, NaN, zeros)
+    with fewer than two bins.
     """
     data, sumw, sumw2 = (np.asarray(values, float) for values in (data, sumw, sumw2))
+    shifts = np.reshape(shifts, (-1, len(sumw)))
     if shape:
-        scale = data.sum() / sumw.sum() if sumw.sum() > 0 else 0.0
-        sumw, sumw2 = sumw * scale, sumw2 * scale**2
+        sumw, sumw2, shifts = scale_to(data, sumw, sumw2, shifts)
     starts = merge_bins(sumw, sumw2)
     if len(starts) < 2:
-        return np.nan, 0, np.nan
+        return np.nan, 0, np.nan, np.zeros(len(shifts))
     n, m, v = (np.add.reduceat(values, starts) for values in (data, sumw, sumw2))
-    value = float(np.sum((n - m) ** 2 / (m + v)))
+    d = np.add.reduceat(shifts, starts, axis=1)
+    weighted = np.linalg.solve(np.diag(m + v) + d.T @ d, n - m)
+    value = float((n - m) @ weighted)
     ndof = len(starts) - bool(shape)
-    return value, ndof, float(chi2_distribution.sf(value, ndof))
+    return value, ndof, float(chi2_distribution.sf(value, ndof)), d @ weighted
+
+
+def scale_to(data, sumw, sumw2, shifts):
+    """The simulation with the sum of the data, to first order also where it is shifted."""
+    total = sumw.sum()
+    scale = data.sum() / total if total > 0 else 0.0
+    if total > 0:
+        shifts = shifts - np.outer(shifts.sum(axis=1) / total, sumw)
+    return sumw * scale, sumw2 * scale**2, shifts * scale
 
 
 def ks_test(data, sumw, sumw2):
@@ -112,10 +133,11 @@ def ks_test(data, sumw, sumw2):
     return float(distance), float(kstwobign.sf(distance * (root + 0.12 + 0.11 / root)))
 
 
-def compare(region, feature, data, background, *, blind=False, shape=False):
+def compare(region, feature, data, background, *, shifts=(), blind=False, shape=False):
     """The Agreement of one feature, without a verdict that depends on the others.
 
     data, background: Histogram or None
+    shifts: (uncertainties, bins + 2) changes of the sums of weights of the background
     """
     expected = float(background.sumw.sum()) if background else 0.0
     nothing = (np.nan, 0, np.nan, np.nan, np.nan)
@@ -126,10 +148,14 @@ def compare(region, feature, data, background, *, blind=False, shape=False):
     if np.count_nonzero((background.sumw2 > 0) | (data.sumw2 > 0)) < 2:
         # Objects that never occur; a test of one bin would repeat the yield.
         return Agreement(region, feature, *nothing, events, expected, "constant")
-    chi2 = chi2_test(data.sumw, background.sumw, background.sumw2, shape=shape)
+    simulated = background.sumw, background.sumw2
+    shifts = np.reshape(shifts, (-1, len(background.sumw)))
+    *chi2, pulls = chi2_test(data.sumw, *simulated, shifts=shifts, shape=shape)
     if not chi2[1]:
         return Agreement(region, feature, *nothing, events, expected, "too few events")
-    ks = ks_test(data.sumw, background.sumw, background.sumw2)
+    if shape:
+        *simulated, shifts = scale_to(data.sumw, *simulated, shifts)
+    ks = ks_test(data.sumw, simulated[0] + pulls @ shifts, simulated[1])
     return Agreement(region, feature, *chi2, *ks, events, expected)
 
 

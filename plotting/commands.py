@@ -16,6 +16,7 @@ from analysis.output import RUN
 from analysis.performance import LEAST, judge, make_curve
 from analysis.records import record_errors
 from analysis.results import Results
+from analysis.shifts import background_shifts
 from analysis.study_files import read_explained, read_study
 from plotting import agreement, comparison, graph, matrix, pool, yields
 from plotting import scores as score_files
@@ -84,13 +85,14 @@ def hist_chunk(options, jobs):
     written = []
     for region, name in jobs:
         histograms = options.results.histograms(region, name)
-        figure = stack_figure(options, region, name, histograms, canvas)
+        shifts = background_shifts(options.results, region, name, histograms)
+        figure = stack_figure(options, region, name, histograms, shifts, canvas)
         written += save(figure, options.folder / "hist" / region / name, options.formats)
     return written
 
 
-def stack_figure(options, region, name, histograms, canvas=None):
-    """The Figure of a feature in a region, from {sample: Histogram}."""
+def stack_figure(options, region, name, histograms, shifts=(), canvas=None):
+    """The Figure of a feature in a region, from {sample: Histogram} and Shifts."""
     stack = make_stack(
         options.results,
         region,
@@ -98,6 +100,7 @@ def stack_figure(options, region, name, histograms, canvas=None):
         histograms,
         signal_scale=options.signal_scale,
         relative_errors=options.relative_errors,
+        shifts=shifts,
     )
     return draw_stack(stack, log=options.log, caption=options.caption, canvas=canvas)
 
@@ -132,17 +135,26 @@ def compare_all(options, region, features, shape=False):
 
 def compare_chunk(options, region, features, shape):
     """The Agreements of some (region, feature) pairs."""
-    return [
-        compare_one(options.results, region, name, options.results.histograms(region, name), shape)
-        for name in features
-    ]
+    found = []
+    for name in features:
+        histograms = options.results.histograms(region, name)
+        shifts = background_shifts(options.results, region, name, histograms)
+        found.append(compare_one(options.results, region, name, histograms, shifts, shape))
+    return found
 
 
-def compare_one(results, region, name, histograms, shape=False):
-    """The Agreement of one feature, from {sample: Histogram}."""
+def compare_one(results, region, name, histograms, shifts=(), shape=False):
+    """The Agreement of one feature, from {sample: Histogram} and Shifts."""
     data, background = agreement.totals(results, region, histograms)
-    blind = results.regions[region].blind
-    return agreement.compare(region, name, data, background, blind=blind, shape=shape)
+    return agreement.compare(
+        region,
+        name,
+        data,
+        background,
+        shifts=[shift.mean for shift in shifts],
+        blind=results.regions[region].blind,
+        shape=shape,
+    )
 
 
 def agreement_figure(options, region, found):

@@ -22,6 +22,7 @@ from plotting.style import (
 
 LEFT, RIGHT, BOTTOM, MIDDLE, TOP = 0.125, 0.965, 0.115, 0.315, 0.94  # of the figure
 GAP = 0.02
+MOST_LETTERS = 62  # that fit below a plot
 SIGNAL_DASHES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 
@@ -96,7 +97,7 @@ class StackCanvas:
 
     def limits(self, stack, log):
         """Limits of the axis of events, with room for the legend."""
-        heights = [stack.total + stack.error]
+        heights = [stack.band[1]]
         heights += [signal.sumw * signal.factor for signal in stack.signals]
         if stack.data is not None:
             heights.append(stack.data_interval[1] * (stack.data > 0))
@@ -143,8 +144,7 @@ class StackCanvas:
         self.artists += drawn
         for layer, artist in zip(stack.layers, reversed(drawn), strict=True):
             self.handles.append((artist, f"{layer.label}  {number(layer.total)}"))
-        total, error = stack.total, stack.error
-        low, high = total - error, total + error
+        total, (low, high) = stack.total, stack.band
         if floor is not None:
             low, high = np.maximum(low, floor / 10), np.maximum(high, floor / 10)
         outline = total if floor is None else np.maximum(total, floor / 10)
@@ -152,7 +152,7 @@ class StackCanvas:
         band = steps(main, high, edges, low, fill=True, **BAND)
         self.artists += [line, band]
         words = "Stat. unc." if stack.systematic is None else "Stat. + syst. unc."
-        self.band = (band, words)
+        self.band = (band, stack.band_label or words)
         for layer, dash in zip(stack.signals, SIGNAL_DASHES * len(stack.signals), strict=False):
             height = layer.sumw * layer.factor
             if floor is not None:
@@ -172,7 +172,8 @@ class StackCanvas:
             self.main, centres[filled], stack.data[filled], low[filled], high[filled]
         )
         self.artists += [points, bars]
-        self.handles.insert(0, (points, f"Data  {number(stack.events)}"))
+        events = f"{stack.events:.0f}" if stack.events % 1 == 0 else number(stack.events)
+        self.handles.insert(0, (points, f"{stack.data_label}  {events}"))
 
     def draw_ratio(self, stack, ratio_range):
         """Draw data over simulation, with arrows for points outside."""
@@ -188,10 +189,8 @@ class StackCanvas:
         axes.set_yticks(np.arange(ratio_range[0] + step, ratio_range[1], step))
         self.artists += minor_ticks(axes.yaxis, AutoMinorLocator())
         axes.set_xlim(edges[0], edges[-1])
-        band = stack.ratio_error
-        inside = np.isfinite(band)
-        spread = np.where(inside, band, 0)
-        self.artists.append(axes.stairs(1 + spread, edges, baseline=1 - spread, fill=True, **BAND))
+        below, above = np.nan_to_num(stack.ratio_band, nan=1.0)
+        self.artists.append(axes.stairs(above, edges, baseline=below, fill=True, **BAND))
         self.artists.append(axes.axhline(1, color=INK, linewidth=0.8))
         self.artists += errorbars(axes, centres[shown], ratio, low, high)
         room = 0.04 * (ratio_range[1] - ratio_range[0])
@@ -211,19 +210,23 @@ class StackCanvas:
         lowest = ratio if with_ratio else main
         widths = np.diff(stack.edges)
         counts = not stack.unit and widths[0] == 1
-        per_bin = "" if stack.ticks or counts else f" / {widths[0]:.3g}"
-        unit = f" {stack.unit}" if stack.unit and per_bin else ""
+        equal = np.allclose(widths, widths[0])
+        width = f"{widths[0]:.3g}" if equal else "bin"
+        per_bin = "" if stack.ticks or counts and equal else f" / {width}"
+        unit = f" {stack.unit}" if stack.unit and per_bin and equal else ""
         main.set_ylabel(f"Events{per_bin}{unit}")
         main.yaxis.set_label_coords(-0.095, 1)
         for axes in (main, ratio):
             axes.set_xlabel("")
             if stack.ticks:
+                # Many or long names become smaller; those of a plot before stay as they are.
+                size = min(FONT, 0.9 * FONT * MOST_LETTERS / len("  ".join(stack.ticks)))
                 axes.set_xticks((stack.edges[1:] + stack.edges[:-1]) / 2, stack.ticks)
-                axes.tick_params(axis="x", length=0)
+                axes.tick_params(axis="x", length=0, labelsize=size)
             else:
                 axes.xaxis.set_major_locator(MaxNLocator(6, min_n_ticks=3))
                 axes.xaxis.set_major_formatter("{x:g}")
-                axes.tick_params(axis="x", length=7)
+                axes.tick_params(axis="x", length=7, labelsize=STYLE["xtick.labelsize"])
                 self.artists += minor_ticks(axes.xaxis, AutoMinorLocator())
         main.tick_params(labelbottom=not with_ratio)
         if with_ratio:

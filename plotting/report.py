@@ -15,8 +15,10 @@ from analysis.errors import InputError
 from analysis.files import write_file
 from analysis.output import REPORT, RUN
 from analysis.records import AGAIN
+from analysis.shifts import background_shifts
+from analysis.stats_files import read_statistics, statistics_in
 from analysis.study_files import p_text, read_explained, read_study
-from plotting import agreement, commands, comparison, pool, yields
+from plotting import agreement, commands, comparison, pool, stat_pictures, stat_tables, yields
 from plotting import scores as score_files
 from plotting.draw_stack import StackCanvas
 from plotting.style import drawing
@@ -60,6 +62,8 @@ def make_report(options, regions):
     # The longest first, so that processes end together.
     single = {"scores": score_section, "study": study_section, "graph": graph_picture}
     jobs = {name: [(function, options)] for name, function in single.items()}
+    names = statistics_in(results.folder)
+    jobs["statistics"] = [(statistics_section, options, name) for name in names]
     jobs["matrices"] = [(matrix_pictures, options, region) for region in regions]
     for region in regions:
         parts = pool.in_chunks(features, CHUNK)
@@ -107,6 +111,7 @@ def make_report(options, regions):
             graph=made["graph"][0],
             scored=made["scores"][0],
             study=made["study"][0],
+            statistics=made["statistics"],
             style=Markup((HERE / "report.css").read_text()),
             script=Markup((HERE / "report.js").read_text()),
         )
@@ -187,8 +192,9 @@ def gallery_chunk(options, region, names):
     results, canvas, made = options.results, StackCanvas(), []
     for name in names:
         histograms = results.histograms(region, name)
-        found = commands.compare_one(results, region, name, histograms)
-        figure = commands.stack_figure(options, region, name, histograms, canvas)
+        shifts = background_shifts(results, region, name, histograms)
+        found = commands.compare_one(results, region, name, histograms, shifts)
+        figure = commands.stack_figure(options, region, name, histograms, shifts, canvas)
         label = Markup(yields.plain(results.features[name].label))
         text = f"Data and stacked simulation against {name} in {region}"
         if results.regions[region].blind:
@@ -281,5 +287,28 @@ def study_section(options):
         "pictures": [
             picture(drawn.figure, drawn.name, drawn.title, drawn.title, GALLERY_DPI)
             for drawn in commands.study_pictures(options)
+        ],
+    }
+
+
+def statistics_section(options, name):
+    """Tables and pictures of a statistical analysis, by kind of result."""
+    results = options.results
+    contents, lines = read_statistics(results.folder, name)
+    tables = stat_tables.make_tables(results, contents)
+    pictures = [
+        (drawn.kind, picture(drawn.figure, drawn.name, drawn.title, drawn.text, GALLERY_DPI))
+        for drawn in stat_pictures.stat_pictures(options, name, contents)
+    ]
+    return {
+        "name": name,
+        "lines": lines,
+        "parts": [
+            {
+                "title": stat_tables.TITLES[kind],
+                "tables": [table for table in tables if table.kind == kind],
+                "pictures": [made for its_kind, made in pictures if its_kind == kind],
+            }
+            for kind in contents
         ],
     }

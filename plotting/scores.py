@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.correlation import correlation_of_ranks, weighted_ranks
 from analysis.detector_files import read_detector_record
 from analysis.errors import InputError
 from analysis.output import (
@@ -218,19 +219,8 @@ def correlations(results, scores, kind):
     features, weight = np.concatenate(blocks), np.concatenate(weights)
     score = weighted_ranks(np.concatenate(values), weight)
     for place, column in enumerate(features.T):
-        ranks = weighted_ranks(column, weight)
-        size = np.sqrt(np.sum(weight * ranks**2) * np.sum(weight * score**2))
-        if size > 0:
-            found[place] = np.sum(weight * ranks * score) / size
+        found[place] = correlation_of_ranks(weighted_ranks(column, weight), score, weight)
     return names, found, len(score)
-
-
-def weighted_ranks(values, weights):
-    """(events,) weight below each value plus half of that at it, less the weighted mean."""
-    _, place = np.unique(values, return_inverse=True)
-    at = np.bincount(place, weights)
-    ranks = (np.cumsum(at) - at / 2)[place]
-    return ranks - np.average(ranks, weights=weights)
 
 
 def training_curves(results, detector):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.results import Histogram
+from analysis.shifts import combine
 from plotting.intervals import poisson_interval
 
 FLAVOURS = {
@@ -42,8 +43,10 @@ class Stack:
     events: float = 0.0  # of data, for the legend
     blind: bool = False
     ticks: tuple[str, ...] = ()  # one per bin for a feature that is a code
-    systematic: np.ndarray | None = None  # (bins,) absolute, of the total background
+    systematic: np.ndarray | None = None  # (2, bins) of `total`, downwards and upwards
     notes: tuple[str, ...] = ()  # what a reader must know about the bins
+    data_label: str = "Data"  # for the legend
+    band_label: str = ""  # likewise; empty: which errors it holds
 
     @property
     def total(self):
@@ -58,10 +61,16 @@ class Stack:
 
     @property
     def error(self):
-        """(bins,) statistical and systematic error of `total`, added in quadrature."""
+        """(2, bins) statistical and systematic error of `total` downwards and upwards."""
         if self.systematic is None:
-            return self.statistical
+            return np.stack([self.statistical] * 2)
         return np.hypot(self.statistical, self.systematic)
+
+    @property
+    def band(self):
+        """(2, bins) lower and upper end of `total` with its errors."""
+        low, high = self.error
+        return np.stack([self.total - low, self.total + high])
 
     @property
     def data_interval(self):
@@ -79,9 +88,9 @@ class Stack:
         return divide(self.data_interval, self.total)
 
     @property
-    def ratio_error(self):
-        """(bins,) relative error of the total background, the half-width of the ratio's band."""
-        return divide(self.error, self.total)
+    def ratio_band(self):
+        """(2, bins) `band` over total background."""
+        return divide(self.band, self.total)
 
 
 def divide(numerator, denominator):
@@ -104,7 +113,7 @@ def fold_flow(values, categories):
     return inside
 
 
-def make_stack(results, region, feature, histograms, *, signal_scale=None, relative_errors=None):
+def make_stack(results, region, feature, histograms, **options):
     """The Stack of a feature of a run from its histograms {sample: Histogram}; see `stack_of`.
 
     region, feature: names
@@ -119,8 +128,7 @@ def make_stack(results, region, feature, histograms, *, signal_scale=None, relat
         name=feature,
         ticks=FLAVOURS.get(feature, ()),
         empty_is_zero=declared.cell not in (None, (0, 0)),
-        signal_scale=signal_scale,
-        relative_errors=relative_errors,
+        **options,
     )
 
 
@@ -136,6 +144,7 @@ def stack_of(
     empty_is_zero=False,
     signal_scale=None,
     relative_errors=None,
+    shifts=(),
 ):
     """Sum histograms {sample: Histogram} of some quantity to the Stack of a region.
 
@@ -143,7 +152,8 @@ def stack_of(
     empty_is_zero: events without the object are at 0, as in the cells of the matrix
     signal_scale: factor of all signals; None: see `signal_factor`
     relative_errors: {process or "all": relative error of its yield}, each fully correlated
-        between bins, independent of each other; None: no systematic band
+        between bins, independent of each other
+    shifts: Shifts of the sums of weights of the background, with flow
     Processes come in the order of analysis/processes.py.
     """
     edges = next(iter(histograms.values())).edges
@@ -168,11 +178,11 @@ def stack_of(
             layer = Layer(process.label, process.colour, sumw, sumw2, float(histogram.sumw.sum()))
             (signals if process.kind == "signal" else layers)[process.name] = layer
     background = sum(layer.total for layer in layers.values())
-    systematic = None
-    if relative_errors:
-        parts = [layer.sumw * relative_errors.get(name, 0.0) for name, layer in layers.items()]
-        total = sum(layer.sumw for layer in layers.values())
-        systematic = np.sqrt(sum(np.square([*parts, total * relative_errors.get("all", 0.0)])))
+    moved = [(fold_flow(s.up, outside), fold_flow(s.down, outside)) for s in shifts]
+    total = sum((layer.sumw for layer in layers.values()), np.zeros(len(edges) - 1))
+    for process, error in (relative_errors or {}).items():
+        change = error * (layers[process].sumw if process in layers else total * (process == "all"))
+        moved.append((change, -change))
     return Stack(
         region=region,
         feature=name,
@@ -188,7 +198,7 @@ def stack_of(
         events=0.0 if data is None else float(data.sum()),
         blind=results.regions[region].blind,
         ticks=ticks,
-        systematic=systematic,
+        systematic=combine(moved) if moved else None,
         notes=notes(merged.values(), ticks, empty_is_zero),
     )
 

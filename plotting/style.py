@@ -6,6 +6,7 @@ from functools import lru_cache, wraps
 
 import mplhep
 from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.mathtext import MathTextParser
 
 from analysis.content import shown
@@ -116,14 +117,41 @@ def add_caption(axes, caption, left=""):
         )
         artists += [text for text in made if text is not None]
     elif left:
-        artists.append(axes.text(0, 1.015, left, transform=axes.transAxes, fontsize=FONT))
+        artists.append(write_above(axes, left, 0, "left"))
         left = ""
     right = ",  ".join(part for part in (left, caption.right) if part)
     if right:
-        artists.append(
-            axes.text(1, 1.015, right, transform=axes.transAxes, ha="right", fontsize=FONT)
-        )
+        artists.append(write_above(axes, right, 1, "right"))
     return artists
+
+
+def write_above(axes, text, place, side):
+    """Write a line above `axes`, from a place of its width to a side; returns the artist."""
+    return axes.annotate(
+        text,
+        (place, 1),
+        (0, 4),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha=side,
+        fontsize=FONT,
+        annotation_clip=False,
+    )
+
+
+def make_room(figure, axes):
+    """Widen a figure to the left where the labels of the y axis of `axes` need it."""
+    canvas = FigureCanvasAgg(figure)
+    labels = [label.get_window_extent(canvas.get_renderer()) for label in axes.get_yticklabels()]
+    width, height = figure.get_size_inches()
+    needed = max((label.width for label in labels), default=0) / figure.dpi + 0.2
+    more = needed - axes.get_position().x0 * width
+    if more <= 0:
+        return
+    figure.set_size_inches(width + more, height)
+    for one in figure.axes:
+        x, y, w, h = one.get_position().bounds
+        one.set_position(((x * width + more) / (width + more), y, w * width / (width + more), h))
 
 
 def axis_title(label, unit):

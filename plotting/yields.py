@@ -1,14 +1,16 @@
 """Cutflow and yields: the table as text, LaTeX and HTML, and the numbers of its plot."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from math import floor, log10
 
 import numpy as np
 
 from analysis.errors import InputError
+from analysis.output import varied_name
 from analysis.results import AGAIN
+from analysis.shifts import combine, make_shifts
 from plotting.stack import Layer, Stack, signal_factor
 
 
@@ -22,6 +24,7 @@ class Row:
     entries: np.ndarray  # (cuts,) events
     sumw: np.ndarray  # (cuts,)
     sumw2: np.ndarray  # (cuts,)
+    systematic: np.ndarray | None = None  # (2, cuts) of `sumw`, downwards and upwards
 
     @property
     def error(self):
@@ -45,20 +48,13 @@ class Cutflow:
 
 def make_cutflow(results, region):
     """Sum the cutflow of a region over the samples of each process. Raises InputError."""
-    cuts, merged = None, {}
+    cuts, merged, nominal = None, {}, {}
     for sample in results.visible(region):
-        entries = results.cutflow[region][sample.name]
-        try:
-            names = tuple(entry["cut"] for entry in entries)
-            numbers = np.array([[e["entries"], e["sumw"], e["sumw2"]] for e in entries], float).T
-        except (KeyError, TypeError, ValueError):
-            numbers = np.empty(0)
-        if numbers.shape != (3, len(entries)) or not len(entries) or cuts not in (None, names):
-            raise InputError(
-                f"{results.folder / 'cutflow.json'} holds no cutflow of sample '{sample.name}' in "
-                f"region '{region}' with the cuts of the others: {AGAIN}"
-            )
+        names, numbers = read_flow(results, region, sample.name)
+        if cuts not in (None, names):
+            raise no_cutflow(results, region, sample.name)
         cuts = names
+        nominal[sample.name] = numbers[1]
         merged[sample.process] = merged.get(sample.process, 0) + numbers
     rows = {kind: [] for kind in ("background", "total", "signal", "data")}
     for process in results.processes:
@@ -67,13 +63,53 @@ def make_cutflow(results, region):
             rows[process.kind].append(row)
     if rows["background"]:
         sums = sum(merged[row.name] for row in rows["background"])
-        rows["total"].append(Row("total background", "Total background", "total", *sums))
+        row = Row("total background", "Total background", "total", *sums)
+        rows["total"].append(replace(row, systematic=total_systematic(results, region, nominal)))
     return Cutflow(
         region,
         cuts or (),
         tuple(row for group in rows.values() for row in group),
         results.regions[region].blind,
     )
+
+
+def read_flow(results, region, name):
+    """Names of the cuts and (3, cuts) entries, sums of weights and of squares, for a sample."""
+    entries = results.cutflow[region][name]
+    try:
+        names = tuple(entry["cut"] for entry in entries)
+        numbers = np.array([[e["entries"], e["sumw"], e["sumw2"]] for e in entries], float).T
+    except (KeyError, TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (3, len(entries)) or not len(entries):
+        raise no_cutflow(results, region, name)
+    return names, numbers
+
+
+def no_cutflow(results, region, name):
+    """The InputError for a cutflow that does not fit the others."""
+    return InputError(
+        f"{results.folder / 'cutflow.json'} holds no cutflow of sample '{name}' in region "
+        f"'{region}' with the cuts of the others: {AGAIN}"
+    )
+
+
+def total_systematic(results, region, nominal):
+    """(2, cuts) systematic error of the background, None where the run has none.
+
+    nominal: {sample: (cuts,) sums of weights}
+    """
+
+    def varied(sample, variation):
+        name = varied_name(sample, variation)
+        numbers = read_flow(results, region, name)[1]
+        if len(numbers[1]) != len(nominal[sample]):
+            raise no_cutflow(results, region, name)
+        return numbers[1]
+
+    samples = results.visible(region, "background")
+    shifts = make_shifts(results.systematics, samples, nominal, varied)
+    return combine([(shift.up, shift.down) for shift in shifts]) if shifts else None
 
 
 def as_text(cutflow):
@@ -91,16 +127,34 @@ def as_text(cutflow):
 
 
 def entries_of(row, sign):
-    """Yields with errors, as text; whole numbers for data."""
+    """Yields with errors, as text; whole numbers for data.
+
+    Systematic errors, where there are some, are the larger of down and up.
+    """
     if row.kind == "data":
         return [f"{value:.0f}" for value in row.sumw]
-    return [with_error(*pair, sign) for pair in zip(row.sumw, row.error, strict=True)]
+    if row.systematic is None:
+        return [with_error(*pair, sign) for pair in zip(row.sumw, row.error, strict=True)]
+    larger = np.max(row.systematic, axis=0)
+    columns = zip(row.sumw, row.error, larger, strict=True)
+    return [with_errors(value, errors, sign) for value, *errors in columns]
 
 
 def with_error(value, error, sign="+-"):
     """A number with two significant digits of its error, and as many decimals itself."""
-    decimals = 0 if error <= 0 else max(0, 1 - floor(log10(float(f"{error:.1e}"))))
-    return f"{value:.{decimals}f} {sign} {error:.{decimals}f}"
+    return with_errors(value, [error], sign)
+
+
+def with_errors(value, errors, sign="+-"):
+    """As `with_error`, with several errors; the largest decides on the decimals."""
+    decimals = decimals_of(max(errors))
+    parts = [f"{number:.{decimals}f}" for number in (value, *errors)]
+    return f" {sign} ".join(parts)
+
+
+def decimals_of(error):
+    """Decimals that show two significant digits of an error."""
+    return 0 if error <= 0 else max(0, 1 - floor(log10(float(f"{error:.1e}"))))
 
 
 def as_latex(cutflow):
@@ -159,7 +213,8 @@ def plain(latex):
     text = re.sub(r"\\(?:mathrm|text)\{([^{}]*)\}", r"\1", text)
     for command, symbol in SYMBOLS.items():
         text = text.replace(command, symbol)
-    text = re.sub(r"_(?:\{([^{}]*)\}|(\w))", r"<sub>\1\2</sub>", text)
+    for _ in range(2):  # a subscript may have one of its own
+        text = re.sub(r"_(?:\{([^{}]*)\}|(\w))", r"<sub>\1\2</sub>", text)
     text = re.sub(r"\^(?:\{([^{}]*)\}|(\w))", r"<sup>\1\2</sup>", text)
     return text.replace("{", "").replace("}", "").replace("\\", "")
 
@@ -172,7 +227,8 @@ def plain_text(latex):
 def as_stack(cutflow, results):
     """The cutflow as a Stack with a bin per cut, for `draw_stack`."""
     colours = {process.name: process.colour for process in results.processes}
-    background = cutflow.rows_of("total")[0].sumw[-1] if cutflow.rows_of("total") else 0.0
+    total = cutflow.rows_of("total")
+    background = total[0].sumw[-1] if total else 0.0
     layers, signals = [], []
     for row in cutflow.rows:
         if row.kind in ("background", "signal"):
@@ -193,4 +249,5 @@ def as_stack(cutflow, results):
         events=float(sum(data)[-1]) if data else 0.0,
         blind=cutflow.blind,
         ticks=cutflow.cuts,
+        systematic=total[0].systematic if total else None,
     )

@@ -16,6 +16,7 @@ import ml_tables
 import ntuples
 import pandas as pd
 import pytest
+import result_inputs
 import score_inputs
 import uproot
 from conftest import DEMO, REPOSITORY, SAFETY_NET, read_json, read_table, root_program
@@ -32,7 +33,9 @@ RULES = (
     (r"python -m analysis\.submit (slurm|condor|grid|status \$OUT)", "parsed"),
     (r"python -m analysis\.stats ", "parsed"),
     (r"python -m tests\.benchmarks", "benchmark"),
+    (r"python -m analysis\.stats (abcd|overlap|publish) ", "run"),
     (r"python -m (ml|plotting) ", "slow"),
+    (r"python -m analysis\.stats (bump|anything) ", "slow"),
     (r"python run_rdf\.py .*--model ", "slow"),
     (r"python (-i )?run_rdf\.py", "run"),
     (r"python -m analysis\.submit (local|status) ", "run"),
@@ -184,7 +187,8 @@ def prepare(command, folder):
     if re.search(r"(?<!-o )\boutput\b", command) and not (folder / "output").exists():
         run("python run_rdf.py", folder)
     model = re.search(
-        r"(ml (score|encode|freeze|study|explain|protocol)|plotting score) output|models/small",
+        r"(ml (score|encode|freeze|study|explain|protocol)|plotting score) output|models/small"
+        r"|stats (bump|anything) output",
         command,
     )
     if model and not (folder / "output" / "models" / "small").exists():
@@ -194,10 +198,14 @@ def prepare(command, folder):
         run(f"python -m ml train output --detector {DEFAULT_DETECTOR}", folder)
     if "blind --open" in command and not (folder / "output" / "study" / "blind.json").exists():
         run("python -m ml challenge output blind", folder)
+    if "stats overlap" in command and not (folder / "output_regions").exists():
+        run("python run_rdf.py -o output_regions -s WZ data -r CR_WZ SR_search", folder)
+    if re.search("plotting (stats|limit) output", command):
+        result_inputs.write_statistics(folder / "output")
     if command.startswith("cmp ") and not (folder / "output_plain").exists():
         run("python run_rdf.py -o output_plain -s WZ --plain", folder)
     if (
-        re.search("plotting score|ml (study|explain|protocol)", command)
+        re.search("plotting score|ml (study|explain|protocol)|stats (bump|anything)", command)
         and not (folder / "output" / "scores").exists()
     ):
         run("python -m ml score output", folder)
@@ -314,11 +322,12 @@ def test_root_prompt(command, tmp_path):
 # --- examples ---------------------------------------------------------------------------------
 
 PROMPT, HELPERS, ML, NOTEBOOK = "dataframes[", "import helpers", "from ml.", "import run_rdf"
+ONNX = "import onnxruntime"  # tests/test_ml_export.py
 
 
 def test_every_python_example_is_run():
     kinds = [
-        sum(word in block.text for word in (PROMPT, HELPERS, ML, NOTEBOOK, "import pandas"))
+        sum(word in block.text for word in (PROMPT, HELPERS, ML, NOTEBOOK, ONNX, "import pandas"))
         for block in BLOCKS
         if block.language == "python"
     ]

@@ -21,7 +21,9 @@ NEVER = {
 # Modules of analysis that work without ROOT and start in a fraction of a second.
 SHARED = (
     "content",
+    "correlation",
     "detector_files",
+    "detector_scores",
     "errors",
     "files",
     "hdf5",
@@ -31,10 +33,12 @@ SHARED = (
     "records",
     "rivals",
     "scored",
+    "stats_files",
     "study_files",
     "topology",
 )
 DECLARATIONS = (
+    "corrections",
     "features",
     "plan",
     "processes",
@@ -45,9 +49,9 @@ DECLARATIONS = (
 )
 # The part of analysis that the others may import.
 OFFERED = {
-    "analysis/stats": (*SHARED, *DECLARATIONS, "results", "stats"),
+    "analysis/stats": (*SHARED, *DECLARATIONS, "results", "shifts", "stats"),
     "ml": SHARED,
-    "plotting": (*SHARED, *DECLARATIONS, "results"),
+    "plotting": (*SHARED, *DECLARATIONS, "results", "shifts"),
 }
 
 SOURCES = (".py", ".cxx", ".h")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from scipy.stats import chi2, ks_2samp, kstest
 
 from analysis.results import Histogram
@@ -22,13 +23,69 @@ def test_merged_bins_hold_enough_and_cover_all():
 
 def test_chi2_is_the_formula():
     data, m, v = np.array([12.0, 25, 31]), np.array([10.0, 28, 30]), np.array([1.0, 2, 0.5])
-    value, ndof, p = agreement.chi2_test(data, m, v)
+    value, ndof, p, pulls = agreement.chi2_test(data, m, v)
     assert value == pytest.approx(4 / 11 + 9 / 30 + 1 / 30.5)
-    assert (ndof, p) == (3, pytest.approx(chi2.sf(value, 3)))
+    assert (ndof, p, len(pulls)) == (3, pytest.approx(chi2.sf(value, 3)), 0)
     scale = data.sum() / m.sum()
     n, m, v = data, m * scale, v * scale**2
     shape = agreement.chi2_test(data, m / scale, v / scale**2, shape=True)
     assert shape[:2] == (pytest.approx(np.sum((n - m) ** 2 / (m + v))), 2)
+
+
+def test_chi2_with_shifts_is_that_of_the_best_pulls():
+    data, m, v = np.array([14.0, 31, 36]), np.array([10.0, 28, 30]), np.array([1.0, 2, 0.5])
+    shifts = np.array([[1.0, 2.8, 3.0], [-2.0, 0.5, 1.0]])
+
+    def penalised(pulls):
+        return np.sum((data - m - pulls @ shifts) ** 2 / (m + v)) + np.sum(pulls**2)
+
+    best = minimize(penalised, np.zeros(2))
+    value, ndof, p, pulls = agreement.chi2_test(data, m, v, shifts=shifts)
+    assert value == pytest.approx(best.fun)
+    assert pulls == pytest.approx(best.x, abs=1e-5)
+    assert (ndof, p) == (3, pytest.approx(chi2.sf(value, 3)))
+    assert value < agreement.chi2_test(data, m, v)[0]
+    # One bin pair, by hand: C = [[4 + 9, 9], [9, 4 + 9]].
+    value, *_ = agreement.chi2_test(
+        [107, 103], [100, 100], [300, 300], shifts=[[30.0, 30.0]], shape=False
+    )
+    inverse = np.linalg.inv(np.array([[1300.0, 900.0], [900.0, 1300.0]]))
+    assert value == pytest.approx(np.array([7, 3]) @ inverse @ np.array([7, 3]))
+
+
+def test_a_shift_of_the_yield_alone_is_none_of_the_shape():
+    data, m, v = np.array([14.0, 31, 36]), np.array([10.0, 28, 30]), np.array([1.0, 2, 0.5])
+    plain = agreement.chi2_test(data, m, v, shape=True)
+    shifted = agreement.chi2_test(data, m, v, shape=True, shifts=[0.3 * m])
+    assert shifted[:3] == pytest.approx(plain[:3])
+    assert shifted[3] == pytest.approx([0], abs=1e-12)
+
+
+def test_probabilities_are_uniform_where_the_simulation_is_shifted():
+    """With its uncertainty they are, without it they are not."""
+    random = np.random.default_rng(4)
+    truth = 200 * np.exp(-np.arange(12) / 4)
+    shifts = np.stack([0.1 * truth, 0.15 * truth * np.linspace(-1, 1, 12)])
+    with_shifts, without = [], []
+    for _ in range(600):
+        data = random.poisson(truth + random.normal(size=2) @ shifts)
+        with_shifts.append(agreement.chi2_test(data, truth, truth / 1e3, shifts=shifts)[2])
+        without.append(agreement.chi2_test(data, truth, truth / 1e3)[2])
+    assert kstest(with_shifts, "uniform").pvalue > 1e-3
+    assert kstest(without, "uniform").pvalue < 1e-6
+
+
+def test_distance_is_that_of_the_simulation_at_its_pulls():
+    edges = np.arange(5.0)
+    m = np.array([0, 100.0, 80, 60, 40, 0])
+    shift = np.array([0, 20.0, 10, -10, -20, 0])
+    background, data = Histogram(edges, m, m / 100), Histogram(edges, m + shift, m + shift)
+    plain = agreement.compare("SR", "x", data, background)
+    moved = agreement.compare("SR", "x", data, background, shifts=[shift])
+    pull = agreement.chi2_test(data.sumw, m, m / 100, shifts=[shift])[3]
+    assert 0.5 < pull[0] < 1
+    assert moved.distance == pytest.approx((1 - pull[0]) * plain.distance)
+    assert moved.p_ks > plain.p_ks and moved.p_chi2 > plain.p_chi2
 
 
 def test_chi2_probabilities_are_uniform_for_good_simulation():

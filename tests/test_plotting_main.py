@@ -52,7 +52,7 @@ def files(folder):
 def test_commands_are_listed_in_order(call):
     status, out, _ = call("--help")
     assert status == 0
-    names = ("hist", "rmm", "check", "score", "cutflow", "graph", "report")
+    names = ("hist", "rmm", "check", "score", "stats", "limit", "cutflow", "graph", "report")
     places = [out.index(f"\n    {name} ") for name in names]
     assert places == sorted(places)
 

@@ -5,6 +5,7 @@ import shutil
 
 import plot_inputs
 import pytest
+import result_inputs
 from conftest import SAFETY_NET
 
 from plotting import commands, report
@@ -27,6 +28,7 @@ def page_file(tmp_path_factory):
     plot_inputs.write_scores(folder, errors=False)
     plot_inputs.write_explained(folder)
     plot_inputs.write_study(folder)
+    result_inputs.write_statistics(folder)
     options = commands.Options(str(folder), folder / "plots", processes=1)
     # Fewer pictures are enough here.
     results = open_results(str(folder))

@@ -62,12 +62,13 @@ def test_stack_is_what_the_tables_hold(results):
     squares = sum(np.histogram(x, edges, weights=w**2)[0] for x, w in pairs)
     data = np.histogram(np.clip(tables["data"]["m_3l"], edges[0], edges[-1] - 1e-6), edges)[0]
     assert stack.total == pytest.approx(total)
-    assert stack.error == pytest.approx(np.sqrt(squares))
+    assert stack.error == pytest.approx(np.sqrt([squares, squares]))
     assert stack.data == pytest.approx(data)
     filled = total > 0
     assert stack.ratio[filled] == pytest.approx(data[filled] / total[filled])
     assert np.isnan(stack.ratio[~filled]).all()
-    assert stack.ratio_error[filled] == pytest.approx(np.sqrt(squares[filled]) / total[filled])
+    relative = np.sqrt(squares[filled]) / total[filled]
+    assert stack.ratio_band[:, filled] == pytest.approx(np.stack([1 - relative, 1 + relative]))
     assert [layer.label for layer in stack.layers] == ["$WZ$", "$ZZ$", r"$t\bar{t}$"]
 
 
@@ -100,8 +101,8 @@ def test_drawn_heights_are_the_numbers(results):
     assert steps[2].get_data().edges == pytest.approx(stack.edges)
     assert to_hex(steps[2].get_facecolor()) == "#3f90da"
     band = next(p for p in steps if p.get_hatch())
-    assert band.get_data().values == pytest.approx(stack.total + stack.error)
-    assert band.get_data().baseline == pytest.approx(stack.total - stack.error)
+    assert band.get_data().values == pytest.approx(stack.total + stack.error[1])
+    assert band.get_data().baseline == pytest.approx(stack.total - stack.error[0])
     signal = steps[-1].get_data().values
     assert signal == pytest.approx(stack.signals[0].sumw * stack.signals[0].factor)
     points = next(line for line in main.lines if line.get_marker() == "o")

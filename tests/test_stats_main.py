@@ -334,13 +334,13 @@ def test_a_detector_is_an_observable(tmp_path, call):
     assert sum(channel["samples"]["diboson3L"]["yield"]) == pytest.approx(total)
 
 
-def test_objects_that_are_shifted_have_no_score(tmp_path, call):
+def test_objects_that_are_shifted_need_scores_of_their_own(tmp_path, call):
     out = stat_inputs.write_stats(
         tmp_path / "out", regions=("SR3L",), declared=plot_inputs.DECLARED[:1] + plot_inputs.SCALARS
     )
     plot_inputs.write_scores(out)
     status, _, err = call("workspace", out, "--detector", plot_inputs.MODEL)
-    assert status == 1 and "has not scored 'scale_up'" in err and "--systematic" in err
+    assert status == 1 and "lacks sample 'WZ__scale_up'" in err and "--systematic" in err
     assert err.count("\n") == 1
     words = ("--detector", plot_inputs.MODEL, "--systematic", "tilt", "lumi")
     assert call("workspace", out, *words)[0] == 0

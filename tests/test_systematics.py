@@ -415,6 +415,32 @@ def test_foreign_variation_needs_trust(varied, tmp_path, capsys):
 # --- with a detector --------------------------------------------------------------------------
 
 
+def test_scores_are_those_of_the_varied_events(monkeypatch, tmp_path):
+    """In the event loop and by ml, which scores the tables of variations."""
+    from ml.__main__ import main as ml
+
+    out, again = str(tmp_path / "out"), tmp_path / "again"
+    shutil.copy(DEMO / "WZ.root", tmp_path)
+    listed = ntuples.samples_file(tmp_path / "demo.toml", {"name": "WZ", "files": ["WZ.root"]})
+    words = ("-n", "1500", "--vary", "jets", "id", "--vary-tables")
+    run(listed, out, *words)
+    ml(["train", out, "--detector", "tail", "--folds", "3", "--region", "SR3L"])
+    ml(["score", out])
+    run(listed, again, *words, "--model", f"{out}/models/tail")
+    assert not (tmp_path / "out" / "scores" / "tail" / "WZ__id_up.hdf5").exists()
+    found = {}
+    for name in ("WZ", "WZ__jets_up", "WZ__jets_down"):
+        scores = pd.read_hdf(f"{out}/scores/tail/{name}.hdf5")
+        table = pd.read_hdf(table_path(again, name), "mini")
+        assert scores["EventNumber"].tolist() == table["EventNumber"].tolist()
+        expected = scores["score"].to_numpy("f4")
+        assert table["anomaly_score"].to_numpy() == pytest.approx(expected, rel=1e-6)
+        found[name] = expected[:400]
+    assert len({tuple(values) for values in found.values()}) == 3
+    keys = uproot.open(again / "histograms.root")["SR3L"].keys()
+    assert "h_anomaly_score_WZ__jets_up;1" in keys and "h_anomaly_score_WZ__id_up;1" in keys
+
+
 def test_declared_variations_of_the_demo_run(monkeypatch, tmp_path):
     """Those that the repository ships, over a sample of the demo."""
     monkeypatch.setattr(declarations, "SYSTEMATICS", SHIPPED)

@@ -25,6 +25,7 @@ import ROOT
 import helpers
 from analysis.anomaly import KEY, read_model
 from analysis.chain import chain, guarded_chain
+from analysis.corrections import call_of, mentioned
 from analysis.dataframes import dataframe
 from analysis.errors import ClusterError, DeclarationError, InputError, OutputError
 from analysis.inputs import inspect
@@ -69,6 +70,7 @@ def run_on_cluster(prepared, layout, folder, cluster, model=None):
             how,
             model and os.path.realpath(model),
             next((item.plan.constants[KEY] for item in prepared if model), None),
+            [call_of(*each, ()) for each in mentioned(repr([item.plan for item in prepared]))],
         )
     )
     loops = {
@@ -94,7 +96,7 @@ def check_types(item):
             )
 
 
-def worker_setup(checkout, version, path, how, model, key):
+def worker_setup(checkout, version, path, how, model, key, corrections):
     """The function that makes a worker ready, called before each task.
 
     It carries plain values only and finds this module by itself, since a worker cannot import it
@@ -109,11 +111,14 @@ def worker_setup(checkout, version, path, how, model, key):
             sys.path.insert(0, checkout)
         try:
             from analysis.cluster.loop import keep_model, load
+            from analysis.scale_factors import keep_corrections
         except ImportError as error:
             raise RuntimeError(f"worker on {socket.gethostname()}: {error}") from None
         load(version, path, how)
         if model:
             keep_model(model, key)
+        if corrections:
+            keep_corrections(*corrections)
 
     return setup
 

@@ -2,9 +2,14 @@
 
 import argparse
 import math
+import os
+import sys
 import warnings
+from pathlib import Path
 
 from analysis.errors import Parser, exit_on_mistake, positive_integer
+from analysis.records import plain_name
+from analysis.stats_files import DEFAULT_NAME
 
 # The modules that do the work are imported by their commands: pyhf takes a second.
 
@@ -14,6 +19,8 @@ examples
   python -m analysis.stats fit output
   python -m analysis.stats limit output --signal HNL450
 """
+
+TOYS = "pseudo-experiments; 0: formulas (default: toys where less than 5 events decide)"
 
 
 def parser():
@@ -38,7 +45,50 @@ def parser():
     return top
 
 
-TOYS = "pseudo-experiments; 0: formulas (default: toys where less than 5 events decide)"
+def add_folder(command):
+    """The argument that all commands have."""
+    command.add_argument("folder", type=Path, metavar="OUT", help="output folder of run_rdf.py")
+
+
+def add_name(command):
+    """The option that tells statistical analyses apart."""
+    command.add_argument(
+        "--name",
+        type=name_of_analysis,
+        default=DEFAULT_NAME,
+        metavar="NAME",
+        help=f"of the statistical analysis, a folder in OUT/stats (default: {DEFAULT_NAME})",
+    )
+
+
+def name_of_analysis(word):
+    """A word of the command line that can name a folder; raises ArgumentTypeError."""
+    if not plain_name(word):
+        raise argparse.ArgumentTypeError(f"'{word}' cannot name a folder")
+    return word
+
+
+def add_unblind(command):
+    """The option that shows what was hidden."""
+    command.add_argument(
+        "--unblind", action="store_true", help="look at data where it is hidden otherwise"
+    )
+
+
+def finite(word):
+    """A number of the command line; raises ArgumentTypeError."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a number, not '{word}'")
+    return value
+
+
+def add_regions(command, text):
+    """The option that chooses regions."""
+    command.add_argument("-r", "--region", nargs="+", default=[], metavar="REGION", help=text)
 
 
 def add_run(made, optional=False):
@@ -201,7 +251,59 @@ def add_model_commands(command):
 
 
 def add_background_commands(command):
-    """abcd."""
+    """abcd and overlap."""
+    abcd = command(
+        "abcd", "background from data: a score against an independent variable", run_abcd
+    )
+    add_folder(abcd)
+    add_name(abcd)
+    abcd.add_argument("-r", "--region", default="SR3L", metavar="REGION", help="default: SR3L")
+    score = abcd.add_mutually_exclusive_group(required=True)
+    score.add_argument("-f", "--feature", metavar="FEATURE", help="what is high for signal")
+    score.add_argument("--detector", metavar="NAME", help="its score instead")
+    abcd.add_argument("--against", required=True, metavar="FEATURE", help="independent of it")
+    abcd.add_argument(
+        "--cuts",
+        nargs=2,
+        type=finite,
+        metavar=("X", "Y"),
+        help="of both (default: chosen on simulated background)",
+    )
+    abcd.add_argument(
+        "--sides",
+        nargs=2,
+        choices=("high", "low"),
+        default=("high", "high"),
+        metavar=("X", "Y"),
+        help="where both are signal-like: high or low (default: high high)",
+    )
+    abcd.add_argument(
+        "--subtract",
+        nargs="+",
+        default=[],
+        metavar="PROCESS",
+        help="taken from simulation, not estimated",
+    )
+    add_unblind(abcd)
+    overlap = command("overlap", "which events the regions of a run share", run_overlap)
+    add_folder(overlap)
+    add_regions(overlap, "regions, such as those of a fit (default: all of the run)")
+
+
+def run_abcd(options):
+    """Estimate, print and write."""
+    from analysis.results import Results
+    from analysis.stats import abcd
+
+    abcd.run_abcd(Results(options.folder), options)
+
+
+def run_overlap(options):
+    """Print the matrix; exit status 1 where regions share events."""
+    from analysis.results import Results
+    from analysis.stats.overlap import show_overlap
+
+    show_overlap(Results(options.folder), options.region)
 
 
 # --- surprises --------------------------------------------------------------------------------
@@ -209,6 +311,112 @@ def add_background_commands(command):
 
 def add_search_commands(command):
     """bump, anything."""
+    text = "the largest bump in a mass of anomalous events, with a global p-value"
+    bump = command("bump", text, run_bump)
+    add_folder(bump)
+    bump.add_argument("-r", "--region", required=True, metavar="REGION", help="one region")
+    bump.add_argument("--detector", metavar="NAME", help="whose score chooses anomalous events")
+    add_search_options(bump, pseudo=1000)
+    level = bump.add_mutually_exclusive_group()
+    level.add_argument(
+        "--background-share",
+        type=share,
+        nargs="+",
+        default=[0.01],
+        metavar="SHARE",
+        help="thresholds, by the share of the simulated background above (default: 0.01)",
+    )
+    level.add_argument("--threshold", type=number, metavar="SCORE", help="threshold on the score")
+    level.add_argument("--all-events", action="store_true", help="no threshold")
+
+    text = "one answer for a set of data: is there anything that the simulation does not have?"
+    anything = command("anything", text, run_anything)
+    add_folder(anything)
+    add_regions(anything, "regions (default: signal regions whose data may be looked at)")
+    anything.add_argument(
+        "--detector",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="detectors and simple cuts (default: the detector that is shown, and all cuts)",
+    )
+    add_search_options(anything, pseudo=200)
+    anything.add_argument(
+        "--top",
+        type=positive_integer,
+        default=20,
+        metavar="N",
+        help="events that are told one by one (default: 20)",
+    )
+    anything.add_argument(
+        "--calibrate",
+        type=positive_integer,
+        metavar="N",
+        help="instead: p-values of N data sets taken out of the simulation",
+    )
+
+
+def add_search_options(command, pseudo):
+    """The options that all searches have; pseudo: default number of pseudo-experiments."""
+    add = command.add_argument
+    add("--mass", action="append", default=[], metavar="MASS", help="a feature; several times")
+    add(
+        "--pseudo",
+        type=positive_integer,
+        default=pseudo,
+        metavar="N",
+        help=f"pseudo-experiments (default: {pseudo})",
+    )
+    add("--seed", type=whole_number, default=1, metavar="S", help="of random numbers (default: 1)")
+    add(
+        "--processes",
+        type=positive_integer,
+        default=len(os.sched_getaffinity(0)),
+        metavar="J",
+        help="that share the work (default: one per core)",
+    )
+    add(
+        "--inject",
+        type=assignment,
+        action="append",
+        metavar="SIGNAL=N",
+        help="search pseudo-data with N events of a signal instead of the data; several times",
+    )
+    add("--unblind", action="store_true", help="look at data in blind regions")
+    add_name(command)
+
+
+def number(text):
+    """A finite number of the command line; raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a number, not '{text}'")
+    return value
+
+
+def share(text):
+    """A share above 0 and up to 1 of the command line; raises ArgumentTypeError."""
+    value = number(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not '{text}'")
+    return value
+
+
+def run_bump(options):
+    """Write bump.json and print what it says."""
+    from analysis.stats.bump import find_bumps
+
+    find_bumps(options)
+
+
+def run_anything(options):
+    """Write anything.json and print what it says, or anything_calibration.json."""
+    from analysis.stats.anything import calibrate, search_all
+
+    (calibrate if options.calibrate else search_all)(options)
 
 
 # --- for others -------------------------------------------------------------------------------
@@ -216,11 +424,59 @@ def add_search_commands(command):
 
 def add_publishing_commands(command):
     """publish."""
+    made = command("publish", "histograms, cutflows and results as tables for HEPData", run_publish)
+    add_folder(made)
+    add_name(made)
+    add_regions(made, "regions (default: all of the run)")
+    made.add_argument(
+        "-f",
+        "--feature",
+        nargs="+",
+        default=[],
+        metavar="FEATURE",
+        help="features (default: all but the cells of the matrix)",
+    )
+    made.add_argument(
+        "--only",
+        nargs="+",
+        choices=("histograms", "cutflows", "results"),
+        default=("histograms", "cutflows", "results"),
+        help="publish these parts (default: all)",
+    )
+    made.add_argument("--into", type=Path, metavar="FOLDER", help="default: OUT/stats/NAME/hepdata")
+    made.add_argument(
+        "--reaction",
+        default="P P --> LEPTON LEPTON LEPTON X",
+        metavar="TEXT",
+        help="in the words of HEPData (default: P P --> LEPTON LEPTON LEPTON X)",
+    )
+    made.add_argument(
+        "--energy",
+        type=finite,
+        default=13.0,
+        metavar="TEV",
+        help="centre-of-mass energy (default: 13)",
+    )
+    add_unblind(made)
+
+
+def run_publish(options):
+    """Write the submission."""
+    from analysis.results import Results
+    from analysis.stats.publish import publish
+
+    def say(line):
+        print("m3l:", line, file=sys.stderr)
+
+    folder, number = publish(Results(options.folder), options, say)
+    print(f"{number} tables, valid for HEPData, written to {folder}: submission.tar.gz")
 
 
 def main(arguments=None):
     """Run a command."""
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser().parse_args(words)
+    options.words = words  # results say what made them
     warnings.showwarning = lambda *_: None  # of libraries, not for the user
     with exit_on_mistake("results written so far are complete"):
         options.act(options)

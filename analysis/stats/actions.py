@@ -17,6 +17,7 @@ from analysis.stats.expectation import Channel, Choice, data_in, known_systemati
 from analysis.stats.hypotheses import Hypotheses
 from analysis.stats.model import make_model, signals_of, workspace
 from analysis.stats.observable import observable_of
+from analysis.stats.overlap import check_disjoint
 
 AGAIN = "make it again with python -m analysis.stats workspace"
 
@@ -80,6 +81,7 @@ def make_workspaces(options):
     results = Results(options.output)
     folder = workspaces.stats_folder(results.folder, options.name)
     channels = make_channels(results, options)
+    check_disjoint(results, [channel.region for channel in channels])
     signals = signals_of(results, options.signal)
     if not signals:
         say("the run has no signal: only the workspace of background is written")

@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.errors import InputError
 from analysis.hdf5 import Frame
-from analysis.output import IDENTITY, SCORES, WEIGHT
+from analysis.output import IDENTITY, SCORES, WEIGHT, varied_name
 from analysis.scored import held_out, origin, require_detectors
 
 
@@ -69,15 +69,14 @@ def scored_values(results, region, sample, detector, variation=None):
     """As `values_of`, of the scores of a detector; events are found by their identity."""
     folder = results.folder / SCORES / detector
     again = f"python -m ml score {results.folder} --model {detector}"
-    if variation and results.sample(sample).variations[variation].kind == "object":
-        raise InputError(
-            f"{detector} has not scored '{variation}', whose events are others: make the score a "
-            f"feature (run_rdf.py --model {results.folder / 'models' / detector}) and use "
-            "-f anomaly_score, or leave it out with --systematic"
-        )
-    path = folder / f"{sample}.hdf5"
+    other = variation and results.sample(sample).variations[variation].kind == "object"
+    scored = varied_name(sample, variation if other else None)
+    path = folder / f"{scored}.hdf5"
     if not path.is_file():
-        raise InputError(f"{folder} lacks sample '{sample}': {again}")
+        raise InputError(
+            f"{folder} lacks sample '{scored}': {again}"
+            + ", or leave the variation out with --systematic" * bool(other)
+        )
     of = origin(path)["region"]
     with Frame(path, None, again) as frame:
         scores = frame.read_columns([*IDENTITY, "score", "trained_on"])

@@ -1,0 +1,569 @@
+"""What statistical analyses found, as pictures."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from analysis.errors import InputError
+from analysis.output import STATS
+from analysis.performance import significance
+from analysis.processes import process as process_of
+from analysis.stats_files import read_statistics
+from analysis.systematics import SYSTEMATICS
+from plotting import stat_tables
+from plotting.draw_abcd import draw_closure, draw_corners
+from plotting.draw_fit import draw_correlations, draw_factors, draw_pulls
+from plotting.draw_limits import (
+    draw_limits,
+    draw_mass_limits,
+    draw_plane,
+    draw_scan,
+    draw_significance,
+)
+from plotting.draw_scores import draw_ranking
+from plotting.draw_stack import draw_stack
+from plotting.draw_surprises import draw_bump, draw_calibration, draw_p_values, draw_statistic
+from plotting.save import save
+from plotting.stack import FLAVOURS, Layer, Stack
+from plotting.yields import plain_text
+
+ROWS = 40  # of a picture of parameters
+MOST_CORRELATED = 30  # parameters in the picture of correlations
+EXCESSES = 12  # shown of the many that were looked at
+WHEN = {"prefit": "before the fit", "postfit": "after the fit"}
+
+
+@dataclass(frozen=True)
+class StatPicture:
+    """A picture of a statistical analysis."""
+
+    name: str  # of its file
+    kind: str  # of the result, see analysis/stats_files.py
+    title: str  # on the page
+    text: str  # for those who do not see it
+    figure: Figure
+
+
+def statistics(options, name, kinds):
+    """Draw and tell what an analysis found, of some kinds; returns the files."""
+    contents, lines = read_statistics(options.results.folder, name)
+    for line in lines:
+        print(line)
+    chosen = {kind: content for kind, content in contents.items() if kind in kinds}
+    if not chosen:
+        raise InputError(
+            f"{options.results.folder / STATS / name} holds no {listed_kinds(kinds)} of this run: "
+            f"python -m analysis.stats --help"
+        )
+    for table in stat_tables.make_tables(options.results, chosen):
+        print("\n".join(stat_tables.as_text(table)), end="\n\n")
+    written = []
+    for drawn in stat_pictures(options, name, chosen):
+        written += save(drawn.figure, options.folder / STATS / name / drawn.name, options.formats)
+    return written
+
+
+def listed_kinds(kinds):
+    """Kinds of results for a sentence."""
+    return kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} or {kinds[-1]}"
+
+
+def stat_pictures(options, name, contents):
+    """Yield the StatPictures of an analysis, from {kind: content}."""
+    for kind, draw in DRAWN.items():
+        if kind in contents:
+            made = partial(StatPicture, kind=kind)
+            yield from draw(options, name, contents[kind], contents, made)
+
+
+def seen_name(asimov):
+    """What data are called in a legend."""
+    return "Asimov data" if asimov else "Observed"
+
+
+def label_of(results, name):
+    """LaTeX of a signal or of another process, its name where it has none."""
+    found = [process.label for process in results.processes if process.name == name]
+    return found[0] if found else name.replace("_", " ")
+
+
+# --- fit --------------------------------------------------------------------------------------
+
+
+def fit_pictures(options, name, content, contents, made):
+    """Yield the pictures of fit.json."""
+    results = options.results
+    channels = content["channels"]
+    single = [channel for channel in channels if len(channel["edges"]) == 2]
+    drawn = {} if len(single) < 2 else {"yields": single}
+    drawn |= {c["region"]: [c] for c in channels if len(single) < 2 or len(c["edges"]) > 2}
+    for region, parts in drawn.items():
+        for when, words in WHEN.items():
+            stack = fit_stack(results, parts, when)
+            figure = draw_stack(stack, log=options.log, caption=options.caption)
+            title = f"{'All regions' if region == 'yields' else region}, {words}"
+            text = f"Data and the model in {', '.join(p['region'] for p in parts)}, {words}"
+            yield made(f"fit_{region}_{when}", title=title, text=text, figure=figure)
+    labels = {p.name: p.label for p in results.processes}
+    labels |= {s.name: s.label for s in (*SYSTEMATICS, *results.systematics)}
+    labels |= {p["name"]: parameter_label(p) for p in content["parameters"] if p["kind"] in FREE}
+    yield from parameter_pictures(options, name, content, labels, made)
+
+
+def fit_stack(results, channels, when):
+    """The Stack of a channel, or of several with a bin each, before or after the fit."""
+    several = len(channels) > 1
+    first = channels[0]
+    edges = np.arange(len(channels) + 1.0) if several else np.array(first["edges"], float)
+    one_bin = len(edges) == 2 and not several
+
+    def joined(values):
+        return np.concatenate([np.asarray(values(channel), float) for channel in channels])
+
+    total, error = (joined(lambda c, k=key: c[when][k]) for key in ("total", "error"))
+    layers, signals = [], []
+    names = list(dict.fromkeys(n for channel in channels for n in channel["samples"]))
+    known = [process for process in results.processes if process.name in names]
+    others = [n for n in names if n not in [process.name for process in known]]
+    known += [process_of(n, "background", place) for place, n in enumerate(others)]
+    for process in known:
+        zeros = [0.0] * (1 if several else len(edges) - 1)
+        sums = joined(lambda c, n=process.name, z=zeros: c["samples"].get(n, {when: z})[when])
+        layer = Layer(process.label, process.colour, sums, 0 * sums, float(sums.sum()))
+        (signals if process.kind == "signal" else layers).append(layer)
+    # A model with a signal is their sum.
+    if signals and np.allclose(sum(x.sumw for x in [*layers, *signals]), total, rtol=1e-3):
+        layers, signals = [*signals, *layers], []
+    hidden = any(channel["data"] is None for channel in channels)
+    data = None if hidden else joined(lambda channel: channel["data"])
+    ticks = [channel["region"] for channel in channels] if several or one_bin else ()
+    if not ticks and len(FLAVOURS.get(first["feature"], ())) == len(edges) - 1:
+        ticks = FLAVOURS[first["feature"]]
+    return Stack(
+        region=WHEN[when].capitalize() if several else f"{first['region']}, {WHEN[when]}",
+        feature=first["feature"],
+        label="" if ticks and (several or one_bin) else first["label"],
+        unit="" if several else first["unit"],
+        edges=edges,
+        layers=tuple(layers),
+        signals=tuple(signals),
+        data=data,
+        events=0.0 if data is None else float(data.sum()),
+        ticks=tuple(ticks),
+        systematic=np.stack([error, error]),
+        data_label="Asimov data" if any(channel["asimov"] for channel in channels) else "Data",
+    )
+
+
+FREE = ("mu", "norm")  # kinds of parameters without a name that people know
+
+
+def parameter_label(parameter):
+    """LaTeX of a signal strength or of a normalisation factor."""
+    if parameter["kind"] == "mu":
+        return r"$\mu$"
+    return f"Norm. of {parameter['name'].removeprefix('norm_').replace('_', ' ')}"
+
+
+def parameter_pictures(options, name, content, labels, made):
+    """Yield pictures of pulls, normalisation factors and correlations."""
+    style = {"title": name, "caption": options.caption}
+    pulled = [
+        p
+        for p in content["parameters"]
+        if p["kind"] == "systematic" and None not in (p["pull"], p["constraint"])
+    ]
+    for start in range(0, len(pulled), ROWS):
+        part = pulled[start : start + ROWS]
+        columns = zip(*((p["name"], p["pull"], p["constraint"]) for p in part), strict=True)
+        names, pulls, constraints = columns
+        named = [labels.get(n, n.replace("_", " ")) for n in names]
+        figure = draw_pulls(named, pulls, constraints, **style)
+        number = f"_{start // ROWS + 1}" if start else ""
+        text = f"Pulls and errors after the fit of {len(part)} systematic uncertainties"
+        yield made(f"fit_pulls{number}", title="Pulls", text=text, figure=figure)
+    factors = {labels.get(n, n): f for n, f in content["normalisation"].items()}
+    if factors:
+        columns = zip(*((f["value"], f["error"]) for f in factors.values()), strict=True)
+        figure = draw_factors(list(factors), *columns, **style)
+        text = f"Normalisation factors of {', '.join(content['normalisation'])}"
+        yield made("fit_normalisation", title="Normalisation factors", text=text, figure=figure)
+    names, matrix = content["correlation"]["names"], np.array(content["correlation"]["matrix"])
+    if len(names) > 1:
+        largest = np.abs(matrix - np.diag(np.diag(matrix))).max(axis=1)
+        kept = np.sort(np.argsort(-largest, kind="stable")[:MOST_CORRELATED])
+        named = [labels.get(names[k], names[k].replace("_", " ")) for k in kept]
+        figure = draw_correlations(named, matrix[np.ix_(kept, kept)], **style)
+        more = (
+            f", the {len(kept)} most correlated of {len(names)}" if len(kept) < len(names) else ""
+        )
+        text = f"Correlations of the parameters of the fit{more}"
+        title = f"Correlations{more}"
+        yield made("fit_correlations", title=title, text=text, figure=figure)
+
+
+# --- limits -----------------------------------------------------------------------------------
+
+
+def limit_pictures(options, name, content, contents, made):
+    """Yield the pictures of limit.json."""
+    signals = content["signals"]
+    seen = seen_name(any(s["asimov"] for s in signals.values()))
+    if signals:
+        labels = [label_of(options.results, signal) for signal in signals]
+        rows = [(s["expected"], s["observed"]) for s in signals.values()]
+        panels = [(r"Upper limit on $\mu$", rows, [1.0] * len(rows), "Prediction")]
+        sizes = [s["cross_section_pb"] for s in signals.values()]
+        if None not in sizes:
+            scaled = [scale_row(row, size) for row, size in zip(rows, sizes, strict=True)]
+            panels.append((r"Upper limit on $\sigma$ [pb]", scaled, sizes, "Prediction"))
+        style = {"title": name, "caption": options.caption, "seen": seen}
+        figure = draw_limits(labels, panels, **style)
+        text = f"Upper limits at 95 % on {', '.join(signals)}"
+        yield made("limits", title="Upper limits", text=text, figure=figure)
+    for signal, found in signals.items():
+        scan = found["scan"]
+        if scan is None or len(scan["mu"]) < 2:
+            continue
+        observed = scan["cls_observed"]
+        figure = draw_scan(
+            np.array(scan["mu"]),
+            np.array(scan["cls_expected"], float),
+            None if observed is None else np.array(observed, float),
+            (found["expected"][2], found["observed"]),
+            seen=seen_name(found["asimov"]),
+            title=f"{name}, {label_of(options.results, signal)}",
+            caption=options.caption,
+        )
+        text = f"CLs against the signal strength of {signal}"
+        yield made(f"limit_{signal}", title=f"CLs, {signal}", text=text, figure=figure)
+
+
+def scale_row(row, factor):
+    """Five expected limits and the observed one, times a factor; None stays."""
+    expected, observed = row
+    times = [None if value is None else value * factor for value in (*expected, observed)]
+    return times[:5], times[5]
+
+
+def significance_pictures(options, name, content, contents, made):
+    """Yield the picture of significance.json."""
+    signals = content["signals"]
+    if signals:
+        figure = draw_significance(
+            [label_of(options.results, signal) for signal in signals],
+            [s["expected"]["z"] for s in signals.values()],
+            [s["observed"] and s["observed"]["z"] for s in signals.values()],
+            title=name,
+            caption=options.caption,
+        )
+        text = f"Discovery significances of {', '.join(signals)}"
+        yield made("significance", title="Significances", text=text, figure=figure)
+
+
+def plane_pictures(options, name, content, contents, made):
+    """Yield the picture of plane.json: the plane, or limits against one mass."""
+    limits = contents.get("limit", {"signals": {}})["signals"]
+    points = content["points"]
+    seen = seen_name(any(limits[p["signal"]]["asimov"] for p in points if p["signal"] in limits))
+    style = {"title": name, "caption": options.caption, "seen": seen}
+    ys = {point["y"] for point in points}
+    if content["y"] is None or len(ys) == 1:
+        ordered = sorted(points, key=lambda point: point["x"])
+        rows = [(point["expected"], point["observed"]) for point in ordered]
+        sizes = [limits.get(p["signal"], {}).get("cross_section_pb") for p in ordered]
+        axis = r"Upper limit on $\sigma$ [pb]"
+        if None in sizes:
+            sizes, axis = [1.0] * len(rows), r"Upper limit on $\mu$"
+        else:
+            rows = [scale_row(row, size) for row, size in zip(rows, sizes, strict=True)]
+        x = [point["x"] for point in ordered]
+        figure = draw_mass_limits(x, rows, sizes, (content["x"], axis), **style)
+        text = f"Upper limits against the mass for {len(points)} signals"
+        yield made("plane", title="Limits against the mass", text=text, figure=figure)
+        return
+    grid = content["grid"]
+    if grid is not None and min(len(grid["x"]), len(grid["y"])) < 2:
+        grid = None
+    if grid is not None:
+        observed = None if grid["observed"] is None else np.array(grid["observed"], float)
+        expected = np.array(grid["expected"], float)
+        grid = np.array(grid["x"]), np.array(grid["y"]), observed, expected
+    marked = [(p["x"], p["y"], is_excluded(p)) for p in points]
+    figure = draw_plane(marked, grid, (content["x"], content["y"]), **style)
+    text = (
+        f"Excluded part of the plane of masses; {sum(bool(m[2]) for m in marked)} of {len(marked)} "
+        "simulated signals are excluded"
+    )
+    yield made("plane", title="Excluded masses", text=text, figure=figure)
+
+
+def is_excluded(point):
+    """Whether a point of plane.json is, by the data or else expected to be."""
+    limit = point["expected"][2] if point["observed"] is None else point["observed"]
+    return limit is not None and limit < 1
+
+
+def visible_pictures(options, name, content, contents, made):
+    """Yield the picture of visible.json."""
+    regions = content["regions"]
+    if not regions:
+        return
+    none = [None] * len(regions)
+    panels = [
+        (axis, [(r[f"{key}_expected"], r[f"{key}_observed"]) for r in regions.values()], none, "")
+        for key, axis in (
+            ("s95", "Upper limit on signal events"),
+            ("visible_fb", r"Upper limit on $\sigma_{\mathrm{vis}}$ [fb]"),
+        )
+    ]
+    figure = draw_limits(list(regions), panels, title=name, caption=options.caption)
+    text = f"Upper limits at 95 % on the visible cross-section in {', '.join(regions)}"
+    yield made("visible", title="Visible cross-sections", text=text, figure=figure)
+
+
+# --- surprises --------------------------------------------------------------------------------
+
+
+def abcd_pictures(options, name, content, contents, made):
+    """Yield the pictures of abcd.json."""
+    region, caption = content["region"], options.caption
+    figure = draw_corners(content, title=region, caption=caption)
+    text = f"Plane of {content['x']['name']} and {content['y']['name']} in {region}, four corners"
+    yield made("abcd_plane", title="Four corners", text=text, figure=figure)
+    labels, ratios, simulated = [], [], []
+    if seen := content["observed"]:
+        labels.append("A")
+        down, up = content["estimate"]["total"]
+        ratios.append(ratio_of(seen["data"], seen["expected"], (down, up)))
+        simulated.append(None)
+    closure = content["closure"]
+    labels.append("A, simulation")
+    ratios.append(None)
+    simulated.append(pair_of(closure["ratio"], closure["ratio_error"]))
+    for point in content["validation"]:
+        share = "" if point["share"] is None else f", {100 * point['share']:.3g} %"
+        labels.append(f"within {' + '.join(point['within'])}{share}")
+        ratios.append(ratio_of(point["data"], point["estimate"], point["error"]))
+        simulated.append(pair_of(point["ratio"], point["ratio_error"]))
+    title = f"{region}, tests of the estimate"
+    figure = draw_closure(labels, ratios, simulated, title=title, caption=caption)
+    text = f"Observed over estimated events where the estimate can be tested, {region}"
+    yield made("abcd_closure", title="Tests of the estimate", text=text, figure=figure)
+
+
+def ratio_of(data, estimate, error):
+    """(data over estimate, its error downwards, upwards), None where there is none."""
+    if data is None or estimate <= 0:
+        return None
+    down, up = error
+    ratio = data / estimate
+    counted = np.sqrt(data) / estimate
+    # A larger estimate makes the ratio smaller.
+    return (
+        ratio,
+        np.hypot(counted, ratio * up / estimate),
+        np.hypot(counted, ratio * down / estimate),
+    )
+
+
+def pair_of(value, error):
+    """A number and its error, None where there is none."""
+    return None if value is None else (value, error or 0.0)
+
+
+def bump_pictures(options, name, content, contents, made):
+    """Yield the pictures of bump.json."""
+    region = content["region"] + stat_tables.injected(content)
+    for mass, found in content["masses"].items():
+        yield mass_picture(options, mass, found, region, content["label"], "bump", made)
+    words = global_words(content)
+    figure = draw_statistic(
+        content["pseudo_statistic"],
+        content["statistic"],
+        words,
+        axis=r"$-\ln$ of the smallest local $p$",
+        title=region,
+        caption=options.caption,
+    )
+    text = f"Smallest local p-value in pseudo-experiments and observed: {words}"
+    yield made("bump_statistic", title="Chance of such a bump", text=text, figure=figure)
+
+
+def mass_picture(options, mass, found, region, label, start, made):
+    """The StatPicture of the spectrum of a mass."""
+    data, background, error = (np.array(found[k], float) for k in ("data", "background", "error"))
+    said = []
+    if found["share"] is not None:
+        said.append(f"Top {100 * found['share']:.3g} % of {label or 'the score'}")
+    if found["window"]:
+        seen, expected, width = (found[f"window_{key}"] for key in ("data", "background", "error"))
+        if None not in (seen, expected, width):
+            said.append(f"{seen:g} in the window, {expected:.3g} ± {width:.2g} expected")
+        said.append(rf"Local $p$ = {found['local_p']:.2g} ({found['z']:.2g}$\,\sigma$)")
+    figure = draw_bump(
+        found,
+        [bin_significance(*each) for each in zip(data, background, error, strict=True)],
+        log=options.log,
+        title=region,
+        note="\n".join(said),
+        caption=options.caption,
+    )
+    text = f"Spectrum of {mass} in {region}, local p-value {found['local_p']:.2g}"
+    return made(f"{start}_{mass}", title=f"Bump hunt: {mass}", text=text, figure=figure)
+
+
+def bin_significance(n, b, error):
+    """Standard deviations of n events where b +- error are expected, with sign; 0 for b <= 0.
+
+    Deficits are as likely as excesses of the same size on the logarithm of the likelihood ratio: G.
+    Cowan (2012), see `analysis.performance.significance`.
+    """
+    if b <= 0:
+        return 0.0
+    if n >= b:
+        return significance(n - b, b, error)
+    v = error**2
+    first = n * np.log(n * (b + v) / (b**2 + n * v)) if n > 0 else 0.0
+    second = b**2 / v * np.log1p(v * (n - b) / (b * (b + v))) if v > 0 else n - b
+    return -float(np.sqrt(max(0.0, 2 * (first - second))))
+
+
+def global_words(content):
+    """What a global p-value says, in one or two lines."""
+    sign = "<" if content["global_p_is_limit"] else "="
+    error = content["global_p_error"]
+    spread = "" if content["global_p_is_limit"] or not error else f" ± {error:.1g}"
+    z = content["global_z"]
+    sigma = "" if z is None else f" ({'> ' if sign == '<' else ''}{z:.2g} σ)"
+    return f"global p {sign} {content['global_p']:.2g}{spread}{sigma}"
+
+
+def anything_pictures(options, name, content, contents, made):
+    """Yield the pictures of anything.json."""
+    caption = options.caption
+    tests = content["tests"]
+    labels = [*(test["label"] for test in tests.values()), "All together"]
+    p_values = [*(test["p"] for test in tests.values()), content["global_p"]]
+    marks = [False] * len(tests) + [True]
+    added = stat_tables.injected(content)
+    title = content["answer"] + added
+    figure = draw_p_values(labels, p_values, marks, title=title, caption=caption)
+    yield made("anything", title="Is there anything?", text=content["answer"], figure=figure)
+    figure = draw_statistic(
+        content["pseudo_statistic"],
+        content["statistic"],
+        global_words(content),
+        axis=r"$-\ln$ of the smallest $p$ of the tests",
+        title=name + added,
+        caption=caption,
+    )
+    text = f"Statistic of all tests in pseudo-experiments and observed: {global_words(content)}"
+    yield made("anything_global", title="All tests together", text=text, figure=figure)
+    for test, found in tests.items():
+        figure = draw_statistic(
+            found["pseudo_statistic"],
+            found["statistic"],
+            f"p = {found['p']:.2g}",
+            axis=f"Statistic: {found['label']}",
+            title=name + added,
+            caption=caption,
+        )
+        text = f"Statistic in pseudo-experiments and observed, p = {found['p']:.2g}"
+        title = plain_text(found["label"])
+        yield made(f"anything_test_{test}", title=title, text=f"{title}: {text}", figure=figure)
+    if found := content["two_sample"]:
+        yield from two_sample_pictures(options, name, found, made)
+    ranked = content["excess"][:EXCESSES]
+    if ranked:
+        named = [excess_label(content, one) for one in ranked]
+        figure = draw_p_values(
+            named,
+            [one["local_p"] for one in ranked],
+            [False] * len(ranked),
+            title=f"{name}: the smallest local p-values of regions, before trials",
+            caption=caption,
+        )
+        text = f"The {len(ranked)} smallest of {len(content['excess'])} local p-values of regions"
+        yield made("anything_regions", title="Regions", text=text, figure=figure)
+    for mass, found in content["bump"].items():
+        label = content["labels"].get(found["detector"], found["detector"])
+        region = found["region"] + added
+        yield mass_picture(options, mass, found, region, label, "anything_bump", made)
+
+
+def excess_label(content, one):
+    """Names a place where an excess was looked for."""
+    if one["detector"] is None:
+        return one["region"]
+    label = content["labels"].get(one["detector"], one["detector"])
+    share = "" if one["share"] in (None, 1) else f", {100 * one['share']:.3g} %"
+    return f"{one['region']}: {label}{share}"
+
+
+def two_sample_pictures(options, name, found, made):
+    """Yield pictures of the classifier that was to tell data from simulation."""
+    scores = found["scores"]
+    sums = np.array(scores["background"], float)
+    error = np.array(scores["error"], float)
+    data = np.array(scores["data"], float)
+    layer = Layer("Background", "#92dadd", sums, 0 * sums, float(sums.sum()))
+    stack = Stack(
+        region=f"{name}, AUC {found['auc']:.3f}",
+        feature="two_sample",
+        label="Output of the classifier",
+        unit="",
+        edges=np.array(scores["edges"], float),
+        layers=(layer,),
+        signals=(),
+        data=data,
+        events=float(data.sum()),
+        systematic=np.stack([error, error]),
+        band_label="Uncertainty",
+    )
+    figure = draw_stack(stack, log=options.log, caption=options.caption)
+    text = f"Classifier of data against simulation, area {found['auc']:.3f}"
+    yield made("anything_classifier", title="Data against simulation", text=text, figure=figure)
+    if found["features"]:
+        figure = draw_ranking(
+            [feature["label"] for feature in found["features"]],
+            [feature["share"] for feature in found["features"]],
+            axis="Share in the classifier",
+            title=name,
+            caption=options.caption,
+        )
+        text = "Features by which the classifier tells data from simulation"
+        yield made("anything_features", title="Features it uses", text=text, figure=figure)
+
+
+def calibration_pictures(options, name, content, contents, made):
+    """Yield the picture of anything_calibration.json."""
+    labels = dict.fromkeys(content["p_values"], "")
+    if told := contents.get("anything"):
+        labels |= {n: plain_text(t["label"]) for n, t in told["tests"].items() if n in labels}
+    named = {n: label or n.replace("_", " ") for n, label in labels.items()}
+    figure = draw_calibration(
+        content["p_values"],
+        named,
+        content["uniform_p"],
+        title=f"{content['data_sets']} sets of pseudo-data without signal",
+        caption=options.caption,
+    )
+    text = f"p-values of {content['data_sets']} sets of data without signal, against uniform ones"
+    title = "p-values where there is nothing"
+    yield made("anything_calibration", title=title, text=text, figure=figure)
+
+
+DRAWN = {
+    "fit": fit_pictures,
+    "limit": limit_pictures,
+    "significance": significance_pictures,
+    "plane": plane_pictures,
+    "visible": visible_pictures,
+    "abcd": abcd_pictures,
+    "bump": bump_pictures,
+    "anything": anything_pictures,
+    "anything_calibration": calibration_pictures,
+}
