@@ -19,7 +19,7 @@ from analysis.content import (
 from analysis.errors import InputError
 from analysis.files import checksum, read_json
 from analysis.output import RUN, STATS
-from analysis.records import COLUMN, LABEL, LUMINOSITY, NAME, ROLES, SHA256, WORDS
+from analysis.records import LABEL, LUMINOSITY, NAME, NETWORK_INPUT, ROLES, SHA256, WORDS
 from analysis.study_files import IDENTIFIED
 
 DEFAULT_NAME = "search"  # of a statistical analysis
@@ -205,6 +205,7 @@ GLOBAL = {
     "pseudo": whole(),
     "injected": MapOf(NAME, NUMBER),
     "normalisation": MapOf(NAME, MEASURED),
+    "nuisances": MapOf(NAME, MEASURED),
     "notes": NOTES,
 }
 BUMP = {
@@ -213,15 +214,17 @@ BUMP = {
     "label": Maybe(LABEL),
     "shares": ListOf(P_VALUE),
     "masses": MapOf(NAME, MASS),
-    "best": known(
-        {
-            "mass": NAME,
-            "share": Maybe(P_VALUE),
-            "threshold": Maybe(NUMBER),
-            "window": WINDOW,
-            "local_p": P_VALUE,
-            "z": NUMBER,
-        }
+    "best": Maybe(
+        known(
+            {
+                "mass": NAME,
+                "share": Maybe(P_VALUE),
+                "threshold": Maybe(NUMBER),
+                "window": WINDOW,
+                "local_p": P_VALUE,
+                "z": NUMBER,
+            }
+        )
     ),
     **GLOBAL,
 }
@@ -258,7 +261,7 @@ ODD_EVENT = known(
         "cells": ListOf(
             known(
                 {
-                    "name": COLUMN,
+                    "name": NETWORK_INPUT,
                     "label": LABEL,
                     "value": Maybe(NUMBER),
                     "p": Maybe(P_VALUE),
@@ -280,7 +283,7 @@ ANYTHING = {
             {
                 "auc": NUMBER,
                 "folds": whole(1),
-                "features": ListOf(known({"name": NAME, "label": LABEL, "share": NUMBER})),
+                "features": ListOf(known({"name": NETWORK_INPUT, "label": LABEL, "share": NUMBER})),
                 "scores": known(
                     {"edges": EDGES, "data": ERRORS, "background": NUMBERS, "error": ERRORS}
                 ),
@@ -380,7 +383,7 @@ ABCD = {
                 "x": NUMBER,
                 "y": NUMBER,
                 "share": Maybe(P_VALUE),
-                "data": Maybe(NUMBER),
+                "data": Maybe(ERROR),
                 "estimate": NUMBER,
                 "error": DOWN_UP,
                 "z": Maybe(NUMBER),
@@ -423,7 +426,7 @@ RESULTS = {
     "anything_calibration": CALIBRATION,
 }
 KINDS = tuple(RESULTS)
-OPTIONAL = ("crossings",)
+OPTIONAL = ("crossings", "nuisances")
 HEADER = {
     "format": whole(1, 1),
     "command": ListOf(WORDS),
@@ -520,7 +523,7 @@ def _distribution_contradictions(content):
 
 def _bump_contradictions(content):
     yield from _distribution_contradictions(content)
-    if content["masses"] and content["best"]["mass"] not in content["masses"]:
+    if content["best"] and content["best"]["mass"] not in content["masses"]:
         yield "best.mass is none of masses"
     for name, mass in content["masses"].items():
         yield from binned(mass, f"masses.{name}", "data", "background", "error")

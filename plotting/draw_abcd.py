@@ -75,7 +75,7 @@ def draw_corners(content, *, title="", caption=NO_CAPTION):
     bar = figure.colorbar(mesh, cax=bar_axes)
     bar.set_label("Simulated background events", fontsize=FONT)
     bar_axes.tick_params(labelsize=FONT - 2)
-    add_caption(axes, caption, title)
+    add_caption(axes, caption, title, until=bar_axes)
     return figure
 
 
@@ -131,8 +131,8 @@ def draw_closure(labels, ratios, simulated, *, title="", caption=NO_CAPTION):
         bbox_to_anchor=(0.98, 1.0),
         borderaxespad=0.25,
     )
-    add_caption(axes, caption, "")
     make_room(figure, axes)
+    add_caption(axes, caption)
     figure.text(0.03, 1 - 0.28 / height, title, fontsize=FONT, va="center")
     return figure
 

@@ -18,7 +18,7 @@ def draw_pulls(labels, pulls, constraints, *, title="", caption=NO_CAPTION):
     standard deviations; constraints: (parameters,) error after the fit over that before
     Bands are of one and two standard deviations before the fit. Returns the Figure.
     """
-    figure, axes, y = _rows(len(labels), left=0.36, caption=caption, title=title)
+    figure, axes, y = _rows(len(labels), 0.36)
     for width, colour in zip((2, 1), reversed(GREY), strict=True):
         axes.axvspan(-width, width, color=colour, linewidth=0, zorder=0)
     axes.axvline(0, color=QUIET, linewidth=0.8, linestyle="--", zorder=1)
@@ -28,6 +28,7 @@ def draw_pulls(labels, pulls, constraints, *, title="", caption=NO_CAPTION):
     axes.set_yticks(y, labels, fontsize=FONT - 1)
     axes.set_xlabel(r"$(\hat{\theta} - \theta_0)\,/\,\sigma_0$", fontsize=FONT + 1)
     make_room(figure, axes)
+    add_caption(axes, caption, title)
     return figure
 
 
@@ -37,7 +38,7 @@ def draw_factors(labels, values, errors, *, title="", caption=NO_CAPTION):
 
     labels: (factors,) LaTeX; values, errors: (factors,). Returns the Figure.
     """
-    figure, axes, y = _rows(len(labels), left=0.2, caption=caption, title=title)
+    figure, axes, y = _rows(len(labels), 0.2)
     axes.axvline(1, color=QUIET, linewidth=0.8, linestyle="--")
     axes.errorbar(values, y, xerr=errors, **POINT)
     ends = [1.0, *(v - e for v, e in zip(values, errors, strict=True))]
@@ -50,6 +51,7 @@ def draw_factors(labels, values, errors, *, title="", caption=NO_CAPTION):
     axes.set_yticks(y, labels, fontsize=FONT)
     axes.set_xlabel("Fitted / predicted yield", fontsize=FONT + 1)
     make_room(figure, axes)
+    add_caption(axes, caption, title)
     return figure
 
 
@@ -89,7 +91,7 @@ def draw_correlations(labels, matrix, *, title="", caption=NO_CAPTION):
     bar = figure.colorbar(mesh, cax=bar_axes)
     bar.set_label("Correlation" + (", numbers in %" if number <= NUMBERED else ""), fontsize=FONT)
     bar_axes.tick_params(labelsize=FONT - 2)
-    add_caption(axes, caption, title)
+    add_caption(axes, caption, title, until=bar_axes)
     return figure
 
 
@@ -108,12 +110,11 @@ def _row_places(axes):
     return axes.get_yaxis_transform()
 
 
-def _rows(number, *, left, title, caption):
+def _rows(number, left):
     """A Figure with axes that have a row for each entry, from the top, and (rows,) their places."""
     height = 1.25 + 0.27 * max(number, 3)
     figure = Figure(figsize=(6.4, height))
     axes = figure.add_axes((left, 0.66 / height, 0.965 - left, 1 - 1.05 / height))
     axes.set_ylim(max(number, 1) - 0.4, -0.6)
     axes.tick_params(axis="y", which="both", left=False, right=False)
-    add_caption(axes, caption, title)
     return figure, axes, np.arange(number)

@@ -107,8 +107,8 @@ def draw_limits(labels, panels, *, seen="Observed", title="", caption=NO_CAPTION
         bbox_to_anchor=(0.98, 1.0),
         borderaxespad=0.25,
     )
-    add_caption(first, caption, title)
     make_room(figure, first)
+    add_caption(first, caption, title, until=axes)
     return figure
 
 
@@ -207,8 +207,8 @@ def draw_significance(labels, expected, observed, *, seen="Observed", title="", 
         bbox_to_anchor=(0.97, 1.0),
         borderaxespad=0.25,
     )
-    add_caption(axes, caption, title)
     make_room(figure, axes)
+    add_caption(axes, caption, title)
     return figure
 
 

@@ -18,7 +18,6 @@ from plotting.style import (
     axis_title,
     make_room,
     styled,
-    write_above,
 )
 
 WINDOW = "#f3e27a"
@@ -145,13 +144,13 @@ def draw_statistic(distribution, observed, words, *, axis, title="", caption=NO_
 
 @styled
 def draw_p_values(labels, p_values, marks, *, title="", caption=NO_CAPTION):
-    """Draw p-values of tests, one row each, from the top, with standard deviations above.
+    """Draw p-values of tests, one row each, from the top, with lines at standard deviations.
 
     labels: (tests,) LaTeX; p_values: (tests,) above 0; marks: (tests,) whether it is the answer
     Returns the Figure.
     """
     number = len(labels)
-    height = 1.7 + 0.32 * max(number, 3)
+    height = 1.9 + 0.32 * max(number, 3)
     figure = Figure(figsize=(6.4, height))
     axes = figure.add_axes((0.4, 0.66 / height, 0.56, 1 - 1.5 / height))
     y = np.arange(number)
@@ -162,7 +161,7 @@ def draw_p_values(labels, p_values, marks, *, title="", caption=NO_CAPTION):
     for place, (p, length) in enumerate(zip(p_values, size, strict=True)):
         axes.text(length + 0.015 * end, place, f"{p:.2g}", va="center", fontsize=FONT - 1)
     axes.set_xlim(0, end)
-    axes.set_ylim(max(number, 1) - 0.4, -0.6)
+    axes.set_ylim(max(number, 1) - 0.4, -1.2)
     axes.set_yticks(y, labels, fontsize=FONT)
     axes.tick_params(axis="y", which="both", left=False, right=False)
     axes.tick_params(axis="x", which="both", top=False)
@@ -171,18 +170,10 @@ def draw_p_values(labels, p_values, marks, *, title="", caption=NO_CAPTION):
         place = -np.log10(norm.sf(sigma))
         if place < end:
             axes.axvline(place, color=QUIET, linewidth=0.8, linestyle=":", zorder=0)
-            text = rf"{sigma}$\,\sigma$"
-            axes.text(
-                place,
-                1.01,
-                text,
-                transform=axes.get_xaxis_transform(),
-                ha="center",
-                fontsize=FONT - 2,
-                color=QUIET,
-            )
-    add_caption(axes, caption, "")
+            style = {"ha": "left", "va": "center", "fontsize": FONT - 2, "color": QUIET}
+            axes.text(place, -0.85, rf" {sigma}$\,\sigma$", **style)
     make_room(figure, axes)
+    add_caption(axes, caption)
     figure.text(0.03, 1 - 0.3 / height, title, fontsize=FONT, va="center")
     return figure
 
@@ -230,6 +221,5 @@ def draw_calibration(p_values, labels, uniform, *, title="", caption=NO_CAPTION)
             axes.tick_params(labelbottom=True)
     figure.supxlabel("Uniform quantile", fontsize=FONT + 1, y=0.1 / size[1], va="bottom")
     figure.supylabel("p-value", fontsize=FONT + 1, x=0.1 / size[0], ha="left")
-    add_caption(grid[0, 0], caption, "")
-    write_above(grid[0, -1], title, 1, "right")
+    add_caption(grid[0, 0], caption, title, until=grid[0, -1])
     return figure

@@ -106,8 +106,7 @@ def fit_pictures(options, name, content, contents, made):
             title = f"{'All regions' if region == 'yields' else region}, {words}"
             text = f"Data and the model in {', '.join(p['region'] for p in parts)}, {words}"
             yield made(f"fit_{region}_{when}", title=title, text=text, figure=figure)
-    labels = {p.name: p.label for p in results.processes}
-    labels |= {s.name: s.label for s in (*SYSTEMATICS, *results.systematics)}
+    labels = parameter_labels(results)
     labels |= {p["name"]: parameter_label(p) for p in content["parameters"] if p["kind"] in FREE}
     yield from parameter_pictures(options, name, content, labels, made)
 
@@ -170,26 +169,12 @@ def parameter_label(parameter):
 def parameter_pictures(options, name, content, labels, made):
     """Yield pictures of pulls, normalisation factors and correlations."""
     style = {"title": name, "caption": options.caption}
-    pulled = [
-        p
+    pulls = {
+        p["name"]: (p["pull"], p["constraint"])
         for p in content["parameters"]
         if p["kind"] == "systematic" and None not in (p["pull"], p["constraint"])
-    ]
-    for start in range(0, len(pulled), ROWS):
-        part = pulled[start : start + ROWS]
-        columns = zip(*((p["name"], p["pull"], p["constraint"]) for p in part), strict=True)
-        names, pulls, constraints = columns
-        named = [labels.get(n, n.replace("_", " ")) for n in names]
-        figure = draw_pulls(named, pulls, constraints, **style)
-        number = f"_{start // ROWS + 1}" if start else ""
-        text = f"Pulls and errors after the fit of {len(part)} systematic uncertainties"
-        yield made(f"fit_pulls{number}", title="Pulls", text=text, figure=figure)
-    factors = {labels.get(n, n): f for n, f in content["normalisation"].items()}
-    if factors:
-        columns = zip(*((f["value"], f["error"]) for f in factors.values()), strict=True)
-        figure = draw_factors(list(factors), *columns, **style)
-        text = f"Normalisation factors of {', '.join(content['normalisation'])}"
-        yield made("fit_normalisation", title="Normalisation factors", text=text, figure=figure)
+    }
+    yield from fitted_pictures("fit", pulls, content["normalisation"], labels, style, made)
     names, matrix = content["correlation"]["names"], np.array(content["correlation"]["matrix"])
     if len(names) > 1:
         largest = np.abs(matrix - np.diag(np.diag(matrix))).max(axis=1)
@@ -202,6 +187,37 @@ def parameter_pictures(options, name, content, labels, made):
         text = f"Correlations of the parameters of the fit{more}"
         title = f"Correlations{more}"
         yield made("fit_correlations", title=title, text=text, figure=figure)
+
+
+def fitted_pictures(start, pulls, factors, labels, style, made):
+    """Yield pictures of {parameter: (pull, error)} and {process: value and error}."""
+    for first in range(0, len(pulls), ROWS):
+        part = dict(list(pulls.items())[first : first + ROWS])
+        named = [labels.get(n, n.replace("_", " ")) for n in part]
+        figure = draw_pulls(named, *zip(*part.values(), strict=True), **style)
+        number = f"_{first // ROWS + 1}" if first else ""
+        text = f"Pulls and errors after the fit of {len(part)} systematic uncertainties"
+        yield made(f"{start}_pulls{number}", title="Pulls", text=text, figure=figure)
+    if factors:
+        columns = zip(*((f["value"], f["error"]) for f in factors.values()), strict=True)
+        figure = draw_factors([labels.get(n, n) for n in factors], *columns, **style)
+        text = f"Normalisation factors of {', '.join(factors)}"
+        title = "Normalisation factors"
+        yield made(f"{start}_normalisation", title=title, text=text, figure=figure)
+
+
+def parameter_labels(results):
+    """{process or systematic uncertainty: LaTeX}."""
+    labels = {p.name: p.label for p in results.processes}
+    return labels | {s.name: s.label for s in (*SYSTEMATICS, *results.systematics)}
+
+
+def nuisance_pictures(options, start, content, title, made):
+    """Yield pictures of what a search fitted before it looked."""
+    pulls = {n: (p["value"], p["error"]) for n, p in content.get("nuisances", {}).items()}
+    labels = parameter_labels(options.results)
+    style = {"title": title, "caption": options.caption}
+    yield from fitted_pictures(start, pulls, content["normalisation"], labels, style, made)
 
 
 # --- limits -----------------------------------------------------------------------------------
@@ -390,6 +406,7 @@ def bump_pictures(options, name, content, contents, made):
     )
     text = f"Smallest local p-value in pseudo-experiments and observed: {words}"
     yield made("bump_statistic", title="Chance of such a bump", text=text, figure=figure)
+    yield from nuisance_pictures(options, "bump", content, region, made)
 
 
 def mass_picture(options, mass, found, region, label, start, made):
@@ -492,6 +509,7 @@ def anything_pictures(options, name, content, contents, made):
         label = content["labels"].get(found["detector"], found["detector"])
         region = found["region"] + added
         yield mass_picture(options, mass, found, region, label, "anything_bump", made)
+    yield from nuisance_pictures(options, "anything", content, name + added, made)
 
 
 def excess_label(content, one):
@@ -540,6 +558,8 @@ def two_sample_pictures(options, name, found, made):
 
 def calibration_pictures(options, name, content, contents, made):
     """Yield the picture of anything_calibration.json."""
+    if not content["p_values"]:
+        return
     labels = dict.fromkeys(content["p_values"], "")
     if told := contents.get("anything"):
         labels |= {n: plain_text(t["label"]) for n, t in told["tests"].items() if n in labels}

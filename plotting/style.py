@@ -104,28 +104,49 @@ def styled(draw):
     return draw_in_style
 
 
-def add_caption(axes, caption, left=""):
+def add_caption(axes, caption, left="", until=None):
     """Write experiment and status above `axes` on the left, energy and luminosity on the right.
 
     left: plain text, for the left side where it is free or after the status
-    Returns the artists.
+    until: axes to whose right end the texts may reach, if not the same
+    Texts that would meet become smaller. Returns the artists.
     """
-    artists = []
-    if caption.experiment or caption.status:
-        made = mplhep.label.exp_text(
-            exp=caption.experiment, text=caption.status, loc=0, ax=axes, fontsize=FONT + 2
-        )
-        artists += [text for text in made if text is not None]
-    elif left:
-        artists.append(write_above(axes, left, 0, "left"))
-        left = ""
-    right = ",  ".join(part for part in (left, caption.right) if part)
-    if right:
-        artists.append(write_above(axes, right, 1, "right"))
+    until = until or axes
+    labelled = caption.experiment or caption.status
+    right = ",  ".join(part for part in (left if labelled else "", caption.right) if part)
+    size, artists = FONT, []
+    for _ in range(2):
+        artists = []
+        if labelled:
+            made = mplhep.label.exp_text(
+                exp=caption.experiment, text=caption.status, loc=0, ax=axes, fontsize=size + 2
+            )
+            artists += [text for text in made if text is not None]
+        elif left:
+            artists.append(write_above(axes, left, 0, "left", size))
+        if right:
+            artists.append(write_above(until, right, 1, "right", size))
+        if len(artists) < 2 or not right:
+            break
+        share = share_of_width(artists, axes, until)
+        if share <= 1 or size < FONT:
+            break
+        for artist in artists:
+            artist.remove()
+        size = max(FONT / share, 4)
     return artists
 
 
-def write_above(axes, text, place, side):
+def share_of_width(texts, axes, until):
+    """How much of the width from one axes to another some texts above them need, with a gap."""
+    figure = axes.figure
+    canvas = figure.canvas if hasattr(figure.canvas, "get_renderer") else FigureCanvasAgg(figure)
+    renderer = canvas.get_renderer()
+    width = sum(text.get_window_extent(renderer).width for text in texts) + 0.15 * figure.dpi
+    return width / (until.get_window_extent(renderer).x1 - axes.get_window_extent(renderer).x0)
+
+
+def write_above(axes, text, place, side, size=FONT):
     """Write a line above `axes`, from a place of its width to a side; returns the artist."""
     return axes.annotate(
         text,
@@ -134,7 +155,7 @@ def write_above(axes, text, place, side):
         xycoords="axes fraction",
         textcoords="offset points",
         ha=side,
-        fontsize=FONT,
+        fontsize=size,
         annotation_clip=False,
     )
 

@@ -321,6 +321,7 @@ def found(statistic):
         "seed": 1,
         "injected": {},
         "normalisation": {"diboson3L": {"value": 1.05, "error": 0.06, "size": 0.2}},
+        "nuisances": {"lepton_id": {"value": 0.3, "error": 0.8}},
         "notes": ["CR_fake has too few events, it is left out"],
     }
 
@@ -373,7 +374,7 @@ def anything():
         "scores": {"small": {"score": 3.4, "p": 0.0004, "background": 0.2, "events": 12}},
         "cells": [
             {
-                "name": "e_T_miss",
+                "name": "flcomp=2",
                 "label": r"$E_T^{\mathrm{miss}}$",
                 "value": 321.0,
                 "p": 0.001,
@@ -403,7 +404,7 @@ def anything():
             "auc": 0.513,
             "folds": 5,
             "features": [
-                {"name": "m_3l", "label": r"$m_{3\ell}$", "share": 0.3},
+                {"name": "flcomp=2", "label": r"$m_{3\ell}$", "share": 0.3},
                 {"name": "e_T_miss", "label": r"$E_T^{\mathrm{miss}}$", "share": 0.2},
             ],
             "scores": {

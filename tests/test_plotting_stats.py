@@ -252,6 +252,14 @@ def test_bump_is_the_numbers(options):
     assert "global p = 0.031" in axes.get_legend().get_texts()[1].get_text()
 
 
+def test_nothing_could_be_hunted(options, run):
+    nothing = result_inputs.bump() | {"masses": {}, "best": None, "nuisances": {}}
+    assert list(pictures(options, bump=nothing)) == ["bump_statistic", "bump_normalisation"]
+    result_inputs.write_result(run, "empty", "bump", nothing)
+    assert read_statistics(run, "empty")[0]["bump"]["best"] is None
+    assert "global p 0.031" in table_text(run, "bump", nothing)
+
+
 @pytest.mark.parametrize("change", ["no data", "no background", "no window", "one bin"])
 def test_strange_spectra_can_be_drawn(options, change):
     bump = result_inputs.bump()
@@ -362,7 +370,7 @@ def test_equal_results_are_equal_files(run, call, tmp_path):  # noqa: F811
         assert (status, err) == (0, "")
     assert "Yields in the fit" in out
     names = files(tmp_path / "one")
-    assert len(names) == 2 * 13 and "stats/search/fit_pulls.png" in names
+    assert len(names) == 2 * 15 and "stats/search/fit_pulls.png" in names
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -413,7 +421,7 @@ def test_page_tells_statistics(tmp_path, page):
     assert 'href="#statistics"' in text
     section = text.split('<section id="statistics">')[1].split("</section>")[0]
     assert section.count("Fit of the backgrounds") == 2
-    assert section.count("<figure") == 29 + 7
+    assert section.count("<figure") == 33 + 7
     assert not re.search(r'alt=""', section)
     for words in ("nothing: global p = 0.43", '<th scope="row">SR_search</th>', "0.84 to 1.68"):
         assert words in section, words
