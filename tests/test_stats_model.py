@@ -12,7 +12,7 @@ from plot_inputs import Shift
 
 from analysis.errors import DeclarationError, InputError
 from analysis.results import Results
-from analysis.stats import workspaces
+from analysis.stats import result, workspaces
 from analysis.stats.__main__ import main
 from analysis.stats.backgrounds import choose_normalisations
 from analysis.stats.binning import bin_sums, default_edges, quantile_edges
@@ -346,8 +346,8 @@ def test_the_luminosity_of_run_2_is_that_of_its_campaigns(tmp_path):
     out = stat_inputs.write_stats(tmp_path / "out", regions=("SR3L",), shifts=())
     content = read_json(out / "run.json")
     workspaces.write_json(out / "run.json", content | {"luminosity_ifb": "run2"})
-    assert workspaces.luminosity(Results(out)) == pytest.approx(138.96515)
-    for number in workspaces.CAMPAIGNS:
+    assert result.luminosity_of(Results(out)) == pytest.approx(138.96515)
+    for number in result.CAMPAIGNS:
         assert str(number) in (REPOSITORY / "helpers" / "weights.h").read_text()
 
 
@@ -419,7 +419,6 @@ def test_a_bin_with_data_but_no_background(tmp_path, call):
         (("--systematic", "tlt"), "did you mean 'tilt'"),
         (("--detector", "small"), "no scores"),
         (("--normalisation", "tt=2"), "simulated process"),
-        (("--name", "../x"), "--name"),
     ],
 )
 def test_wrong_options_are_one_line(made, call, words, line):

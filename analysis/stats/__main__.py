@@ -45,9 +45,11 @@ def parser():
     return top
 
 
-def add_folder(command):
+def add_folder(command, optional=False):
     """The argument that all commands have."""
-    command.add_argument("folder", type=Path, metavar="OUT", help="output folder of run_rdf.py")
+    times = "?" if optional else None
+    text = "output folder of run_rdf.py"
+    command.add_argument("folder", type=Path, metavar="OUT", nargs=times, help=text)
 
 
 def add_name(command):
@@ -70,9 +72,7 @@ def name_of_analysis(word):
 
 def add_unblind(command):
     """The option that shows what was hidden."""
-    command.add_argument(
-        "--unblind", action="store_true", help="look at data where it is hidden otherwise"
-    )
+    command.add_argument("--unblind", action="store_true", help="look at data that is hidden")
 
 
 def finite(word):
@@ -92,10 +92,9 @@ def add_regions(command, text):
 
 
 def add_run(made, optional=False):
-    """What all commands about models know: the run, and the name of the analysis."""
-    times = "?" if optional else None
-    made.add_argument("output", metavar="OUT", nargs=times, help="folder that run_rdf.py wrote")
-    made.add_argument("--name", default="search", help="of OUT/stats/NAME (default: %(default)s)")
+    """What all commands about an analysis know: the run and the name."""
+    add_folder(made, optional)
+    add_name(made)
 
 
 def add_observable(made):
@@ -199,7 +198,7 @@ def add_model_commands(command):
         "such factors (default: those of analysis/stats/backgrounds.py)",
     )
     add_uncertainties(made)
-    add("--unblind", action="store_true", help="use the data of blind regions")
+    add_unblind(made)
 
     made = command("fit", "normalisations and pulls from control regions", acting("fit_regions"))
     add_run(made)
@@ -244,7 +243,7 @@ def add_model_commands(command):
     add("--fit", action="store_true", help="background and its error after the fit of fit.json")
     add_uncertainties(made)
     add("--toys", type=whole_number, metavar="N", help=TOYS)
-    add("--unblind", action="store_true", help="use the data of blind regions")
+    add_unblind(made)
 
 
 # --- backgrounds from data --------------------------------------------------------------------
@@ -255,8 +254,7 @@ def add_background_commands(command):
     abcd = command(
         "abcd", "background from data: a score against an independent variable", run_abcd
     )
-    add_folder(abcd)
-    add_name(abcd)
+    add_run(abcd)
     abcd.add_argument("-r", "--region", default="SR3L", metavar="REGION", help="default: SR3L")
     score = abcd.add_mutually_exclusive_group(required=True)
     score.add_argument("-f", "--feature", metavar="FEATURE", help="what is high for signal")
@@ -326,7 +324,7 @@ def add_search_commands(command):
         metavar="SHARE",
         help="thresholds, by the share of the simulated background above (default: 0.01)",
     )
-    level.add_argument("--threshold", type=number, metavar="SCORE", help="threshold on the score")
+    level.add_argument("--threshold", type=finite, metavar="SCORE", help="threshold on the score")
     level.add_argument("--all-events", action="store_true", help="no threshold")
 
     text = "one answer for a set of data: is there anything that the simulation does not have?"
@@ -382,24 +380,13 @@ def add_search_options(command, pseudo):
         metavar="SIGNAL=N",
         help="search pseudo-data with N events of a signal instead of the data; several times",
     )
-    add("--unblind", action="store_true", help="look at data in blind regions")
+    add_unblind(command)
     add_name(command)
-
-
-def number(text):
-    """A finite number of the command line; raises ArgumentTypeError."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"must be a number, not '{text}'")
-    return value
 
 
 def share(text):
     """A share above 0 and up to 1 of the command line; raises ArgumentTypeError."""
-    value = number(text)
+    value = finite(text)
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, not '{text}'")
     return value
@@ -425,8 +412,7 @@ def run_anything(options):
 def add_publishing_commands(command):
     """publish."""
     made = command("publish", "histograms, cutflows and results as tables for HEPData", run_publish)
-    add_folder(made)
-    add_name(made)
+    add_run(made)
     add_regions(made, "regions (default: all of the run)")
     made.add_argument(
         "-f",

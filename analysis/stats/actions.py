@@ -18,6 +18,7 @@ from analysis.stats.hypotheses import Hypotheses
 from analysis.stats.model import make_model, signals_of, workspace
 from analysis.stats.observable import observable_of
 from analysis.stats.overlap import check_disjoint
+from analysis.stats.result import heading, luminosity_of, stats_folder, write_result
 
 AGAIN = "make it again with python -m analysis.stats workspace"
 
@@ -78,8 +79,8 @@ def is_blind(results, name, unblind):
 
 def make_workspaces(options):
     """Write the workspaces and the model of OUT/stats/<name>, and print the yields."""
-    results = Results(options.output)
-    folder = workspaces.stats_folder(results.folder, options.name)
+    results = Results(options.folder)
+    folder = stats_folder(results.folder, options.name)
     channels = make_channels(results, options)
     check_disjoint(results, [channel.region for channel in channels])
     signals = signals_of(results, options.signal)
@@ -101,7 +102,8 @@ def make_workspaces(options):
         made = workspace(model, signal)
         workspaces.build(made, path, poi=signal is not None)
         workspaces.write_workspace(path, made)
-    write_json(folder / workspaces.MODEL, workspaces.model_content(results, model))
+    content = workspaces.model_content(model)
+    write_result(results, options.name, "model", options.words, content)
     print(tables.yields_table(model))
     print(f"{folder}: {len(signals)} signal{'s' * (len(signals) != 1)}")
 
@@ -149,8 +151,8 @@ class Analysis:
 
 def open_analysis(options):
     """The Analysis that the options name. Raises InputError where there is none of this run."""
-    results = Results(options.output)
-    folder = workspaces.stats_folder(results.folder, options.name)
+    results = Results(options.folder)
+    folder = stats_folder(results.folder, options.name)
     content = workspaces.read_model(folder)
     if content["run"]["sha256"] != checksum(results.folder / RUN):
         raise InputError(f"{folder} is of another run than {results.folder / RUN}: {AGAIN}")
@@ -183,7 +185,7 @@ def subjects(options):
         hypotheses, name = foreign(options)
         yield name, hypotheses, None, False
         return
-    if not options.output:
+    if not options.folder:
         raise InputError("give the folder of a run, OUT, or --workspace FILE and -o DIR")
     analysis = open_analysis(options)
     asimov = bool(set(analysis.blind) & set(analysis.of_role("signal")))
@@ -192,16 +194,16 @@ def subjects(options):
         yield name, hypotheses_of(analysis, name), size, asimov
 
 
-def write_result(options, kind, content):
+def write(options, kind, content):
     """Write <kind>.json, beside the workspaces or where -o says."""
     if getattr(options, "workspace", None):
-        write_json(Path(options.into) / f"{kind}.json", workspaces.heading(kind) | content)
+        path = Path(options.into) / f"{kind}.json"
+        write_json(path, heading(kind, options.words) | content)
         return
-    results = Results(options.output)
-    folder = workspaces.stats_folder(results.folder, options.name)
-    of = workspaces.workspace_path(folder)
+    results = Results(options.folder)
+    of = workspaces.workspace_path(stats_folder(results.folder, options.name))
     of = {"workspace": checksum(of)} if of.is_file() else {}
-    write_json(folder / f"{kind}.json", workspaces.heading(kind, results) | of | content)
+    write_result(results, options.name, kind, options.words, of | content)
 
 
 # --- fit --------------------------------------------------------------------------------------
@@ -253,7 +255,7 @@ def fit_regions(options):
         "goodness": vars(found.goodness),
         "converged": True,
     }
-    write_result(options, "fit", result)
+    write(options, "fit", result)
     print(tables.fit_table(result))
 
 
@@ -297,7 +299,7 @@ def set_limits(options):
                 "cls_expected": known_all(limit.cls_expected.T),
             },
         }
-    write_result(options, "limit", {"confidence": 1 - limits.ALPHA, "signals": found})
+    write(options, "limit", {"confidence": 1 - limits.ALPHA, "signals": found})
     print(tables.limit_table(found))
 
 
@@ -320,7 +322,7 @@ def find_significances(options):
                 for n, strength in strengths.items()
             },
         }
-    write_result(options, "significance", {"signals": found})
+    write(options, "significance", {"signals": found})
     print(tables.significance_table(found))
 
 
@@ -363,13 +365,13 @@ def interpolate_limits(options):
             "expected": plane.crossings(x, values[3, 0]),
         },
     }
-    write_result(options, "plane", result)
+    write(options, "plane", result)
     print(tables.plane_table(result))
 
 
 def limit_visible(options):
     """Write limits on the visible cross-section in regions, each counted alone."""
-    results = Results(options.output)
+    results = Results(options.folder)
     observable = observable_of(results, options.feature, options.detector)
     if options.threshold and observable.kind == "count":
         raise InputError("--threshold needs an observable: -f FEATURE or --detector NAME")
@@ -381,7 +383,7 @@ def limit_visible(options):
         fitted = {channel["region"]: channel["postfit"] for channel in content["channels"]}
     names = options.systematic
     systematics = known_systematics(results, () if names == ["none"] else names)
-    luminosity = workspaces.luminosity(results)
+    luminosity = luminosity_of(results)
     found = {}
     for name in results.choose_regions(options.region):
         asimov = is_blind(results, name, options.unblind)
@@ -417,5 +419,5 @@ def limit_visible(options):
                 "z": one.z,
                 "method": one.method,
             }
-    write_result(options, "visible", {"regions": found})
+    write(options, "visible", {"regions": found})
     print(tables.visible_table(found))

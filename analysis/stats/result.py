@@ -6,13 +6,41 @@ import numpy as np
 
 from analysis.files import checksum, write_json
 from analysis.output import RUN, STATS
+from analysis.records import RUN2
 
 FORMAT = 1
+# Of the campaigns mc16a, mc16d and mc16e, in pb^-1 as helpers/weights.h has them.
+CAMPAIGNS = (36207.65, 44307.4, 58450.1)
+
+
+def stats_folder(folder, name):
+    """Where the results of a statistical analysis (name) are; folder: output folder, a Path."""
+    return folder / STATS / name
 
 
 def result_path(folder, name, kind):
     """Where a result is; folder: output folder, a Path."""
-    return folder / STATS / name / f"{kind}.json"
+    return stats_folder(folder, name) / f"{kind}.json"
+
+
+def luminosity_of(results):
+    """The luminosity of a run in fb^-1."""
+    if results.luminosity_ifb == RUN2:
+        return sum(CAMPAIGNS) / 1000
+    return float(results.luminosity_ifb)
+
+
+def heading(kind, words, results=None):
+    """The first fields of every result.
+
+    words: of the command line; results: None for a result that is of no run
+    """
+    about = results and {
+        "luminosity_ifb": luminosity_of(results),
+        "sha256": checksum(results.folder / RUN),
+    }
+    command = ["python", "-m", "analysis.stats", *map(str, words)]
+    return {"format": FORMAT, "kind": kind, "command": command, "run": about}
 
 
 def write_result(results, name, kind, words, content):
@@ -21,16 +49,7 @@ def write_result(results, name, kind, words, content):
     words: of the command line; content: numbers that are not finite become null
     """
     path = result_path(results.folder, name, kind)
-    about = {
-        "format": FORMAT,
-        "kind": kind,
-        "command": ["python", "-m", "analysis.stats", *words],
-        "run": {
-            "luminosity_ifb": results.luminosity_ifb,
-            "sha256": checksum(results.folder / RUN),
-        },
-    }
-    write_json(path, plain(about | content))
+    write_json(path, plain(heading(kind, words, results) | content))
     return path
 
 

@@ -3,7 +3,6 @@
 A workspace may be of another program: it is read, checked, and never written.
 """
 
-import sys
 import warnings
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,44 +12,17 @@ import numpy as np
 from analysis.content import shown
 from analysis.errors import InputError
 from analysis.files import checksum, read_json, write_json
-from analysis.output import RUN, STATS
-from analysis.records import RUN2, plain_name
 from analysis.stats.model import workspace
 
 MODEL = "model.json"
 MAKE = "make it with python -m analysis.stats workspace"
 # Interpolation between nominal and varied yields, smooth: those that HistFactory recommends.
 INTERPOLATION = {"normsys": {"interpcode": "code4"}, "histosys": {"interpcode": "code4p"}}
-# Of the campaigns mc16a, mc16d and mc16e, in pb^-1 as helpers/weights.h has them.
-CAMPAIGNS = (36207.65, 44307.4, 58450.1)
-
-
-def stats_folder(output, name):
-    """OUT/stats/<name>. Raises InputError for a name that is none of a folder."""
-    if not plain_name(name):
-        raise InputError(f"--name '{name}' must be letters, digits, _ and -")
-    return output / STATS / name
 
 
 def workspace_path(folder, signal=None):
     """The file of the workspace of a signal, a name, or of background alone."""
     return folder / f"workspace_{signal or 'background'}.json"
-
-
-def luminosity(results):
-    """The luminosity of a run in fb^-1."""
-    if results.luminosity_ifb == RUN2:
-        return sum(CAMPAIGNS) / 1000
-    return float(results.luminosity_ifb)
-
-
-def heading(kind, results=None):
-    """The first fields of every result; results: None: of no run of this program."""
-    about = results and {
-        "luminosity_ifb": luminosity(results),
-        "sha256": checksum(results.folder / RUN),
-    }
-    return {"format": 1, "kind": kind, "command": sys.argv[1:], "run": about}
 
 
 def read_model(folder):
@@ -76,9 +48,9 @@ def read_formatted(folder, kind, again):
     return content
 
 
-def model_content(results, model):
+def model_content(model):
     """The content of model.json."""
-    return heading("model", results) | {
+    return {
         "channels": [
             {
                 "region": channel.region,
