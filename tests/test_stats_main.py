@@ -61,7 +61,7 @@ def model_of(out, name, poi=True):
 def test_help_takes_no_library_of_statistics():
     code = (
         "import sys; from analysis.stats.__main__ import parser; parser(); "
-        "print(*sorted({'pyhf', 'iminuit', 'scipy', 'numpy'} & set(sys.modules)))"
+        "print(*sorted({'pyhf', 'iminuit', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True,
@@ -284,6 +284,16 @@ def test_visible_with_the_fitted_background(out, call):
     channel = read_json(out / "stats" / "search" / "fit.json")["channels"][0]
     assert content["SR3L"]["background"] == pytest.approx(sum(channel["postfit"]["total"]))
     assert all(len(line) <= 80 for line in printed.splitlines())
+
+
+def test_results_of_another_workspace_are_not_used(tmp_path, call):
+    out = stat_inputs.write_stats(tmp_path / "out", shifts=())
+    call("workspace", out, *WORDS)
+    call("limit", out, "--toys", 0)
+    assert call("plane", out)[0] == 0
+    call("workspace", out, "--count")
+    status, _, err = call("plane", out)
+    assert status == 1 and "limit.json is of another workspace" in err and err.count("\n") == 1
 
 
 def test_the_workspace_of_another_program(tmp_path, call):

@@ -391,7 +391,7 @@ def test_regions_that_share_events_are_not_fitted_together(tmp_path, call):
     out = stat_inputs.write_stats(tmp_path / "out", regions=("SR3L", "CR_WZ"), edit=None, shifts=())
     status, _, err = call("workspace", out, "--count")
     assert status == 1 and err.count("\n") == 1
-    assert "'SR3L' and 'CR_WZ' share 900 events of 'WZ', which would count twice" in err
+    assert "CR_WZ" in err and "SR3L" in err and "events" in err and "count twice" in err
 
 
 def test_a_bin_with_data_but_no_background(tmp_path, call):

@@ -199,7 +199,9 @@ def write_result(options, kind, content):
         return
     results = Results(options.output)
     folder = workspaces.stats_folder(results.folder, options.name)
-    write_json(folder / f"{kind}.json", workspaces.heading(kind, results) | content)
+    of = workspaces.workspace_path(folder)
+    of = {"workspace": checksum(of)} if of.is_file() else {}
+    write_json(folder / f"{kind}.json", workspaces.heading(kind, results) | of | content)
 
 
 # --- fit --------------------------------------------------------------------------------------
@@ -325,7 +327,7 @@ def find_significances(options):
 def interpolate_limits(options):
     """Write limits between the signals of limit.json."""
     analysis = open_analysis(options)
-    content = workspaces.read_result(analysis.folder, "limit", analysis.results)["signals"]
+    content = workspaces.read_result(analysis.folder, "limit")["signals"]
     places = plane.place_signals(content, dict(options.point), options.signal)
     points = [
         plane.Point(name, masses, content[name]["observed"], tuple(content[name]["expected"]))
@@ -368,7 +370,6 @@ def interpolate_limits(options):
 def limit_visible(options):
     """Write limits on the visible cross-section in regions, each counted alone."""
     results = Results(options.output)
-    folder = workspaces.stats_folder(results.folder, options.name)
     observable = observable_of(results, options.feature, options.detector)
     if options.threshold and observable.kind == "count":
         raise InputError("--threshold needs an observable: -f FEATURE or --detector NAME")
@@ -376,7 +377,7 @@ def limit_visible(options):
     if options.fit:
         if options.threshold:
             raise InputError("--fit has no threshold: leave out --fit or --threshold")
-        content = workspaces.read_result(folder, "fit", results)
+        content = workspaces.read_result(open_analysis(options).folder, "fit")
         fitted = {channel["region"]: channel["postfit"] for channel in content["channels"]}
     names = options.systematic
     systematics = known_systematics(results, () if names == ["none"] else names)

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError, listed
-from analysis.output import IDENTITY
 from analysis.stats.backgrounds import Normalisation
 from analysis.stats.expectation import Channel, Yields, data_in, yields_in
-from analysis.stats.observable import places_of
 
 POI = "mu"  # signal strength, in units of the cross-section of the run
 FLOOR = 1e-6  # events of a process in a bin where the weights of its simulation are not positive
@@ -89,7 +87,6 @@ def make_model(results, channels, signals, normalisations, systematics, factors=
     free = {process for normalisation in normalisations for process in normalisation.processes}
     names = {signal.name for signal in signals}
     processes = [p.name for p in results.processes if p.kind == "background" or p.name in names]
-    check_disjoint(results, channels)
     yields, data = {}, {}
     for channel in channels:
         yields[channel.region] = {
@@ -141,24 +138,6 @@ def make_model(results, channels, signals, normalisations, systematics, factors=
         tuple(s.name for s in systematics),
         tuple(notes),
     )
-
-
-def check_disjoint(results, channels):
-    """Raise InputError where two Channels that are fitted together share events."""
-    fitted = [c.region for c in channels if c.role != "validation"]
-    for number, region in enumerate(fitted):
-        for other in fitted[:number]:
-            for sample in results.visible(region):
-                if sample not in results.visible(other):
-                    continue
-                pair = (results.table(r, sample.name, list(IDENTITY)) for r in (region, other))
-                both = int(np.sum(places_of(*(table.to_numpy() for table in pair)) >= 0))
-                if both:
-                    raise InputError(
-                        f"regions '{other}' and '{region}' share {both} events of "
-                        f"'{sample.name}', which would count twice: choose regions that exclude "
-                        "each other, or fit them one by one"
-                    )
 
 
 def check_background(channel, total, counts):

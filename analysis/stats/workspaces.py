@@ -58,12 +58,12 @@ def read_model(folder):
     return read_formatted(folder, "model", MAKE)
 
 
-def read_result(folder, kind, results):
-    """The content of <kind>.json, which is of this run. Raises InputError."""
+def read_result(folder, kind):
+    """The content of <kind>.json, which is of the workspaces that are there. Raises InputError."""
     again = f"make it with python -m analysis.stats {kind}"
     content = read_formatted(folder, kind, again)
-    if content["run"]["sha256"] != checksum(results.folder / RUN):
-        raise InputError(f"{folder / kind}.json is of another run than is there: {again}")
+    if content.get("workspace") != checksum(workspace_path(folder)):
+        raise InputError(f"{folder / kind}.json is of another workspace than is there: {again}")
     return content
 
 
