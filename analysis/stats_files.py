@@ -55,7 +55,7 @@ def five(rule):
 
 
 MEASURED = known({"value": NUMBER, "error": ERROR})
-TOTALS = known({"total": NUMBERS, "error": ERRORS})
+TOTALS = known({"total": NUMBERS, "error": ERRORS, "sum_error": ERROR}, "sum_error")
 CHANNEL = known(
     {
         "region": NAME,

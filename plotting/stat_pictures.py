@@ -135,8 +135,10 @@ def fit_stack(results, channels, when):
     # A model with a signal is their sum.
     if signals and np.allclose(sum(x.sumw for x in [*layers, *signals]), total, rtol=1e-3):
         layers, signals = [*signals, *layers], []
-    hidden = any(channel["data"] is None for channel in channels)
-    data = None if hidden else joined(lambda channel: channel["data"])
+    hidden = [channel["region"] for channel in channels if channel["data"] is None]
+    data = None
+    if len(hidden) < len(channels):
+        data = joined(lambda c: [0.0] if c["data"] is None else c["data"])
     ticks = [channel["region"] for channel in channels] if several or one_bin else ()
     if not ticks and len(FLAVOURS.get(first["feature"], ())) == len(edges) - 1:
         ticks = FLAVOURS[first["feature"]]
@@ -150,7 +152,9 @@ def fit_stack(results, channels, when):
         signals=tuple(signals),
         data=data,
         events=0.0 if data is None else float(data.sum()),
+        blind=data is None,
         ticks=tuple(ticks),
+        notes=(f"{', '.join(hidden)}: data not drawn",) if hidden and data is not None else (),
         systematic=np.stack([error, error]),
         data_label="Asimov data" if any(channel["asimov"] for channel in channels) else "Data",
     )

@@ -105,16 +105,9 @@ def fit_tables(content, labels):
     )
     rows = []
     for channel in content["channels"]:
+        fitted = (total_text(channel[when]) for when in ("prefit", "postfit"))
         data = channel["data"]
-        sums = [channel[when] for when in ("prefit", "postfit")]
-        single = len(channel["edges"]) == 2
-        fitted = (
-            with_error(one["total"][0], one["error"][0], "±")
-            if single
-            else short(sum(one["total"]), 4)
-            for one in sums
-        )
-        seen = NOTHING if data is None else short(sum(data), 4)
+        seen = "blind" if data is None else short(sum(data), 4)
         asimov = " (Asimov)" if channel["asimov"] and data is not None else ""
         rows.append((channel["region"], channel["role"], *fitted, seen + asimov))
     heads = ("Region", "Role", "Before the fit", "After the fit", "Data")
@@ -122,6 +115,13 @@ def fit_tables(content, labels):
         StatTable("fit", "Normalisation factors", ("Process", "Factor"), factors, tuple(notes)),
         StatTable("fit", "Yields in the fit", heads, tuple(rows), latex=False),
     )
+
+
+def total_text(sums):
+    """The sum over the bins of a channel, with its error where that is known."""
+    total = sum(sums["total"])
+    error = sums["error"][0] if len(sums["error"]) == 1 else sums.get("sum_error")
+    return short(total, 4) if error is None else with_error(total, error, "±")
 
 
 def limit_tables(content, labels):

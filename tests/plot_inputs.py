@@ -86,6 +86,7 @@ def write_run(
                     about = {"kind": shift.kind, "tables": {}, "rows": {}, "checksums": {}}
                     about = variations.setdefault(of, about)
                     about["rows"][region] = len(varied)
+                    cutflow[region][f"{name}__{of}"] = flow(varied)
                     for feature in declared:
                         file[f"{region}/h_{feature.name}_{name}__{of}"] = th1(feature, varied)
                     if shift.tables and shift.kind == "weight":
@@ -98,10 +99,7 @@ def write_run(
                 table.to_hdf(folder / tables[region], key="mini", format="fixed")
                 for feature in declared:
                     file[f"{region}/h_{feature.name}_{name}"] = th1(feature, table)
-                w = table["wgt_SG"]
-                rows = {"entries": len(w), "sumw": float(w.sum()), "sumw2": float((w**2).sum())}
-                twice = {key: 2 * value for key, value in rows.items()}
-                cutflow[region][name] = [{"cut": "all"} | twice, {"cut": "3 signal"} | rows]
+                cutflow[region][name] = flow(table)
             entries.append(
                 {
                     "name": name,
@@ -122,6 +120,14 @@ def write_run(
     content["systematics"] = [asdict(s) for s in (*sizes, *(shift.systematic for shift in shifts))]
     (folder / "run.json").write_text(json.dumps(content))
     return folder
+
+
+def flow(table):
+    """A cutflow of two cuts that ends with a table."""
+    w = table["wgt_SG"]
+    rows = {"entries": len(w), "sumw": float(w.sum()), "sumw2": float((w**2).sum())}
+    twice = {key: 2 * value for key, value in rows.items()}
+    return [{"cut": "all"} | twice, {"cut": "3 signal"} | rows]
 
 
 def shifted(kind, sample, table, shifts):

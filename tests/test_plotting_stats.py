@@ -101,6 +101,14 @@ def test_blind_and_asimov_channels(options):
     figure = pictures(options, fit=fit)["fit_SR_search_postfit"]
     (legend,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
     assert not any("data" in text.get_text() for text in legend.get_texts())
+    said = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert "SR_search, after the fit, blind: data not drawn" in said
+    fit["channels"][1] |= {"data": None}
+    figure = pictures(options, fit=fit)["fit_yields_postfit"]
+    said = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert "CR_ttbar: data not drawn" in said
+    points = next(line for axes in figure.axes for line in axes.lines if line.get_marker() == "o")
+    assert len(points.get_ydata()) == 2
 
 
 def test_pulls_and_factors_are_the_numbers(options):
@@ -351,7 +359,10 @@ def test_what_is_not_known_has_a_sign(run):
     limit["expected"] = [None] * 5
     assert "– to –" in table_text(run, "limit", {"signals": {"new_signal": limit}})
     fit = result_inputs.fit() | {"goodness": None, "converged": False}
-    assert "did not converge" in table_text(run, "fit", fit)
+    fit["channels"][-1]["data"] = None
+    fit["channels"][-1]["postfit"]["sum_error"] = 4.2
+    text = table_text(run, "fit", fit)
+    assert "did not converge" in text and "blind" in text and "65.5 ± 4.2" in text
     significance = result_inputs.significance(1.0) | {"observed": None, "asimov_z": None}
     assert "–" in table_text(run, "significance", {"signals": {"HNL450": significance}})
     plane = result_inputs.plane(one_dimension=True)

@@ -1,7 +1,7 @@
 """What systematic uncertainties do to sums of samples: by hand, and from the files of a run."""
 
 import json
-from dataclasses import asdict
+import shutil
 
 import numpy as np
 import plot_inputs
@@ -9,7 +9,7 @@ import pytest
 import uproot
 
 from analysis.errors import InputError
-from analysis.results import Results, Sample, Varied
+from analysis.results import Histogram, Results, Sample, Varied
 from analysis.shifts import background_shifts, combine, make_shifts
 from analysis.systematics import Systematic
 from plotting import commands
@@ -73,45 +73,29 @@ def test_data_does_not_move():
 
 # --- a run ------------------------------------------------------------------------------------
 
-FACTORS = {"WZ": {"tilt_up": 1.2, "tilt_down": 0.9}, "ttbar": {"tilt_up": 1.5}}
+
+def tilt(table, sign):
+    """Weights that grow with the mass, less downwards than upwards."""
+    size = 0.2 if sign > 0 else -0.1
+    return table.assign(wgt_SG=table["wgt_SG"] * (1 + size * table["m_3l"] / 300))
+
+
+def lean(table, sign):
+    return table.assign(wgt_SG=1.1 * table["wgt_SG"])
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run whose m_3l has variations: that of ttbar has one direction, ZZ has none."""
-    folder = plot_inputs.write_run(tmp_path_factory.mktemp("run") / "out")
-    return vary(folder, "m_3l", FACTORS)
-
-
-def vary(folder, feature, factors, bins=None):
-    """Add the systematics lumi and tilt to a run, the latter grows with the bin."""
-    record = json.loads((folder / "run.json").read_text())
-    flow = json.loads((folder / "cutflow.json").read_text())
-    record["systematics"] = [
-        asdict(Systematic("lumi", "Luminosity", size=0.02)),
-        asdict(Systematic("tilt", "Tilt", up={"wgt_SG": "1"}, down={"wgt_SG": "1"})),
-    ]
-    results = Results(folder)
-    with uproot.update(folder / "histograms.root") as file:
-        for sample in record["samples"]:
-            named = factors.get(sample["name"], {})
-            kind = {"kind": "weight", "tables": {}, "rows": {}, "checksums": {}}
-            sample["variations"] = {name: kind for name in named}
-            for name, factor in named.items():
-                nominal = results.histogram("SR3L", feature, sample["name"])
-                low, high = nominal.edges[0], nominal.edges[-1]
-                values = nominal.sumw * np.linspace(1, factor, len(nominal.sumw))
-                if bins:
-                    values = values[: bins + 2]
-                axis = plot_inputs.to_TAxis("xaxis", "", len(values) - 2, low, high)
-                made = plot_inputs.to_TH1x(None, "", values, *[0.0] * 5, values, axis)
-                file[f"SR3L/h_{feature}_{sample['name']}__{name}"] = made
-                rows = flow["SR3L"][sample["name"]]
-                scaled = [rows[0]] + [row | {"sumw": factor * row["sumw"]} for row in rows[1:]]
-                flow["SR3L"][f"{sample['name']}__{name}"] = scaled
-    (folder / "cutflow.json").write_text(json.dumps(flow))
-    (folder / "run.json").write_text(json.dumps(record))
-    return folder
+    """A run with a tilt, which ZZ lacks, a lean to one side, and a luminosity."""
+    return plot_inputs.write_run(
+        tmp_path_factory.mktemp("run") / "out",
+        shifts=(
+            plot_inputs.Shift("tilt", tilt, tables=False, without=("ZZ",)),
+            plot_inputs.Shift("lean", lean, tables=False, one_sided=True, without=("WZ", "ZZ")),
+        ),
+        sizes=(Systematic("lumi", "Luminosity", size=0.02),),
+        declared=[f for f in plot_inputs.DECLARED if f.name in ("m_3l", "n_jet")],
+    )
 
 
 def test_band_is_recomputed_from_the_files(folder):
@@ -121,17 +105,23 @@ def test_band_is_recomputed_from_the_files(folder):
     stack = make_stack(
         results, "SR3L", "m_3l", histograms, shifts=shifts, relative_errors={"diboson4L": 0.3}
     )
+    names = ("WZ", "ZZ", "ttbar", "WZ__tilt_up", "WZ__tilt_down", "ttbar__tilt_up")
+    names += ("ttbar__tilt_down", "ttbar__lean_up")
     with uproot.open(folder / "histograms.root") as file:
         found = {
-            name: fold_flow(file[f"SR3L/h_m_3l_{name}"].values(flow=True), False)
-            for name in ("WZ", "ZZ", "ttbar", "WZ__tilt_up", "WZ__tilt_down", "ttbar__tilt_up")
+            name: fold_flow(file[f"SR3L/h_m_3l_{name}"].values(flow=True), False) for name in names
         }
     total = found["WZ"] + found["ZZ"] + found["ttbar"]
-    up = found["WZ__tilt_up"] + found["ttbar__tilt_up"] - found["WZ"] - found["ttbar"]
-    down = found["WZ__tilt_down"] - found["WZ"] + found["ttbar"] - found["ttbar__tilt_up"]
-    rest = (0.02 * total) ** 2 + (0.3 * found["ZZ"]) ** 2 + stack.statistical**2
-    assert stack.error == pytest.approx(np.sqrt([rest + down**2, rest + up**2]))
-    assert (up >= 0).all() and (down <= 0).all() and up.sum() > 1
+    up, down = (
+        found[f"WZ__tilt_{d}"] + found[f"ttbar__tilt_{d}"] - found["WZ"] - found["ttbar"]
+        for d in ("up", "down")
+    )
+    assert up.sum() == pytest.approx(-2 * down.sum()) and up.sum() > 1
+    rest = (0.02 * total) ** 2 + (found["ttbar__lean_up"] - found["ttbar"]) ** 2
+    rest += (0.3 * found["ZZ"]) ** 2 + stack.statistical**2
+    # Where weights are negative, up is down.
+    low, high = np.minimum(up, down), np.maximum(up, down)
+    assert stack.error == pytest.approx(np.sqrt([rest + low**2, rest + high**2]))
     figure = draw_stack(stack, log=False)
     (legend,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
     assert legend.get_texts()[-1].get_text() == "Stat. + syst. unc."
@@ -157,27 +147,46 @@ def test_check_and_hist_use_the_variations(folder, tmp_path):
     assert record["systematics"] and varied != (tmp_path / "plain.png").read_bytes()
 
 
-def test_cutflow_has_the_systematic_error_of_the_total(folder, tmp_path):
+def test_cutflow_has_the_systematic_error_of_the_total(folder):
     results = Results(folder)
     total = make_cutflow(results, "SR3L").rows_of("total")[0]
-    w, t = (results.cutflow["SR3L"][name][1]["sumw"] for name in ("WZ", "ttbar"))
-    lumi = 0.02 * total.sumw
-    expected = np.hypot(lumi[1], 0.2 * w + 0.5 * t), np.hypot(lumi[1], -0.1 * w - 0.5 * t)
-    assert total.systematic[:, 0] == pytest.approx([lumi[0]] * 2)
-    assert total.systematic[::-1, 1] == pytest.approx(expected)
+    sums = {
+        name: np.array([r["sumw"] for r in rows]) for name, rows in results.cutflow["SR3L"].items()
+    }
+    up, down = (
+        sums[f"WZ__tilt_{d}"] + sums[f"ttbar__tilt_{d}"] - sums["WZ"] - sums["ttbar"]
+        for d in ("up", "down")
+    )
+    rest = (0.02 * total.sumw) ** 2 + (0.1 * sums["ttbar"]) ** 2
+    assert total.systematic == pytest.approx(np.sqrt([rest + down**2, rest + up**2]))
     lines = as_text(make_cutflow(results, "SR3L"))
     (line,) = [line for line in lines if line.startswith("total background")]
-    assert f"{total.sumw[1]:.0f} +- {total.error[1]:.0f} +- {expected[0]:.0f}" in line
-    assert all(line.count("+-") == 4 for line in lines if line.startswith("total"))
-    # Two columns, each with one error.
+    assert f"{total.sumw[1]:.0f} +- {total.error[1]:.0f} +- {total.systematic[1, 1]:.0f}" in line
+    # Two columns, with two errors for the total and one for the others.
+    assert line.count("+-") == 4
     assert all(line.count("+-") == 2 for line in lines if line.startswith("diboson"))
 
 
-def test_variations_in_other_bins_are_a_line(tmp_path):
-    folder = plot_inputs.write_run(tmp_path / "out", plot_inputs.SAMPLES[:2])
-    results = Results(vary(folder, "m_3l", FACTORS, bins=3))
+def test_variations_in_other_bins_are_a_line(folder):
+    class Other(Results):
+        def histogram(self, region, feature, sample, variation=None):
+            found = super().histogram(region, feature, sample, variation)
+            return Histogram.empty(np.arange(4.0)) if variation else found
+
+    results = Other(folder)
     histograms = results.histograms("SR3L", "m_3l")
     with pytest.raises(InputError, match="m_3l of sample 'WZ'.* other bins .*'tilt_up'"):
         background_shifts(results, "SR3L", "m_3l", histograms)
-    with pytest.raises(InputError, match="lacks SR3L/h_n_jet_WZ__tilt_up"):
-        background_shifts(results, "SR3L", "n_jet", results.histograms("SR3L", "n_jet"))
+
+
+def test_variations_that_are_missing_are_a_line(folder, tmp_path):
+    broken = shutil.copytree(folder, tmp_path / "out")
+    record = json.loads((broken / "run.json").read_text())
+    kind = {"kind": "weight", "tables": {}, "rows": {}, "checksums": {}}
+    record["samples"][1]["variations"]["tilt_up"] = kind
+    (broken / "run.json").write_text(json.dumps(record))
+    results = Results(broken)
+    with pytest.raises(InputError, match="lacks SR3L/h_m_3l_ZZ__tilt_up"):
+        background_shifts(results, "SR3L", "m_3l", results.histograms("SR3L", "m_3l"))
+    with pytest.raises(InputError, match="cutflow.json lacks 'ZZ__tilt_up'"):
+        make_cutflow(results, "SR3L")
