@@ -4,22 +4,55 @@ import json
 import subprocess
 import sys
 import tarfile
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import uproot
 import yaml
 from conftest import REPOSITORY, SAFETY_NET, read_json
-from plot_inputs import write_run
-from test_shifts import FACTORS, vary
+from plot_inputs import to_TAxis, to_TH1x, write_run
 
 from analysis.errors import OutputError
 from analysis.results import Results
 from analysis.stats import hepdata
 from analysis.stats.__main__ import main
 from analysis.stats.result import write_result
+from analysis.systematics import Systematic
 
 NONE_MISSING = [0.5, 0.7, 1.0, 1.4, 2.0]
+FACTORS = {"WZ": {"tilt_up": 1.2, "tilt_down": 0.9}, "ttbar": {"tilt_up": 1.5}}
+
+
+def vary(folder, feature, factors, bins=None):
+    """Add the systematics lumi and tilt to a run, the latter grows with the bin."""
+    record = json.loads((folder / "run.json").read_text())
+    flow = json.loads((folder / "cutflow.json").read_text())
+    record["systematics"] = [
+        asdict(Systematic("lumi", "Luminosity", size=0.02)),
+        asdict(Systematic("tilt", "Tilt", up={"wgt_SG": "1"}, down={"wgt_SG": "1"})),
+    ]
+    results = Results(folder)
+    with uproot.update(folder / "histograms.root") as file:
+        for sample in record["samples"]:
+            named = factors.get(sample["name"], {})
+            kind = {"kind": "weight", "tables": {}, "rows": {}, "checksums": {}}
+            sample["variations"] = {name: kind for name in named}
+            for name, factor in named.items():
+                nominal = results.histogram("SR3L", feature, sample["name"])
+                low, high = nominal.edges[0], nominal.edges[-1]
+                values = nominal.sumw * np.linspace(1, factor, len(nominal.sumw))
+                if bins:
+                    values = values[: bins + 2]
+                axis = to_TAxis("xaxis", "", len(values) - 2, low, high)
+                made = to_TH1x(None, "", values, *[0.0] * 5, values, axis)
+                file[f"SR3L/h_{feature}_{sample['name']}__{name}"] = made
+                rows = flow["SR3L"][sample["name"]]
+                scaled = [rows[0]] + [row | {"sumw": factor * row["sumw"]} for row in rows[1:]]
+                flow["SR3L"][f"{sample['name']}__{name}"] = scaled
+    (folder / "cutflow.json").write_text(json.dumps(flow))
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
 
 
 def publish(folder, *words):
