@@ -185,6 +185,11 @@ class Results:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise InputError(f"{self.folder} is not complete, it lacks {missing[0]}{more}: {AGAIN}")
 
+    def keep(self, names):
+        """Forget all samples but those of these names; raises DeclarationError for others."""
+        kept = choose(names, [s.name for s in self.samples], "sample of this run")
+        self.samples = tuple(sample for sample in self.samples if sample.name in kept)
+
     def choose_regions(self, names):
         """Names of regions, none: all; raises DeclarationError with the nearest name."""
         return choose(names, self.regions, "region of this run")

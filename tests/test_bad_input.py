@@ -136,9 +136,8 @@ def test_unknown_sample(refused):
 
 
 def test_unknown_region(refused):
-    assert refused("-r", "SR3") == [
-        "no region is called 'SR3', did you mean 'SR3L'? (known: SR3L, SR2L)"
-    ]
+    (line,) = refused("-r", "SR3")
+    assert line.startswith("no region is called 'SR3', did you mean 'SR3L'? (known: SR3L, SR2L, ")
 
 
 def test_unknown_layout(refused):

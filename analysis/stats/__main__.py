@@ -186,6 +186,7 @@ def add_model_commands(command):
     add_run(made)
     add = made.add_argument
     add("-r", "--region", nargs="+", default=[], metavar="REGION", help="(default: all of the run)")
+    add("-s", "--sample", nargs="+", default=[], metavar="NAME", help="(default: all of the run)")
     add_observable(made)
     add("--count", action="store_true", help="one bin, however many events there are")
     add("--control-feature", metavar="FEATURE", help="bins of control regions (default: one bin)")

@@ -80,6 +80,7 @@ def is_blind(results, name, unblind):
 def make_workspaces(options):
     """Write the workspaces and the model of OUT/stats/<name>, and print the yields."""
     results = Results(options.folder)
+    results.keep(options.sample)
     folder = stats_folder(results.folder, options.name)
     channels = make_channels(results, options)
     check_disjoint(results, [channel.region for channel in channels])
