@@ -7,6 +7,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm, poisson
 
 from analysis.errors import InputError
+from analysis.stats import likelihoods
 from analysis.stats.discovery import discover, significance_formula
 from analysis.stats.hypotheses import Hypotheses
 from analysis.stats.likelihoods import Likelihood
@@ -96,6 +97,22 @@ def test_the_likelihood_is_that_of_pyhf():
         expected = likelihood.expected(point[None])[0]
         assert expected == pytest.approx(np.asarray(model.expected_actualdata(point)))
         assert likelihood.asimov(point) == pytest.approx(np.asarray(model.expected_data(point)))
+
+
+def test_fit_that_ends_early_ends_in_another_way(monkeypatch):
+    """Far data, too, for which the steps are too few; the minimum is the same."""
+    model = model_of(everything())
+    likelihood = Likelihood(model)
+    for events in ([12.0, 4.0, 3.0, 25.0], [40.0, 30.0, 20.0, 25.0]):
+        data = np.array([*events, *model.config.auxdata])
+        expected = likelihood.fit([data], 0.0)
+        assert expected.converged.all()
+        monkeypatch.setattr(likelihoods, "MOST_STEPS", 2)
+        found = likelihood.fit([data], 0.0)
+        assert found.converged.all() and found.nll == pytest.approx(expected.nll, rel=1e-4)
+        monkeypatch.setattr(likelihoods, "RESCUED", 0)
+        assert not likelihood.fit([data], 0.0).converged.any()
+        monkeypatch.undo()
 
 
 def test_derivatives_are_those_of_differences():

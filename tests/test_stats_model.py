@@ -86,6 +86,15 @@ def test_yields_are_those_of_the_tables(made, folder):
     assert data == pytest.approx(counts(results.table("SR3L", "data"))[0])
 
 
+def test_samples_can_be_chosen(made, call):
+    words = ("-s", "WZ", "HNL450", "data", "--norm", "none", "--name", "some")
+    assert call("workspace", made, *WORDS, *words)[0] == 0
+    content = read_json(made / "stats" / "some" / "workspace_HNL450.json")
+    assert {s["name"] for s in content["channels"][0]["samples"]} == {"diboson3L", "HNL450"}
+    status, _, err = call("workspace", made, *WORDS, "-s", "WZZ")
+    assert status == 1 and "did you mean 'WZ'?" in err
+
+
 def test_variations_are_split_in_yield_and_shape(made, folder):
     results, workspace = Results(made), read_json(folder / "workspace_HNL450.json")
     for name in ("tilt", "scale"):

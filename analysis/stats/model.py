@@ -50,7 +50,8 @@ class Model:
 
 def signals_of(results, names=()):
     """The Signals of a run, all or those of these names. Raises InputError, DeclarationError."""
-    known = [process.name for process in results.processes if process.kind == "signal"]
+    there = {sample.process for sample in results.samples if sample.kind == "signal"}
+    known = [process.name for process in results.processes if process.name in there]
     if names:
         results.choose_processes(names)
         if other := [name for name in names if name not in known]:
