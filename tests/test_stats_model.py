@@ -91,8 +91,8 @@ def test_samples_can_be_chosen(made, call):
     assert call("workspace", made, *WORDS, *words)[0] == 0
     content = read_json(made / "stats" / "some" / "workspace_HNL450.json")
     assert {s["name"] for s in content["channels"][0]["samples"]} == {"diboson3L", "HNL450"}
-    status, _, err = call("workspace", made, *WORDS, "-s", "WZZ")
-    assert status == 1 and "did you mean 'WZ'?" in err
+    status, _, err = call("workspace", made, *WORDS, "-s", "ttba")
+    assert status == 1 and "did you mean 'ttbar'?" in err
 
 
 def test_variations_are_split_in_yield_and_shape(made, folder):
