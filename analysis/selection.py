@@ -109,62 +109,31 @@ ON_Z = Cut("on the Z peak", "n_ossf > 0 && m_ossf_z < 15")
 OFF_Z = Cut("off the Z peak", "n_ossf == 0 || m_ossf_z >= 15")
 NO_B = Cut("no b-jet", "n_bjet == 0")
 WITH_B = Cut("b-jet", "n_bjet > 0")
+BETWEEN = Cut("25 <= ETmiss <= 40", "met_Et >= 25 && met_Et <= 40")
 # What a signal of high mass would leave is not in these regions.
 LOW_LT = Cut("LT + ETmiss < 300", "lt_met < 300")
 
+ON_Z_NO_B = (*THREE_LEPTONS, ON_Z, NO_B, LOW_LT)
+LOW_MT = Cut("mT(other) < 30", "m_T_unpaired < 30")
+HIGH_MT = Cut("mT(other) >= 30", "m_T_unpaired >= 30")
+
 # In each one background rules: its normalisation is taken from the data.
 CONTROL = (
-    Region(
-        "CR_WZ",
-        (*THREE_LEPTONS, ON_Z, NO_B, Cut("ETmiss > 40", "met_Et > 40"), LOW_LT),
-        tag="CR_WZ",
-        role="control",
-    ),
-    Region("CR_ttbar", (*THREE_LEPTONS, OFF_Z, WITH_B, LOW_LT), tag="CR_ttbar", role="control"),
+    Region("CR_WZ", (*ON_Z_NO_B, Cut("ETmiss > 40", "met_Et > 40")), "CR_WZ", role="control"),
+    Region("CR_ttbar", (*THREE_LEPTONS, OFF_Z, WITH_B, LOW_LT), "CR_ttbar", role="control"),
     Region(
         "CR_fake",
-        (
-            *THREE_LEPTONS,
-            ON_Z,
-            NO_B,
-            Cut("ETmiss < 25", "met_Et < 25"),
-            Cut("mT(other) < 30", "m_T_unpaired < 30"),
-            LOW_LT,
-        ),
-        tag="CR_fake",
+        (*ON_Z_NO_B, Cut("ETmiss < 25", "met_Et < 25"), LOW_MT),
+        "CR_fake",
         role="control",
     ),
 )
 
 # Beside them: do the normalised backgrounds describe the data?
 VALIDATION = (
-    Region(
-        "VR_WZ",
-        (
-            *THREE_LEPTONS,
-            ON_Z,
-            NO_B,
-            Cut("25 <= ETmiss <= 40", "met_Et >= 25 && met_Et <= 40"),
-            Cut("mT(other) >= 30", "m_T_unpaired >= 30"),
-            LOW_LT,
-        ),
-        tag="VR_WZ",
-        role="validation",
-    ),
-    Region("VR_ttbar", (*THREE_LEPTONS, ON_Z, WITH_B, LOW_LT), tag="VR_ttbar", role="validation"),
-    Region(
-        "VR_fake",
-        (
-            *THREE_LEPTONS,
-            ON_Z,
-            NO_B,
-            Cut("25 <= ETmiss <= 40", "met_Et >= 25 && met_Et <= 40"),
-            Cut("mT(other) < 30", "m_T_unpaired < 30"),
-            LOW_LT,
-        ),
-        tag="VR_fake",
-        role="validation",
-    ),
+    Region("VR_WZ", (*ON_Z_NO_B, BETWEEN, HIGH_MT), "VR_WZ", role="validation"),
+    Region("VR_ttbar", (*THREE_LEPTONS, ON_Z, WITH_B, LOW_LT), "VR_ttbar", role="validation"),
+    Region("VR_fake", (*ON_Z_NO_B, BETWEEN, LOW_MT), "VR_fake", role="validation"),
 )
 
 

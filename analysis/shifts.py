@@ -48,6 +48,14 @@ def background_shifts(results, region, feature, histograms):
     histograms: {sample: Histogram}, as `Results.histograms` gives them
     Raises InputError for a variation in other bins.
     """
+    varied = varied_sums(results, region, feature, histograms)
+    samples = [s for s in results.visible(region, "background") if s.name in histograms]
+    nominal = {sample.name: histograms[sample.name].sumw for sample in samples}
+    return make_shifts(results.systematics, samples, nominal, varied)
+
+
+def varied_sums(results, region, feature, histograms):
+    """The function `varied` of `make_shifts` for a feature in a region; see `background_shifts`."""
 
     def varied(sample, variation):
         found = results.histogram(region, feature, sample, variation)
@@ -58,9 +66,7 @@ def background_shifts(results, region, feature, histograms):
             )
         return found.sumw
 
-    samples = [s for s in results.visible(region, "background") if s.name in histograms]
-    nominal = {sample.name: histograms[sample.name].sumw for sample in samples}
-    return make_shifts(results.systematics, samples, nominal, varied)
+    return varied
 
 
 def combine(changes):

@@ -153,6 +153,7 @@ def test_systematics_are_errors_of_their_own(run, published):
 def test_cutflows_come_back(run, published):
     table = published["Cutflow of SR3L"]
     cutflow = read_json(run / "cutflow.json")["SR3L"]
+    cutflow = {name: rows for name, rows in cutflow.items() if "__" not in name}
     assert numbers(table["independent_variables"][0]["values"]) == [
         row["cut"] for row in cutflow["WZ"]
     ]

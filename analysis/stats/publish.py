@@ -7,7 +7,7 @@ import numpy as np
 from analysis.errors import InputError
 from analysis.output import CUTFLOW, HISTOGRAMS, STATS
 from analysis.records import AGAIN
-from analysis.shifts import combine, make_shifts
+from analysis.shifts import combine, make_shifts, varied_sums
 from analysis.stats.expectation import known_systematics
 from analysis.stats.hepdata import Collisions, Column, Error, Table, symmetric, write_submission
 from analysis.stats.workspaces import MODEL, read_model
@@ -56,16 +56,7 @@ def histogram_table(results, region, feature, systematics, unblind):
     declared = results.features[feature]
     samples = shown_samples(results, region, unblind)
     histograms = {s.name: results.histogram(region, feature, s.name) for s in samples}
-
-    def varied(sample, variation):
-        found = results.histogram(region, feature, sample, variation)
-        if not np.array_equal(found.edges, histograms[sample].edges):
-            raise InputError(
-                f"{feature} of sample '{sample}' in region '{region}' has other bins in the "
-                f"variation '{variation}': {AGAIN}"
-            )
-        return found.sumw
-
+    varied = varied_sums(results, region, feature, histograms)
     groups = {}
     for process in results.processes:
         if own := [s for s in samples if s.process == process.name]:
