@@ -117,9 +117,21 @@ def with_rule(rule):
     return [pytest.param(c, id=c[:70]) for c in COMMANDS if rule_of(c) == rule]
 
 
-def python_blocks(*words):
-    """Python blocks with one of the words, with a name for each."""
-    found = [b for b in BLOCKS if b.language == "python" and any(w in b.text for w in words)]
+# Python blocks are tested by the first of these words that is in them.
+PROMPT, HELPERS, ML, NOTEBOOK = "dataframes[", "import helpers", "from ml.", "import run_rdf"
+ONNX = "import onnxruntime"  # tests/test_ml_export.py
+SYSTEMATICS = "from analysis.systematics"
+KINDS = (HELPERS, ML, NOTEBOOK, ONNX, SYSTEMATICS, "import pandas", PROMPT)
+
+
+def kind_of(block):
+    """The word that says how a Python block is tested, None if there is none."""
+    return next((word for word in KINDS if word in block.text), None)
+
+
+def python_blocks(word):
+    """Python blocks that are tested as this word says, with a name for each."""
+    found = [b for b in BLOCKS if b.language == "python" and kind_of(b) == word]
     return [pytest.param(b, id=f"{b.page.name}-{n}") for n, b in enumerate(found)]
 
 
@@ -321,17 +333,10 @@ def test_root_prompt(command, tmp_path):
 
 # --- examples ---------------------------------------------------------------------------------
 
-PROMPT, HELPERS, ML, NOTEBOOK = "dataframes[", "import helpers", "from ml.", "import run_rdf"
-ONNX = "import onnxruntime"  # tests/test_ml_export.py
-
 
 def test_every_python_example_is_run():
-    kinds = [
-        sum(word in block.text for word in (PROMPT, HELPERS, ML, NOTEBOOK, ONNX, "import pandas"))
-        for block in BLOCKS
-        if block.language == "python"
-    ]
-    assert set(kinds) == {1}
+    for block in BLOCKS:
+        assert block.language != "python" or kind_of(block) in KINDS, block
 
 
 @pytest.mark.parametrize("block", python_blocks(PROMPT))
@@ -362,6 +367,20 @@ def test_reading_the_output(block, checkout):
 def test_machine_learning(block, checkout):
     prepare(block.text, checkout)
     run(shlex.join(("python", "-c", block.text)), checkout)
+
+
+@pytest.mark.parametrize("block", python_blocks(SYSTEMATICS))
+def test_systematics(block):
+    """What is declared there is good."""
+    from dataclasses import replace
+
+    from analysis.declarations import declarations
+
+    names = {}
+    exec(block.text, names)
+    declared = replace(declarations(["SR3L"], "T3N5"), systematics=names["SYSTEMATICS"])
+    assert not [*declared.problems()]
+    assert len(names["SYSTEMATICS"]) > 3
 
 
 @pytest.mark.parametrize("block", python_blocks(HELPERS))
