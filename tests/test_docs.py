@@ -31,11 +31,11 @@ TEXTS = (*PAGES, REPOSITORY / "CHANGELOG.md", DEMO / "README.md")
 RULES = (
     (r"python (-i )?run_rdf\.py .*--dask (slurm|condor)", "parsed"),
     (r"python -m analysis\.submit (slurm|condor|grid|status \$OUT)", "parsed"),
-    (r"python -m analysis\.stats ", "parsed"),
     (r"python -m tests\.benchmarks", "benchmark"),
     (r"python -m analysis\.stats (abcd|overlap|publish) ", "run"),
     (r"python -m (ml|plotting) ", "slow"),
     (r"python -m analysis\.stats (bump|anything) ", "slow"),
+    (r"python -m analysis\.stats ", "parsed"),  # run in tests/test_stats_main.py
     (r"python run_rdf\.py .*--model ", "slow"),
     (r"python (-i )?run_rdf\.py", "run"),
     (r"python -m analysis\.submit (local|status) ", "run"),
@@ -206,7 +206,7 @@ def prepare(command, folder):
     if model and not (folder / "output" / "models" / "small").exists():
         run("python -m ml train output", folder)
     learned = folder / "output" / "models" / DEFAULT_DETECTOR
-    if "ml challenge output" in command and not learned.exists():
+    if re.search("ml challenge output|models/portfolio", command) and not learned.exists():
         run(f"python -m ml train output --detector {DEFAULT_DETECTOR}", folder)
     if "blind --open" in command and not (folder / "output" / "study" / "blind.json").exists():
         run("python -m ml challenge output blind", folder)
