@@ -15,7 +15,7 @@ from analysis.declarations import Declarations
 from analysis.errors import DeclarationError, InputError, OutputError
 from analysis.files import checksum, parse_json, read_regular
 from analysis.job import job_of
-from analysis.output import RUN, read_cutflow
+from analysis.output import RUN, read_cutflow, varied_name
 from analysis.records import latest_format
 from analysis.samples import choose, unusable
 
@@ -165,7 +165,7 @@ class Product:
 
 
 def products(folder, record):
-    """{(sample, region): Product} of a run.
+    """{(sample, region): Product} of a run, those of a variation with the name of its histograms.
 
     folder: where its tables are, if they still are
     """
@@ -174,14 +174,21 @@ def products(folder, record):
         cutflow = read_cutflow(folder)
     found = {}
     for sample in record["samples"]:
-        name = sample["name"]
-        for region, table in sample.get("tables", {}).items():
-            known = sample.get("checksums", {}).get(region)
-            with suppress(OSError):
-                known = known or checksum(Path(folder) / table)
-            rows = sample.get("rows", {}).get(region)
-            found[name, region] = Product(rows, known, cutflow.get(region, {}).get(name))
+        made = {sample["name"]: sample}
+        made |= {varied_name(sample["name"], v): of for v, of in variations_of(sample)}
+        for name, of in made.items():
+            for region in sample.get("tables", {}):
+                table, known = (of.get(n, {}).get(region) for n in ("tables", "checksums"))
+                with suppress(OSError):
+                    known = known or (table and checksum(Path(folder) / table))
+                rows = of.get("rows", {}).get(region)
+                found[name, region] = Product(rows, known, cutflow.get(region, {}).get(name))
     return found
+
+
+def variations_of(sample):
+    """(name, what was made of it) of the variations of a sample in a record."""
+    return sample.get("variations", {}).items()
 
 
 def differences(before, after):
@@ -252,6 +259,9 @@ class Comparison:
         self.path, self.record = path, record
         self.same_entries = job.entries == record["entries"]
         samples = {sample.name for sample in job.samples.samples}
+        for sample in record["samples"]:
+            if sample["name"] in samples:
+                samples |= {varied_name(sample["name"], v) for v, _ in variations_of(sample)}
         regions = {region.name for region in job.declarations.regions}
         self.old = {}
         if self.same_entries:

@@ -338,6 +338,19 @@ def test_run_is_done_again_from_its_record(varied, tmp_path, capsys):
 # --- bad input --------------------------------------------------------------------------------
 
 
+def test_rerun_tells_that_a_variation_differs(varied, tmp_path, capfd):
+    import run_rdf
+
+    shutil.copytree(varied, tmp_path / "out")
+    path = tmp_path / "out" / "cutflow.json"
+    content = read_json(path)
+    content["CR_WZ"]["WZ__tag_up"][-1]["sumw"] += 1
+    path.write_text(json.dumps(content))
+    with pytest.raises(SystemExit):
+        run_rdf.main(["--rerun", str(tmp_path / "out/run.json"), "-o", str(tmp_path / "again")])
+    assert "cutflow of WZ__tag_up in CR_WZ" in capfd.readouterr().err
+
+
 def refusal(monkeypatch, capsys, samples, tmp_path, *declared, words=("--vary",)):
     """The only line that a run with other systematics says."""
     monkeypatch.setattr(declarations, "SYSTEMATICS", declared)
