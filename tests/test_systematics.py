@@ -272,6 +272,20 @@ def test_chain_as_it_is_and_threads_give_the_same_bytes(varied, samples, tmp_pat
     assert files_of(other) == files_of(varied)
 
 
+def test_columns_that_a_format_computes_are_varied(tmp_path):
+    """Momenta in MeV and energies instead of masses: varied is what they become."""
+    ntuples.write(tmp_path / "od.root", EVENTS, ntuples.opendata(2020), tree="mini")
+    sample = {"name": "WZ", "files": ["od.root"], "schema": "opendata2020", "tree": "mini"}
+    listed = ntuples.samples_file(tmp_path / "od.toml", sample)
+    one, two = (
+        run(listed, tmp_path / f"out{n}", "--vary", "jets", "smear", "--vary-tables", *words)
+        for n, words in enumerate(((), ("--plain",)))
+    )
+    assert files_of(one) == files_of(two)
+    nominal, up = (pd.read_hdf(table_path(one, n), "mini") for n in ("WZ", "WZ__jets_up"))
+    assert up["jetPt_0"].tolist() == (nominal["jetPt_0"] * np.float32(1.03)).tolist()
+
+
 def test_batch_jobs_and_merge_give_the_same_bytes(varied, samples, submit_here, tmp_path):
     out = tmp_path / "out"
     words = ("--samples", samples, "-o", out, "-r", *REGIONS, "--vary", "--vary-tables")
