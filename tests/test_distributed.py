@@ -256,8 +256,11 @@ def test_damaged_file(refused, scheduler, inputs, tmp_path):
     # ROOT may have damaged its memory as well, and crash later.
     with Client(scheduler) as client:
         client.restart()
-    assert line.startswith("sample 'made': out_of_range: RDataFrame: Define could not retrieve ")
-    assert line.endswith("; python -m analysis.submit tells which file it is")
+    assert line.startswith("sample 'made': ")
+    # A worker that dies at once has said nothing about the file.
+    if "out_of_range" in line:
+        assert "RDataFrame: Define could not retrieve " in line
+        assert line.endswith("; python -m analysis.submit tells which file it is")
 
 
 @pytest.mark.parametrize(
