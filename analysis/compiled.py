@@ -217,34 +217,27 @@ MATH = ("Math/Vector3D.h", "Math/Vector4D.h", "Math/VectorUtil.h", "Math/DistFun
 
 def selection(plan):
     """The Columns and the statements of C++ that count an event and find its regions."""
-    cuts = [name for region in plan.cuts.values() for cut in region for name in cut.inputs]
-    events = plan.event_variations
+    events, regions = plan.event_variations, len(plan.cuts)
     varied = {
-        each.name: Varied(plan, [WEIGHT, *cuts] if each in events else [WEIGHT], each)
+        each.name: Varied(plan, [WEIGHT, *plan.cut_inputs] if each in events else [WEIGHT], each)
         for each in plan.variations
         if plan.changes_counts(each)
     }
-    wanted = [WEIGHT, *cuts, *(name for each in varied.values() for name in each.unchanged)]
-    columns, regions = Columns(plan, wanted), len(plan.cuts)
-    lines = [counted(plan, columns, 0, 0, "")]
+    unchanged = [name for each in varied.values() for name in each.unchanged]
+    columns = Columns(plan, [WEIGHT, *plan.cut_inputs, *unchanged])
+    lines, first = [counted(plan, columns, 0, 0, "")], 0
     for number, each in enumerate(plan.variations, 1):
+        universe = varied[each.name].over(columns) if each.name in varied else None
         if each in events:
-            first = regions * (1 + events.index(each))
-        if each.name not in varied and each in events:
-            lines += [f"      in[{first + n}] = in[{n}];" for n in range(regions)]
-        elif each.name in varied:
-            universe = varied[each.name].over(columns)
-            if each in events:
-                block = counted(plan, universe, number, first, universe.text)
-                lines.append(f"      {{\n{block}\n      }}")
-            else:
-                lines.append(
-                    WEIGHED.substitute(
-                        columns=universe.text,
-                        weight=universe.value(WEIGHT),
-                        number=number,
-                    )
-                )
+            first += regions
+            lines += (
+                [f"      {{\n{counted(plan, universe, number, first, universe.text)}\n      }}"]
+                if universe
+                else [f"      in[{first + n}] = in[{n}];" for n in range(regions)]
+            )
+        elif universe:
+            weight = universe.value(WEIGHT)
+            lines.append(WEIGHED.substitute(columns=universe.text, weight=weight, number=number))
     return columns, "\n".join(lines)
 
 
@@ -288,9 +281,8 @@ def row_of(plan, cells):
     wanted = [*plan.columns, *(name for each in (*weights, *events) for name in each.unchanged)]
     columns = Columns(plan, wanted)
     weights = [each.over(columns) for each in weights]
-    lines = [
-        added(plan, columns, "\n".join(each.text for each in weights), weights, 0, cells),
-    ]
+    text = "\n".join(each.text for each in weights)
+    lines = [added(plan, columns, text, weights, 0, cells)]
     for number, each in enumerate(events, 1):
         universe = each.over(columns)
         # What the weight is in other variations matters without a variation only.

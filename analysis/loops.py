@@ -30,8 +30,6 @@ ROW_MEMORY = 48 * 1024**2
 RANGE_MEMORY = 512 * 1024**2
 COPIES = 4  # of a row at once: ROOT's, numpy's, together with the scalars, in the row store
 
-MATRIX_TYPE = "ROOT::VecOps::RVec<float>"
-
 # Seconds between two looks at the number of events.
 TICK = 0.1
 
@@ -298,40 +296,36 @@ class BookedRows:
 
     def __init__(self, df, plan):
         self.plan = plan
-        self.names = {name: name for name in plan.columns if name != MATRIX}
-        for name in self.names:
-            if df.GetColumnType(name) in ("char", "Char_t"):  # a text to AsNumpy
-                self.names[name] = f"m3l_{name}"
-                df = df.Define(self.names[name], f"int({name})")
-        varied = ROOT.RDF.Experimental.VariationsFor
-        self.matrices = varied(df.Take[MATRIX_TYPE](MATRIX))
-        self.columns = {
-            name: varied(df.Take[df.GetColumnType(taken)](taken))
-            for name, taken in self.names.items()
-        }
+        names = {name: name for name in plan.columns}
+        for name in names:
+            if df.GetColumnType(name) in ("char", "Char_t"):  # a text to numpy
+                names[name] = f"m3l_{name}"
+                df = df.Define(names[name], f"int({name})")
+        self.taken = {name: df.Take[df.GetColumnType(of)](of) for name, of in names.items()}
+        # Asking takes the interpreter a while, also where nothing varies.
+        varied = ROOT.RDF.Experimental.VariationsFor if plan.variations else lambda _: {}
+        self.varied = {name: varied(taken) for name, taken in self.taken.items()}
 
-    def values(self, column, shifted=None):
+    def values(self, name, shifted=None):
         """What was taken of a column, perhaps in a variation (plan.Shifted)."""
-        name = rdf_name(shifted) if shifted else ""
-        return column[name if name in map(str, column.GetKeys()) else "nominal"]
+        if shifted and rdf_name(shifted) in map(str, self.varied[name].GetKeys()):
+            return self.varied[name][rdf_name(shifted)]
+        return self.taken[name].GetValue()
 
     def add_to(self, store, shifted=None):
         """Add the rows, after the event loop, to a m3l::RowStore.
 
         shifted: plan.Shifted whose rows these are, None: those without variation
         """
-        scalars = {
-            name: as_array(self.values(column, shifted)) for name, column in self.columns.items()
-        }
-        identity = self.plan.columns[: len(IDENTITY)]
-        features = self.plan.columns[len(IDENTITY) + 2 :]
+        names = [name for name in self.plan.columns if name != MATRIX]
+        scalars = {name: as_array(self.values(name, shifted)) for name in names}
+        identity, features = names[: len(IDENTITY)], names[len(IDENTITY) + 1 :]
         rows = len(scalars[WEIGHT])
         if not rows:
             return
         others = () if shifted else self.plan.weight_variations
-        weights = [as_array(self.values(self.columns[WEIGHT], each)) for each in others]
-        matrices = ROOT.m3l.flattened(self.values(self.matrices, shifted))
-        cells = np.asarray(matrices).reshape(rows, -1)
+        weights = [as_array(self.values(WEIGHT, each)) for each in others]
+        cells = np.asarray(ROOT.m3l.flattened(self.values(MATRIX, shifted))).reshape(rows, -1)
         floats = features[: store.floats() - cells.shape[1]]
         integers = features[len(floats) :]
         ROOT.m3l.addRows(

@@ -67,15 +67,19 @@ class Plan:
                 names.add(definition.name)
         return names
 
+    @property
+    def cut_inputs(self):
+        """Columns in the cuts of all regions, as often as they are asked for."""
+        return [name for cuts in self.cuts.values() for cut in cuts for name in cut.inputs]
+
     def changes_events(self, shifted):
         """Whether a variation changes more than weights: events that are selected or features."""
-        cuts = (name for region in self.cuts.values() for cut in region for name in cut.inputs)
-        return not self.changed(shifted).isdisjoint({*cuts, *self.columns} - {WEIGHT})
+        used = {*self.cut_inputs, *self.columns} - {WEIGHT}
+        return not self.changed(shifted).isdisjoint(used)
 
     def changes_counts(self, shifted):
         """Whether a variation changes the cutflow: a cut or the weight."""
-        cuts = (name for region in self.cuts.values() for cut in region for name in cut.inputs)
-        return not self.changed(shifted).isdisjoint({*cuts, WEIGHT})
+        return not self.changed(shifted).isdisjoint({*self.cut_inputs, WEIGHT})
 
     @property
     def weight_variations(self):
