@@ -96,8 +96,13 @@ def held_out(path, scores, weight, again=SCORE_AGAIN):
             f"sample '{path.stem}': the network was trained on all its events, so their "
             "scores mean nothing: train with --folds"
         )
+    return kept, scale_of(weight, kept)
+
+
+def scale_of(weight, kept):
+    """The factor that makes the (events,) weights of those `kept` count for all."""
     left = weight[kept].sum()
-    return kept, weight.sum() / left if left and not kept.all() else 1.0
+    return weight.sum() / left if left and not kept.all() else 1.0
 
 
 def require_detectors(folder, names):

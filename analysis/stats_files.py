@@ -41,6 +41,7 @@ ERRORS = ListOf(ERROR)
 EDGES = ListOf(NUMBER, least=2)
 UNIT = line(50)
 NOTES = ListOf(line(10_000), most=1000)
+OBJECT = Fields({}, others=True)  # of pyhf, which looks at it itself
 KEY = line(200, least=1)  # of a parameter, that pyhf may have named
 
 
@@ -426,6 +427,32 @@ RESULTS = {
     "anything_calibration": CALIBRATION,
 }
 KINDS = tuple(RESULTS)
+MODEL = {  # that results are of, not one itself
+    "channels": ListOf(
+        known(
+            {
+                "region": NAME,
+                "role": OneOf(ROLES),
+                "feature": NAME,
+                "kind": OneOf(("feature", "detector", "count")),
+                "label": LABEL,
+                "unit": UNIT,
+                "edges": EDGES,
+                "asimov": FLAG,
+                "data": Maybe(ERRORS),
+                "samples": MapOf(NAME, known({"yield": NUMBERS, "error": ERRORS})),
+            }
+        ),
+        least=1,
+    ),
+    "signals": MapOf(NAME, known({"samples": ListOf(NAME), "cross_section_pb": Maybe(ABOVE_0)})),
+    "normalisations": ListOf(
+        known({"name": NAME, "processes": ListOf(NAME), "region": NAME}), by="name"
+    ),
+    "systematics": ListOf(NAME),
+    "notes": NOTES,
+    "validation": known({"channels": ListOf(OBJECT), "observations": ListOf(OBJECT)}),
+}
 OPTIONAL = ("crossings", "nuisances")
 HEADER = {
     "format": whole(1, 1),
@@ -461,16 +488,25 @@ def read_statistics(folder, name):
         again = f"make it again with python -m analysis.stats {kind.partition('_')[0]}"
         if not path.exists():
             continue
-        content = read_json(path, again)
-        rule = known({**HEADER, "kind": OneOf((kind,)), **fields}, *OPTIONAL)
-        require(content, rule, path, again)
-        for problem in CONTRADICTIONS.get(kind, lambda content: ())(content):
-            raise InputError(f"{path}: {problem}: {again}")
+        content = read_content(path, fields, again)
         if content["run"]["sha256"] != checksum(folder / RUN):
             lines.append(f"{path} is of another run than {folder / RUN}, it is left out: {again}")
         else:
             contents[kind] = content
     return contents, lines
+
+
+def read_content(path, fields, again):
+    """The content of a file of OUT/stats/<name>, which has these fields.
+
+    fields: MODEL, or one of RESULTS; again: what to do otherwise. Raises InputError.
+    """
+    content, kind = read_json(path, again), path.stem
+    rule = known({**HEADER, "kind": OneOf((kind,)), **fields}, *OPTIONAL)
+    require(content, rule, path, again)
+    for problem in CONTRADICTIONS.get(kind, lambda content: ())(content):
+        raise InputError(f"{path}: {problem}: {again}")
+    return content
 
 
 def binned(content, where, *keys):
@@ -497,6 +533,15 @@ def _fit_contradictions(content):
     size = len(content["correlation"]["names"])
     if [len(row) for row in content["correlation"]["matrix"]] != [size] * size:
         yield "correlation.matrix is not of the size of its names"
+
+
+def _model_contradictions(content):
+    for number, channel in enumerate(content["channels"]):
+        where = f"channels[{number}]"
+        yield from binned(channel, where, "data")
+        for name, sums in channel["samples"].items():
+            inside = {**sums, "edges": channel["edges"]}
+            yield from binned(inside, f"{where}.samples.{name}", "yield", "error")
 
 
 def _limit_contradictions(content):
@@ -552,6 +597,7 @@ def _abcd_contradictions(content):
 
 
 CONTRADICTIONS = {
+    "model": _model_contradictions,
     "fit": _fit_contradictions,
     "limit": _limit_contradictions,
     "plane": _plane_contradictions,

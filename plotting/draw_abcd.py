@@ -12,6 +12,7 @@ from plotting.style import (
     QUIET,
     add_caption,
     axis_title,
+    legend_above,
     make_room,
     number,
     styled,
@@ -123,14 +124,7 @@ def draw_closure(labels, ratios, simulated, *, title="", caption=NO_CAPTION):
     axes.set_yticks(np.arange(rows), labels, fontsize=FONT - 1)
     axes.tick_params(axis="y", which="both", left=False, right=False)
     axes.set_xlabel("Observed / estimated", fontsize=FONT + 1)
-    figure.legend(
-        *axes.get_legend_handles_labels(),
-        loc="upper right",
-        ncols=2,
-        fontsize=FONT - 1,
-        bbox_to_anchor=(0.98, 1.0),
-        borderaxespad=0.25,
-    )
+    legend_above(figure, axes, 0.98)
     make_room(figure, axes)
     add_caption(axes, caption)
     figure.text(0.03, 1 - 0.28 / height, title, fontsize=FONT, va="center")

@@ -8,7 +8,16 @@ from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from analysis.stats_files import LIMIT
 from plotting.draw_scores import COLOURS
-from plotting.style import FONT, INK, NO_CAPTION, QUIET, add_caption, make_room, styled
+from plotting.style import (
+    FONT,
+    INK,
+    NO_CAPTION,
+    QUIET,
+    add_caption,
+    legend_above,
+    make_room,
+    styled,
+)
 
 # Green and yellow as ever, in the hues of Okabe and Ito, which differ in brightness as well.
 ONE, TWO = "#39b185", "#f3e27a"
@@ -199,14 +208,7 @@ def draw_significance(labels, expected, observed, *, seen="Observed", title="", 
     axes.set_yticks(y, labels, fontsize=FONT)
     axes.tick_params(axis="y", which="both", left=False, right=False)
     axes.set_xlabel(r"Significance [$\sigma$]", fontsize=FONT + 1)
-    figure.legend(
-        *axes.get_legend_handles_labels(),
-        loc="upper right",
-        ncols=2,
-        fontsize=FONT - 1,
-        bbox_to_anchor=(0.97, 1.0),
-        borderaxespad=0.25,
-    )
+    legend_above(figure, axes, 0.97)
     make_room(figure, axes)
     add_caption(axes, caption, title)
     return figure

@@ -160,6 +160,18 @@ def write_above(axes, text, place, side, size=FONT):
     )
 
 
+def legend_above(figure, axes, right):
+    """A legend of two entries above `axes` that ends at `right`, a share of the figure."""
+    figure.legend(
+        *axes.get_legend_handles_labels(),
+        loc="upper right",
+        ncols=2,
+        fontsize=FONT - 1,
+        bbox_to_anchor=(right, 1.0),
+        borderaxespad=0.25,
+    )
+
+
 def make_room(figure, axes):
     """Widen a figure to the left where the labels of the y axis of `axes` need it."""
     canvas = FigureCanvasAgg(figure)

@@ -98,6 +98,17 @@ def run_program(
     return Outcome.of(done.returncode, done.stdout, done.stderr)
 
 
+def run_code(code):
+    """Run Python code in a process of its own, in the checkout."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=SAFETY_NET,
+    )
+
+
 def root_program():
     """Path of the program `root`, which need not be in PATH."""
     import ROOT
@@ -142,6 +153,23 @@ def submit_here(ROOT, capfd):
         except SystemExit as exit:
             status = exit.code
         return Outcome.of(status, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def stats_here(capsys):
+    """Call the main of analysis.stats in this process; gives status, stdout and stderr."""
+    from analysis.stats.__main__ import main
+
+    def call(*words):
+        capsys.readouterr()
+        status = 0
+        try:
+            main([str(word) for word in words])
+        except SystemExit as exit:
+            status = exit.code
+        return status, *capsys.readouterr()
 
     return call
 

@@ -17,6 +17,30 @@ def write_statistics(folder, name="search", **changes):
     return folder
 
 
+def model(region, asimov):
+    """The content of model.json of a region, without samples."""
+    channel = {
+        "region": region,
+        "role": "signal",
+        "feature": "m_3l",
+        "kind": "feature",
+        "label": "m",
+        "unit": "GeV",
+        "edges": [0.0, 1.0],
+        "asimov": asimov,
+        "data": None if asimov else [3.0],
+        "samples": {},
+    }
+    return {
+        "channels": [channel],
+        "signals": {},
+        "normalisations": [],
+        "systematics": [],
+        "notes": [],
+        "validation": {"channels": [], "observations": []},
+    }
+
+
 def write_result(folder, name, kind, content):
     """Write one result of a run, with its header."""
     head = {

@@ -21,6 +21,7 @@ from conftest import (
     assert_nothing_left,
     read_json,
     read_table,
+    run_code,
     run_program,
 )
 from ntuples import three_leptons
@@ -497,13 +498,7 @@ first, *others = features.FEATURES
 features.FEATURES = (replace(first, expression={expression!r}), *others)
 run_rdf.main(["--samples", {str(made)!r}, "-o", {str(out)!r}, "-j", "1", "--plain"])
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=SAFETY_NET,
-    )
+    done = run_code(code)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"m3l: feature 'flcomp' in analysis/features.py: {message}")

@@ -6,7 +6,7 @@ import socket
 import warnings
 
 import pytest
-from conftest import REPOSITORY, SAFETY_NET, run_program
+from conftest import run_code, run_program
 
 from analysis.cluster import connect
 from analysis.errors import ClusterError
@@ -265,18 +265,10 @@ def test_importing_dask_jobqueue_leaves_ctrl_c_alone(distributed):
 
 
 def test_option_parsing_needs_neither_dask_nor_root():
-    import subprocess
-    import sys
 
     code = (
         "import sys, run_rdf; run_rdf.parser().parse_args(['--dask', 'local:2']); "
         "print(*sorted({'ROOT', 'dask', 'distributed', 'pyspark'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=SAFETY_NET,
-    )
+    done = run_code(code)
     assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")

@@ -1,12 +1,11 @@
 """Who may import whom."""
 
 import ast
-import subprocess
 import sys
 from collections import Counter
 
 import pytest
-from conftest import REPOSITORY, SAFETY_NET
+from conftest import REPOSITORY, run_code
 
 KERAS = {"keras", "tensorflow", "keras_tuner"}
 DRAWING = {"matplotlib", "mplhep"}
@@ -108,13 +107,7 @@ def test_list_loads_neither_root_nor_numpy_nor_pandas():
         "import sys, run_rdf; run_rdf.main(['--list']); "
         "print(*sorted({'ROOT', 'numpy', 'pandas', 'tables', 'matplotlib'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=SAFETY_NET,
-    )
+    done = run_code(code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == ""
 

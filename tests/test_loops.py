@@ -9,7 +9,7 @@ import termios
 from types import SimpleNamespace
 
 import pytest
-from conftest import REPOSITORY, SAFETY_NET, read_json
+from conftest import REPOSITORY, SAFETY_NET, read_json, run_code
 
 
 @pytest.fixture
@@ -72,12 +72,6 @@ def test_number_of_threads_is_that_of_the_cores_the_process_may_use(tmp_path):
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
         "import run_rdf; run_rdf.main(['-s', 'Ztt', '-o', 'OUT'])".replace("OUT", str(tmp_path))
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=SAFETY_NET,
-    )
+    done = run_code(code)
     assert done.returncode == 0, done.stderr
     assert read_json(tmp_path / "run.json")["threads"] == 1

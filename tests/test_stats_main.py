@@ -1,8 +1,11 @@
 """The whole chain of commands on a run: what they write, and one line for what is wrong."""
 
 import json
+import shutil
 import subprocess
 import sys
+from functools import reduce
+from operator import getitem
 
 import numpy as np
 import plot_inputs
@@ -36,21 +39,6 @@ def results(out):
     """{kind: content of its file}."""
     kinds = ("fit", "limit", "significance", "plane", "visible")
     return {kind: read_json(out / "stats" / "search" / f"{kind}.json") for kind in kinds}
-
-
-@pytest.fixture
-def call(capsys):
-    def run(*words):
-        capsys.readouterr()
-        status = 0
-        try:
-            main([str(word) for word in words])
-        except SystemExit as exit:
-            status = exit.code
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 def model_of(out, name, poi=True):
@@ -191,8 +179,8 @@ def test_errors_before_the_fit_are_sums_of_squares(out, results):
     assert results["fit"]["channels"][2]["prefit"]["error"][0] == pytest.approx(expected, rel=0.01)
 
 
-def test_a_fit_of_control_regions_alone_does_not_see_the_signal_region(out, call):
-    status, printed, _ = call("fit", out)
+def test_a_fit_of_control_regions_alone_does_not_see_the_signal_region(out, stats_here):
+    status, printed, _ = stats_here("fit", out)
     assert status == 0 and "CR_WZ *" in printed and "SR3L *" not in printed
     content = read_json(out / "stats" / "search" / "fit.json")
     assert content["fitted"] == ["CR_WZ"]
@@ -202,29 +190,29 @@ def test_a_fit_of_control_regions_alone_does_not_see_the_signal_region(out, call
     sample = signal["samples"]["diboson3L"]
     assert sample["postfit"] == pytest.approx(factor * np.array(sample["prefit"]), rel=1e-3)
     assert all(len(line) <= 80 for line in printed.splitlines())
-    assert call("fit", out, "--all", "--signal", "HNL150")[0] == 0
+    assert stats_here("fit", out, "--all", "--signal", "HNL150")[0] == 0
     assert read_json(out / "stats" / "search" / "fit.json")["parameters"][0]["kind"] in (
         "mu",
         "norm",
         "systematic",
     )
-    assert call("fit", out, "--all")[0] == 0
+    assert stats_here("fit", out, "--all")[0] == 0
 
 
-def test_a_fit_that_does_not_converge_is_one_line(out, call, monkeypatch):
+def test_a_fit_that_does_not_converge_is_one_line(out, stats_here, monkeypatch):
     class Lost(fit.iminuit.Minuit):
         valid = property(lambda self: False)
 
     path = out / "stats" / "search" / "fit.json"
     before = path.read_text()
     monkeypatch.setattr(fit.iminuit, "Minuit", Lost)
-    status, _, err = call("fit", out)
+    status, _, err = stats_here("fit", out)
     assert status == 1 and err.count("\n") == 1
     assert "the fit of CR_WZ does not converge" in err and "try fewer" in err
     assert path.read_text() == before
 
 
-def test_a_parameter_at_its_bound_is_told(out, call, tmp_path):
+def test_a_parameter_at_its_bound_is_told(out, stats_here, tmp_path):
     content = read_json(out / "stats" / "search" / "workspace_background.json")
     content["measurements"][0]["config"]["parameters"][0]["bounds"] = [[1.5, 10.0]]
     content["measurements"][0]["config"]["parameters"][0]["inits"] = [2.0]
@@ -277,8 +265,8 @@ def tables_of(out):
     return {s.name: results.table("SR3L", s.name) for s in results.visible("SR3L")}
 
 
-def test_visible_with_the_fitted_background(out, call):
-    status, printed, _ = call("visible", out, "-r", "SR3L", "VR_WZ", "--fit", "--toys", 0)
+def test_visible_with_the_fitted_background(out, stats_here):
+    status, printed, _ = stats_here("visible", out, "-r", "SR3L", "VR_WZ", "--fit", "--toys", 0)
     assert status == 0
     content = read_json(out / "stats" / "search" / "visible.json")["regions"]
     channel = read_json(out / "stats" / "search" / "fit.json")["channels"][0]
@@ -286,17 +274,37 @@ def test_visible_with_the_fitted_background(out, call):
     assert all(len(line) <= 80 for line in printed.splitlines())
 
 
-def test_results_of_another_workspace_are_not_used(tmp_path, call):
+@pytest.mark.parametrize(
+    ("name", "path", "command"),
+    [
+        ("model", ("channels",), "fit"),
+        ("model", ("signals", "HNL450", "cross_section_pb"), "limit"),
+        ("limit", ("signals", "HNL450", "expected"), "plane"),
+    ],
+)
+def test_file_that_lacks_something_is_a_line(out, stats_here, tmp_path, name, path, command):
+    shutil.copytree(out, tmp_path / "out")
+    file = tmp_path / "out" / "stats" / "search" / f"{name}.json"
+    content = read_json(file)
+    inside = reduce(getitem, path[:-1], content)
+    del inside[path[-1]]
+    file.write_text(json.dumps(content))
+    status, _, err = stats_here(command, tmp_path / "out")
+    assert status == 1 and err.count("\n") == 1 and "Traceback" not in err
+    assert f"{file}: {'.'.join(path)} is missing: make it with python -m analysis.stats" in err
+
+
+def test_results_of_another_workspace_are_not_used(tmp_path, stats_here):
     out = stat_inputs.write_stats(tmp_path / "out", shifts=())
-    call("workspace", out, *WORDS)
-    call("limit", out, "--toys", 0)
-    assert call("plane", out)[0] == 0
-    call("workspace", out, "--count")
-    status, _, err = call("plane", out)
+    stats_here("workspace", out, *WORDS)
+    stats_here("limit", out, "--toys", 0)
+    assert stats_here("plane", out)[0] == 0
+    stats_here("workspace", out, "--count")
+    status, _, err = stats_here("plane", out)
     assert status == 1 and "limit.json is of another workspace" in err and err.count("\n") == 1
 
 
-def test_the_workspace_of_another_program(tmp_path, call):
+def test_the_workspace_of_another_program(tmp_path, stats_here):
     quiet = workspaces.quiet
     with quiet():
         made = pyhf.Workspace.build(
@@ -305,27 +313,27 @@ def test_the_workspace_of_another_program(tmp_path, call):
         )
     path = tmp_path / "theirs.json"
     path.write_text(json.dumps(made))
-    status, printed, _ = call("limit", "--workspace", path, "-o", tmp_path / "results")
+    status, printed, _ = stats_here("limit", "--workspace", path, "-o", tmp_path / "results")
     assert status == 0 and "theirs" in printed
     (one,) = read_json(tmp_path / "results" / "limit.json")["signals"].values()
     assert one["observed"] > 0 and one["cross_section_pb"] is None
-    status, *_ = call("significance", "--workspace", path, "-o", tmp_path / "results")
+    status, *_ = stats_here("significance", "--workspace", path, "-o", tmp_path / "results")
     assert status == 0
-    status, _, err = call("limit", "--workspace", path)
+    status, _, err = stats_here("limit", "--workspace", path)
     assert status == 1 and "-o DIR" in err and err.count("\n") == 1
     path.write_text(path.read_text()[:-40])
-    status, _, err = call("limit", "--workspace", path, "-o", tmp_path / "results")
+    status, _, err = stats_here("limit", "--workspace", path, "-o", tmp_path / "results")
     assert status == 1 and "not valid JSON" in err and err.count("\n") == 1
 
 
-def test_a_detector_is_an_observable(tmp_path, call):
+def test_a_detector_is_an_observable(tmp_path, stats_here):
     out = stat_inputs.write_stats(
         tmp_path / "out", regions=("SR3L",), shifts=stat_inputs.SHIFTS[:1],
         declared=plot_inputs.DECLARED[:1] + plot_inputs.SCALARS,
     )  # fmt: skip
     plot_inputs.write_scores(out)
     words = ("--detector", plot_inputs.MODEL, "--name", "scores")
-    status, _, err = call("workspace", out, *words)
+    status, _, err = stats_here("workspace", out, *words)
     assert status == 0, err
     model = read_json(out / "stats" / "scores" / "model.json")
     channel = model["channels"][0]
@@ -334,16 +342,16 @@ def test_a_detector_is_an_observable(tmp_path, call):
     assert sum(channel["samples"]["diboson3L"]["yield"]) == pytest.approx(total)
 
 
-def test_objects_that_are_shifted_need_scores_of_their_own(tmp_path, call):
+def test_objects_that_are_shifted_need_scores_of_their_own(tmp_path, stats_here):
     out = stat_inputs.write_stats(
         tmp_path / "out", regions=("SR3L",), declared=plot_inputs.DECLARED[:1] + plot_inputs.SCALARS
     )
     plot_inputs.write_scores(out)
-    status, _, err = call("workspace", out, "--detector", plot_inputs.MODEL)
+    status, _, err = stats_here("workspace", out, "--detector", plot_inputs.MODEL)
     assert status == 1 and "lacks sample 'WZ__scale_up'" in err and "--systematic" in err
     assert err.count("\n") == 1
     words = ("--detector", plot_inputs.MODEL, "--systematic", "tilt", "lumi")
-    assert call("workspace", out, *words)[0] == 0
+    assert stats_here("workspace", out, *words)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -358,6 +366,6 @@ def test_objects_that_are_shifted_need_scores_of_their_own(tmp_path, call):
         (("visible", "{out}", "-f", "m_3l", "--threshold", "9000"), "no simulated background"),
     ],
 )
-def test_mistakes_are_one_line(out, call, words, line):
-    status, _, err = call(*(word.format(out=out) for word in words))
+def test_mistakes_are_one_line(out, stats_here, words, line):
+    status, _, err = stats_here(*(word.format(out=out) for word in words))
     assert status == 1 and line in err and err.count("\n") == 1

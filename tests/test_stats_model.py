@@ -35,21 +35,6 @@ def folder(made):
     return made / "stats" / "search"
 
 
-@pytest.fixture
-def call(capsys):
-    def run(*words):
-        capsys.readouterr()
-        status = 0
-        try:
-            main([str(word) for word in words])
-        except SystemExit as exit:
-            status = exit.code
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
-
-
 def counts(table, edges=EDGES):
     """Sums of weights and of their squares, the flow in the outer bins."""
     bins = [-np.inf, *edges[1:-1], np.inf]
@@ -86,12 +71,12 @@ def test_yields_are_those_of_the_tables(made, folder):
     assert data == pytest.approx(counts(results.table("SR3L", "data"))[0])
 
 
-def test_samples_can_be_chosen(made, call):
+def test_samples_can_be_chosen(made, stats_here):
     words = ("-s", "WZ", "HNL450", "data", "--norm", "none", "--name", "some")
-    assert call("workspace", made, *WORDS, *words)[0] == 0
+    assert stats_here("workspace", made, *WORDS, *words)[0] == 0
     content = read_json(made / "stats" / "some" / "workspace_HNL450.json")
     assert {s["name"] for s in content["channels"][0]["samples"]} == {"diboson3L", "HNL450"}
-    status, _, err = call("workspace", made, *WORDS, "-s", "ttba")
+    status, _, err = stats_here("workspace", made, *WORDS, "-s", "ttba")
     assert status == 1 and "did you mean 'ttbar'?" in err
 
 
@@ -140,14 +125,14 @@ def numbers(data):
     return list(np.atleast_1d(data)) if data is not None else []
 
 
-def test_histograms_in_other_bins_are_one_line(tmp_path, call):
+def test_histograms_in_other_bins_are_one_line(tmp_path, stats_here):
     shifts = [Shift("tilt", stat_inputs.heavier, tables=False)]
     out = stat_inputs.write_stats(tmp_path / "out", shifts=shifts)
-    status, _, err = call("workspace", out, "-f", "m_3l", "--edges", 0, 105, 400)
+    status, _, err = stats_here("workspace", out, "-f", "m_3l", "--edges", 0, 105, 400)
     assert status == 1 and "tilt_up" in err and "without an edge at 105" in err
     assert "--edges" in err and "--vary-tables" in err and err.count("\n") == 1
     assert not (out / "stats").exists()
-    status, *_ = call(
+    status, *_ = stats_here(
         "workspace", out, "-f", "m_3l", "--edges", 0, 105, 400, "--systematic", "none"
     )
     assert status == 0
@@ -162,10 +147,10 @@ def test_one_sided_variations_are_mirrored(tmp_path):
     assert found["hi"] > 1 and found["hi"] - 1 == pytest.approx(1 - found["lo"])
 
 
-def test_a_variation_that_a_sample_lacks_is_told_and_nominal(tmp_path, call):
+def test_a_variation_that_a_sample_lacks_is_told_and_nominal(tmp_path, stats_here):
     shifts = [Shift("tilt", stat_inputs.heavier, without=("ZZ",))]
     out = stat_inputs.write_stats(tmp_path / "out", shifts=shifts)
-    status, _, err = call("workspace", out, *WORDS)
+    status, _, err = stats_here("workspace", out, *WORDS)
     assert status == 0 and "sample 'ZZ' lacks the variation 'tilt_up': nominal is taken" in err
     folder = out / "stats" / "search"
     notes = read_json(folder / "model.json")["notes"]
@@ -175,7 +160,7 @@ def test_a_variation_that_a_sample_lacks_is_told_and_nominal(tmp_path, call):
     assert modifiers(sample_of(workspace, "SR3L", "diboson3L"), "tilt") != {}
 
 
-def test_negative_yields_become_small_and_keep_their_error(tmp_path, call):
+def test_negative_yields_become_small_and_keep_their_error(tmp_path, stats_here):
     def negative(region, sample, table):
         table = stat_inputs.apart(region, sample, table)
         if sample == "ttbar":
@@ -183,7 +168,7 @@ def test_negative_yields_become_small_and_keep_their_error(tmp_path, call):
         return table
 
     out = stat_inputs.write_stats(tmp_path / "out", edit=negative)
-    status, _, err = call("workspace", out, *WORDS)
+    status, _, err = stats_here("workspace", out, *WORDS)
     assert status == 0 and "'ttbar' has a negative yield in 'SR3L', bin 3" in err
     folder = out / "stats" / "search"
     sample = sample_of(read_json(folder / "workspace_background.json"), "SR3L", "ttbar")
@@ -191,8 +176,8 @@ def test_negative_yields_become_small_and_keep_their_error(tmp_path, call):
     assert sample["data"][2] == 1e-6 and sample["modifiers"][0]["data"] == pytest.approx(
         np.sqrt(squares)
     )
-    assert call("fit", out, "--all")[0] == 0
-    assert call("limit", out, "--toys", 0)[0] == 0
+    assert stats_here("fit", out, "--all")[0] == 0
+    assert stats_here("limit", out, "--toys", 0)[0] == 0
 
 
 def test_a_factor_multiplies_the_yield_of_a_process(made, folder):
@@ -298,7 +283,7 @@ def test_validation_regions_are_not_in_the_workspace(folder):
 
 
 @pytest.mark.parametrize("unblinded", [False, True])
-def test_blind_regions_have_the_expectation_for_data(tmp_path, call, unblinded):
+def test_blind_regions_have_the_expectation_for_data(tmp_path, stats_here, unblinded):
     out = stat_inputs.write_stats(tmp_path / "out", regions=HIDDEN, blind=HIDDEN[:1])
     if unblinded:  # the run has the data then, and still it is not taken
         out = stat_inputs.write_stats(tmp_path / "open", regions=HIDDEN)
@@ -307,7 +292,7 @@ def test_blind_regions_have_the_expectation_for_data(tmp_path, call, unblinded):
         for region in content["regions"]:
             region["blind"] = region["name"] == "SR_search"
         workspaces.write_json(out / "run.json", content)
-    assert call("workspace", out, "-f", "m_3l", "--bins", 4)[0] == 0
+    assert stats_here("workspace", out, "-f", "m_3l", "--bins", 4)[0] == 0
     folder = out / "stats" / "search"
     workspace, model = (read_json(folder / f"{n}.json") for n in ("workspace_background", "model"))
     data = {o["name"]: o["data"] for o in workspace["observations"]}
@@ -315,10 +300,10 @@ def test_blind_regions_have_the_expectation_for_data(tmp_path, call, unblinded):
     assert data["SR_search"] == pytest.approx(sum(np.array(s["data"]) for s in samples))
     assert model["channels"][0]["asimov"] and model["channels"][0]["data"] is None
     assert data["CR_WZ"] == [np.sum(np.isin(np.arange(560) % 6, (3, 4)))]
-    assert call("limit", out, "--toys", 0)[0] == 0
+    assert stats_here("limit", out, "--toys", 0)[0] == 0
     limit = read_json(folder / "limit.json")["signals"]["HNL450"]
     assert limit["asimov"] and limit["observed"] is None and limit["expected"][2] > 0
-    status, _, err = call("workspace", out, "-f", "m_3l", "--bins", 4, "--unblind")
+    status, _, err = stats_here("workspace", out, "-f", "m_3l", "--bins", 4, "--unblind")
     if unblinded:
         assert status == 0
         assert not read_json(folder / "model.json")["channels"][0]["asimov"]
@@ -367,54 +352,54 @@ def without(kind):
     return [sample for sample in stat_inputs.SAMPLES if sample[2] != kind]
 
 
-def test_a_run_without_signal(tmp_path, call):
+def test_a_run_without_signal(tmp_path, stats_here):
     out = stat_inputs.write_stats(tmp_path / "out", samples=without("signal"), shifts=())
-    status, _, err = call("workspace", out, *WORDS)
+    status, _, err = stats_here("workspace", out, *WORDS)
     assert status == 0 and "no signal" in err and err.count("\n") == 1
-    status, _, err = call("limit", out)
+    status, _, err = stats_here("limit", out)
     assert status == 1 and "has no signal" in err and err.count("\n") == 1
-    assert call("fit", out)[0] == 0
+    assert stats_here("fit", out)[0] == 0
 
 
-def test_a_run_without_data(tmp_path, call):
+def test_a_run_without_data(tmp_path, stats_here):
     out = stat_inputs.write_stats(tmp_path / "out", samples=without("data"), shifts=())
-    status, _, err = call("workspace", out, *WORDS)
+    status, _, err = stats_here("workspace", out, *WORDS)
     assert status == 0 and "no data" in err and err.count("\n") == 1
-    assert call("limit", out, "--toys", 0)[0] == 0
+    assert stats_here("limit", out, "--toys", 0)[0] == 0
     limit = read_json(out / "stats" / "search" / "limit.json")["signals"]["HNL450"]
     assert limit["observed"] is None and limit["expected"][2] > 0
 
 
-def test_a_region_without_background(tmp_path, call):
+def test_a_region_without_background(tmp_path, stats_here):
     def empty(region, sample, table):
         none = region == "CR_WZ" and sample not in ("data", "HNL450", "HNL150")
         return table[:0] if none else stat_inputs.apart(region, sample, table)
 
     out = stat_inputs.write_stats(tmp_path / "out", edit=empty, shifts=())
-    status, _, err = call("workspace", out, *WORDS)
+    status, _, err = stats_here("workspace", out, *WORDS)
     assert status == 1 and "'CR_WZ' has no simulated background" in err
     assert "events of data: leave it out" in err and err.count("\n") == 1
 
 
-def test_regions_that_share_events_are_not_fitted_together(tmp_path, call):
+def test_regions_that_share_events_are_not_fitted_together(tmp_path, stats_here):
     out = stat_inputs.write_stats(tmp_path / "out", regions=("SR3L", "CR_WZ"), edit=None, shifts=())
-    status, _, err = call("workspace", out, "--count")
+    status, _, err = stats_here("workspace", out, "--count")
     assert status == 1 and err.count("\n") == 1
     assert "CR_WZ" in err and "SR3L" in err and "events" in err and "count twice" in err
 
 
-def test_a_bin_with_data_but_no_background(tmp_path, call):
+def test_a_bin_with_data_but_no_background(tmp_path, stats_here):
     def none_above(region, sample, table):
         table = stat_inputs.apart(region, sample, table)
         keep = (table["m_3l"] < 400) | (sample in ("data", "HNL450", "HNL150"))
         return table[keep].reset_index(drop=True)
 
     out = stat_inputs.write_stats(tmp_path / "out", edit=none_above, shifts=())
-    status, _, err = call("workspace", out, *WORDS)
+    status, _, err = stats_here("workspace", out, *WORDS)
     assert status == 1 and "bin 400 to 1000 of m_3l has no simulated background, but" in err
     assert "merge bins" in err and err.count("\n") == 1
-    assert call("workspace", out, "-f", "m_3l")[0] == 0  # bins that are chosen have some
-    assert call("workspace", out, "--count")[0] == 0
+    assert stats_here("workspace", out, "-f", "m_3l")[0] == 0  # bins that are chosen have some
+    assert stats_here("workspace", out, "--count")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -430,17 +415,17 @@ def test_a_bin_with_data_but_no_background(tmp_path, call):
         (("--normalisation", "tt=2"), "simulated process"),
     ],
 )
-def test_wrong_options_are_one_line(made, call, words, line):
-    status, _, err = call("workspace", made, *words)
+def test_wrong_options_are_one_line(made, stats_here, words, line):
+    status, _, err = stats_here("workspace", made, *words)
     assert status == 1 and line in err and err.count("\n") == 1
 
 
-def test_a_workspace_of_another_run_is_not_used(tmp_path, call):
+def test_a_workspace_of_another_run_is_not_used(tmp_path, stats_here):
     out = stat_inputs.write_stats(tmp_path / "out", shifts=())
-    call("workspace", out, *WORDS)
+    stats_here("workspace", out, *WORDS)
     content = read_json(out / "run.json")
     workspaces.write_json(out / "run.json", content | {"git": "other"})
-    status, _, err = call("fit", out)
+    status, _, err = stats_here("fit", out)
     assert status == 1 and "of another run" in err and err.count("\n") == 1
 
 

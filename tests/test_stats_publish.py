@@ -1,16 +1,15 @@
 """What is published is what the run holds, valid for HEPData, without what is blind."""
 
 import json
-import subprocess
-import sys
 import tarfile
 from dataclasses import asdict
 
 import numpy as np
 import pytest
+import result_inputs
 import uproot
 import yaml
-from conftest import REPOSITORY, SAFETY_NET, read_json
+from conftest import read_json, run_code
 from plot_inputs import to_TAxis, to_TH1x, write_run
 
 from analysis.errors import OutputError
@@ -408,16 +407,15 @@ def test_what_an_analysis_has_not_looked_at_hides_nothing(tmp_path, capsys):
     folder = with_results(opened(write_run(tmp_path / "out")))
     stats = folder / "stats" / "search"
     (stats / "workspace_background.json").write_text("{}")
-    channel = {"region": "SR3L", "asimov": True}
-    content = {"format": 1, "kind": "model", "channels": [channel], "systematics": []}
-    (stats / "model.json").write_text(json.dumps(content))
+    content = result_inputs.model("SR3L", asimov=True)
+    result_inputs.write_result(folder, "search", "model", content)
     tables = publish(folder, "--only", "results")
     assert "Normalisation factors" in tables and "Data" not in columns(tables["Yields in SR3L"])
     assert capsys.readouterr().err == ""
     text = " ".join((stats / "hepdata" / "submission.yaml").read_text().split())
     assert "with the expectation for data in SR3L" in text
-    content["channels"][0]["asimov"] = False
-    (stats / "model.json").write_text(json.dumps(content))
+    content = result_inputs.model("SR3L", asimov=False)
+    result_inputs.write_result(folder, "search", "model", content)
     assert "Normalisation factors" not in publish(folder, "--only", "results")
     assert "only expected ones are shown without --unblind" in capsys.readouterr().err
     assert not (stats / "hepdata" / "workspace_background.json").exists()
@@ -458,13 +456,7 @@ def test_neither_root_nor_keras_is_loaded(run):
         f"main(['publish', {str(run)!r}, '-f', 'm_3l']);"
         "print(*sorted({'ROOT', 'keras', 'tensorflow', 'matplotlib'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=SAFETY_NET,
-    )
+    done = run_code(code)
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 tables, valid for HEPData" in done.stdout and done.stdout.splitlines()[-1] == ""
 

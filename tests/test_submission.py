@@ -3,12 +3,10 @@
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import tarfile
 
 import pytest
-from conftest import REPOSITORY, SAFETY_NET, read_json
+from conftest import read_json, run_code
 
 from analysis.batch.submission import DONE, FAILED, MISSING, RUNNING, WAITING, Submission, is_alive
 from analysis.errors import InputError
@@ -123,13 +121,7 @@ def test_status_loads_neither_root_nor_numpy(pieces):
         f"import sys; from analysis import submit; submit.main(['status', {str(pieces)!r}]); "
         "print(*sorted({'ROOT', 'numpy', 'pandas', 'tables'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=SAFETY_NET,
-    )
+    done = run_code(code)
     *table, modules = done.stdout.splitlines()
     assert modules == "" and done.stderr == ""
     assert table[0].split() == ["pieces", "done", "running", "waiting", "failed", "missing"]

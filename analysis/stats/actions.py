@@ -18,7 +18,7 @@ from analysis.stats.hypotheses import Hypotheses
 from analysis.stats.model import make_model, signals_of, workspace
 from analysis.stats.observable import observable_of
 from analysis.stats.overlap import check_disjoint
-from analysis.stats.result import heading, luminosity_of, stats_folder, write_result
+from analysis.stats.result import heading, luminosity_of, plain, stats_folder, write_result
 
 AGAIN = "make it again with python -m analysis.stats workspace"
 
@@ -26,17 +26,6 @@ AGAIN = "make it again with python -m analysis.stats workspace"
 def say(text):
     """A line on stderr about what is not as it should be."""
     print("m3l:", text, file=sys.stderr, flush=True)
-
-
-def known(value):
-    """A number that JSON has, None for others."""
-    return float(value) if value is not None and np.isfinite(value) else None
-
-
-def known_all(values):
-    """A list of `known` numbers, of lists of them in several dimensions."""
-    values = np.asarray(values, float)
-    return known(values) if values.ndim == 0 else [known_all(value) for value in values]
 
 
 def make_channels(results, options):
@@ -289,15 +278,15 @@ def set_limits(options):
         limit = limits.upper_limit(hypotheses, options.toys, options.seed)
         found[name] = {
             "cross_section_pb": size,
-            "expected": known_all(limit.expected),
+            "expected": plain(limit.expected),
             "observed": None if asimov else limit.observed,
             "asimov": asimov,
             "method": limit.method,
             "background_that_decides": limit.sensitive,
             "scan": {
-                "mu": known_all(limit.strengths),
-                "cls_observed": None if asimov else known_all(limit.cls_observed),
-                "cls_expected": known_all(limit.cls_expected.T),
+                "mu": plain(limit.strengths),
+                "cls_observed": None if asimov else plain(limit.cls_observed),
+                "cls_expected": plain(limit.cls_expected.T),
             },
         }
     write(options, "limit", {"confidence": 1 - limits.ALPHA, "signals": found})
@@ -356,8 +345,8 @@ def interpolate_limits(options):
         "grid": {
             "x": x.tolist(),
             "y": y.tolist(),
-            "observed": None if np.all(np.isnan(values[0])) else known_all(values[0]),
-            "expected": known_all(values[1:]),
+            "observed": None if np.all(np.isnan(values[0])) else plain(values[0]),
+            "expected": plain(values[1:]),
         },
         "crossings": None
         if two
@@ -411,11 +400,11 @@ def limit_visible(options):
                 "background": background.events,
                 "error": background.error,
                 "s95_observed": one.s95_observed,
-                "s95_expected": known_all(one.s95_expected),
-                "visible_fb_observed": known(one.s95_observed / luminosity)
+                "s95_expected": plain(one.s95_expected),
+                "visible_fb_observed": plain(one.s95_observed / luminosity)
                 if one.s95_observed and luminosity
                 else None,
-                "visible_fb_expected": known_all(per_luminosity),
+                "visible_fb_expected": plain(per_luminosity),
                 "p0": one.p0,
                 "z": one.z,
                 "method": one.method,

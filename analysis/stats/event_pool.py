@@ -11,7 +11,7 @@ import numpy as np
 from analysis.errors import InputError, listed
 from analysis.output import IDENTITY, WEIGHT
 from analysis.rivals import RIVALS
-from analysis.scored import require_detectors
+from analysis.scored import require_detectors, scale_of
 from analysis.stats.observable import observable_of, places_of, values_of
 from analysis.topology import FEATURES, topology_of
 
@@ -195,11 +195,9 @@ def _read_sample(results, sample, regions, observables, wanted):
             f"no event of sample '{sample.name}' is left that none of the detectors was trained "
             "on: train with --folds, or take fewer detectors"
         )
-    left = weight[kept].sum()
-    scale = weight.sum() / left if left and not kept.all() else 1.0
     return {
         "identity": identity[kept].T,
-        "weight": weight[kept] * scale,
+        "weight": weight[kept] * scale_of(weight, kept),
         "row": row[:, kept],
         **{name: values[kept] for name, values in columns.items()},
         **{f"score {name}": values[kept] for name, values in scores.items()},

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.features import CARRIED as TRAVELLING
 from analysis.output import IDENTITY
 from analysis.stats.event_pool import MET
 from analysis.study_files import read_explained
 
 MOST_CELLS = 6  # that are told of an event
 FLAVOURS = {1: "e", 2: "mu"}
-JETS, LEPTONS = 10, 3  # that travel with the tables
+MOST = {each.of: each.multiplicity for each in TRAVELLING}  # objects that have columns
+JETS, LEPTONS = MOST["jet"], MOST["lep"]
 CARRIED = (
     *(f"lep{what}_{n}" for what in ("Pt", "Eta", "Flavor", "Charge") for n in range(LEPTONS)),
     *(f"jet{what}_{n}" for what in ("Pt", "Eta", "BTag") for n in range(JETS)),

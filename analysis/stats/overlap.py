@@ -75,6 +75,12 @@ def count_shared(rows, number):
 def check_disjoint(results, regions):
     """Raise InputError where two of the regions (names) of a fit share events; else the Overlap."""
     overlap = find_overlap(results, regions)
+    refuse_shared(results, overlap)
+    return overlap
+
+
+def refuse_shared(results, overlap):
+    """Raise InputError where two regions of an Overlap share events."""
     for *pair, simulated, data in overlap.pairs()[:1]:
         events = dict(zip(overlap.regions, np.diag(overlap.simulated), strict=True))
         wider, other = sorted(pair, key=lambda name: -events[name])
@@ -83,7 +89,6 @@ def check_disjoint(results, regions):
             f"{' and '.join(names)} share {simulated} simulated events and {data} of data, which "
             f"a fit would count twice: leave one of them out, such as {wider}, with -r"
         )
-    return overlap
 
 
 def as_text(overlap):
@@ -110,5 +115,5 @@ def show_overlap(results, names):
     regions = results.choose_regions(names)
     overlap = find_overlap(results, regions)
     print(*as_text(overlap), sep="\n")
-    check_disjoint(results, regions)
+    refuse_shared(results, overlap)
     print("no event is in two of these regions")

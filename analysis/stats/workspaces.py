@@ -9,10 +9,11 @@ from dataclasses import asdict
 
 import numpy as np
 
-from analysis.content import shown
+from analysis import stats_files
 from analysis.errors import InputError
 from analysis.files import checksum, read_json, write_json
 from analysis.stats.model import workspace
+from analysis.stats_files import RESULTS, read_content
 
 MODEL = "model.json"
 MAKE = "make it with python -m analysis.stats workspace"
@@ -27,24 +28,15 @@ def workspace_path(folder, signal=None):
 
 def read_model(folder):
     """The content of model.json. Raises InputError."""
-    return read_formatted(folder, "model", MAKE)
+    return read_content(folder / MODEL, stats_files.MODEL, MAKE)
 
 
 def read_result(folder, kind):
     """The content of <kind>.json, which is of the workspaces that are there. Raises InputError."""
-    again = f"make it with python -m analysis.stats {kind}"
-    content = read_formatted(folder, kind, again)
+    path, again = folder / f"{kind}.json", f"make it with python -m analysis.stats {kind}"
+    content = read_content(path, RESULTS[kind], again)
     if content.get("workspace") != checksum(workspace_path(folder)):
-        raise InputError(f"{folder / kind}.json is of another workspace than is there: {again}")
-    return content
-
-
-def read_formatted(folder, kind, again):
-    """The content of <kind>.json, of the format of this version. Raises InputError."""
-    path = folder / f"{kind}.json"
-    content = read_json(path, again)
-    if content.get("format") != 1 or content.get("kind") != kind:
-        raise InputError(f"{path} has format {shown(content.get('format'))}: {again}")
+        raise InputError(f"{path} is of another workspace than is there: {again}")
     return content
 
 
