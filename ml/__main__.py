@@ -334,7 +334,7 @@ def tune(options):
 
 def score(options):
     """Score samples with the newest model or the one asked for."""
-    dataset, ensemble, samples = _load(options)
+    dataset, ensemble, samples = _load(options, varied=True)
     from ml.score_files import write_scores
 
     print(f"{'sample':<20} {'kind':<10} {'events':>9} {'mean':>8} {'median':>8} {'top 1 %':>8}")
@@ -584,10 +584,10 @@ def _model_path(options, default):
     return options.output / MODELS / name
 
 
-def _load(options):
-    """The folder's dataset, the model to use and the samples asked for."""
+def _load(options, varied=False):
+    """The folder's dataset, see `Dataset.open`, the model to use and the samples asked for."""
     path = _chosen_model(options)
-    dataset = Dataset.open(options.output, read_record(_folders(path)[0]).region, varied=True)
+    dataset = Dataset.open(options.output, read_record(_folders(path)[0]).region, varied)
     samples = dataset.named(options.sample) if options.sample else dataset.samples
     from ml.ensemble import Ensemble
 
