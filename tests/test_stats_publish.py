@@ -3,6 +3,7 @@
 import json
 import tarfile
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -447,6 +448,17 @@ def test_same_tables_are_the_same_bytes(run, tmp_path, monkeypatch):
         "m_3l_in_sr3l.yaml",
         "cutflow_of_sr3l.yaml",
     }
+
+
+def test_name_of_the_folder_may_be_relative(tmp_path, monkeypatch):
+    """hepdata_lib writes in another folder."""
+    with_results(write_run(tmp_path / "out"))
+    (tmp_path / "out" / "stats" / "search" / "workspace_background.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    publish(Path("out"), "--only", "results", "--unblind")
+    made = tmp_path / "out" / "stats" / "search" / "hepdata"
+    assert (made / "workspace_background.json").read_text() == "{}"
+    assert str(tmp_path) not in (made / "submission.yaml").read_text()
 
 
 def test_neither_root_nor_keras_is_loaded(run):

@@ -122,7 +122,7 @@ def write_yaml(folder, tables, comment, collisions, models):
     submission.comment = comment
     for description, path in models:
         submission.add_additional_resource(
-            description, str(path), copy_file=True, file_type="HistFactory"
+            description, str(path.resolve()), copy_file=True, file_type="HistFactory"
         )
     taken = set()
     for table in tables:
