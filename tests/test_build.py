@@ -25,6 +25,7 @@ def build(ROOT, tmp_path, monkeypatch):
     from helpers import build
 
     monkeypatch.setattr(build, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(build, "used", dict(build.used))  # what a test builds ends with it
     (tmp_path / "cache").mkdir()
     return build
 
