@@ -155,14 +155,25 @@ def main(arguments=None):
 
 def act(chosen):
     """Do what the options say."""
-    from plotting import commands, pool, report, stat_pictures
+    from plotting import (
+        agreement_pictures,
+        graph_picture,
+        matrix_pictures,
+        pool,
+        report,
+        save,
+        score_pictures,
+        stack_pictures,
+        stat_pictures,
+    )
+    from plotting.settings import Options
     from plotting.style import Caption
 
     folder = Path(getattr(chosen, "into", None) or Path(chosen.output) / PLOTS)
-    options = commands.Options(
+    options = Options(
         output=chosen.output,
         folder=folder,
-        formats=tuple(dict.fromkeys(getattr(chosen, "format", commands.FORMATS))),
+        formats=tuple(dict.fromkeys(getattr(chosen, "format", save.FORMATS))),
         caption=Caption(chosen.experiment, chosen.status, chosen.energy, chosen.luminosity),
         processes=getattr(chosen, "processes", None) or pool.cores(),
         log=not getattr(chosen, "linear", False),
@@ -175,29 +186,29 @@ def act(chosen):
     features = results.choose_features(getattr(chosen, "feature", []))
     match chosen.command:
         case "hist":
-            written = commands.hist(options, regions, features)
+            written = stack_pictures.hist(options, regions, features)
         case "rmm":
-            written = commands.rmm(
+            written = matrix_pictures.rmm(
                 options,
                 regions,
                 chosen.process,
                 chosen.event,
                 [tuple(pair) for pair in chosen.difference],
-                commands.UNITS if chosen.units == "both" else (chosen.units,),
+                matrix_pictures.UNITS if chosen.units == "both" else (chosen.units,),
                 chosen.model,
             )
         case "check":
-            written = commands.check(options, regions, features, chosen.shape)
+            written = agreement_pictures.check(options, regions, features, chosen.shape)
         case "score":
-            written = commands.score(options, chosen.detector)
+            written = score_pictures.score(options, chosen.detector)
         case "stats":
             written = stat_pictures.statistics(options, chosen.name, chosen.only or KINDS)
         case "limit":
             written = stat_pictures.statistics(options, chosen.name, LIMITS)
         case "cutflow":
-            written = commands.make_cutflow(options, regions)
+            written = stack_pictures.make_cutflow(options, regions)
         case "graph":
-            written = commands.make_graph(options)
+            written = graph_picture.save_graph(options)
         case "report":
             written = report.make_report(options, regions)
     name_files(written)

@@ -18,7 +18,19 @@ from analysis.records import AGAIN
 from analysis.shifts import background_shifts
 from analysis.stats_files import read_statistics, statistics_in
 from analysis.study_files import p_text, read_explained, read_study
-from plotting import agreement, commands, comparison, pool, stat_pictures, stat_tables, yields
+from plotting import (
+    agreement,
+    agreement_pictures,
+    comparison,
+    graph_picture,
+    matrix_pictures,
+    pool,
+    score_pictures,
+    stack_pictures,
+    stat_pictures,
+    stat_tables,
+    yields,
+)
 from plotting import scores as score_files
 from plotting.draw_stack import StackCanvas
 from plotting.style import drawing
@@ -60,11 +72,11 @@ def make_report(options, regions):
     results = options.results
     features = features_of(results)
     # The longest first, so that processes end together.
-    single = {"scores": score_section, "study": study_section, "graph": graph_picture}
+    single = {"scores": score_section, "study": study_section, "graph": graph_image}
     jobs = {name: [(function, options)] for name, function in single.items()}
     names = statistics_in(results.folder)
     jobs["statistics"] = [(statistics_section, options, name) for name in names]
-    jobs["matrices"] = [(matrix_pictures, options, region) for region in regions]
+    jobs["matrices"] = [(matrix_section, options, region) for region in regions]
     for region in regions:
         parts = pool.in_chunks(features, CHUNK)
         jobs[region] = [(gallery_chunk, options, region, part) for part in parts]
@@ -80,11 +92,11 @@ def make_report(options, regions):
         pictures = {one.feature: image for one, image in found}
         cards += [card(results, one, pictures[one.feature]) for one in judged]
         if any(one.tested for one in judged):
-            figure = commands.agreement_figure(options, region, judged)
+            figure = agreement_pictures.agreement_figure(options, region, judged)
             text = f"The features of {region} with the worst agreement, and all against chance"
             agreements.append(picture(figure, f"check_{region}", f"Agreement in {region}", text))
         flows.append(yields.make_cutflow(results, region))
-        figure = commands.cutflow_figure(options, flows[-1])
+        figure = stack_pictures.cutflow_figure(options, flows[-1])
         text = f"Events of each process after each cut of {region}"
         bars.append(picture(figure, f"cutflow_{region}", f"Cutflow of {region}", text))
     template = environment().get_template("report.html")
@@ -149,9 +161,9 @@ def card(results, found, image):
     )
 
 
-def graph_picture(options):
+def graph_image(options):
     """The Picture of the computation graph."""
-    figure = commands.graph_figure(options)
+    figure = graph_picture.graph_figure(options)
     text = "Which column needs which, from the ntuple to features and cuts"
     return picture(figure, "graph", "Computation graph", text)
 
@@ -193,8 +205,8 @@ def gallery_chunk(options, region, names):
     for name in names:
         histograms = results.histograms(region, name)
         shifts = background_shifts(results, region, name, histograms)
-        found = commands.compare_one(results, region, name, histograms, shifts)
-        figure = commands.stack_figure(options, region, name, histograms, shifts, canvas)
+        found = agreement_pictures.compare_one(results, region, name, histograms, shifts)
+        figure = stack_pictures.stack_figure(options, region, name, histograms, shifts, canvas)
         label = Markup(yields.plain(results.features[name].label))
         text = f"Data and stacked simulation against {name} in {region}"
         if results.regions[region].blind:
@@ -225,13 +237,13 @@ def yields_table(flows):
     ]
 
 
-def matrix_pictures(options, region):
+def matrix_section(options, region):
     """Means of processes in GeV and as the network sees them, differences of the signals."""
     made = []
-    drawing = commands.Matrices(options, region)
+    drawing = matrix_pictures.Matrices(options, region)
     filled = drawing.filled()
     signals = [p.name for p in options.results.processes if p.kind == "signal"]
-    single = [commands.BACKGROUND, *signals]
+    single = [matrix_pictures.BACKGROUND, *signals]
     for unit, words in (("network", "scaled"), ("gev", "in GeV")):
         for name in [n for n in filled if unit == "network" or n in single]:
             label = Markup(yields.plain(drawing.label(name)))
@@ -239,11 +251,11 @@ def matrix_pictures(options, region):
             text = f"Mean matrix of {name} in {region}, {words}"
             figure = drawing.mean(name, unit)
             made.append(picture(figure, f"{region}_{name}_{unit}", title, text, GALLERY_DPI))
-    for name in [n for n in signals if n in filled and commands.BACKGROUND in filled]:
+    for name in [n for n in signals if n in filled and matrix_pictures.BACKGROUND in filled]:
         label = Markup(yields.plain(drawing.label(name)))
         title = Markup("{}: {} − background").format(region, label)
         text = f"Mean matrix of {name} minus that of the background in {region}"
-        figure = drawing.difference(name, commands.BACKGROUND, "network")
+        figure = drawing.difference(name, matrix_pictures.BACKGROUND, "network")
         made.append(picture(figure, f"{region}_{name}_difference", title, text, GALLERY_DPI))
     return made
 
@@ -256,7 +268,7 @@ def score_section(options):
         return None
     scores = score_files.read_scores(results, detectors[0])
     lines, groups = [], {"training": [], "result": [], "why": [], "events": []}
-    for drawn in commands.score_pictures(options, detectors, lines.append):
+    for drawn in score_pictures.score_pictures(options, detectors, lines.append):
         made = picture(drawn.figure, drawn.name, drawn.title, drawn.title, GALLERY_DPI)
         groups[drawn.group].append((made, drawn.told) if drawn.group == "events" else made)
     return {
@@ -286,7 +298,7 @@ def study_section(options):
         "ratios": comparison.ratio_rows(study),
         "pictures": [
             picture(drawn.figure, drawn.name, drawn.title, drawn.title, GALLERY_DPI)
-            for drawn in commands.study_pictures(options)
+            for drawn in score_pictures.study_pictures(options)
         ],
     }
 
@@ -297,7 +309,7 @@ def statistics_section(options, name):
     contents, lines = read_statistics(results.folder, name)
     tables = stat_tables.make_tables(results, contents)
     pictures = [
-        (drawn.kind, picture(drawn.figure, drawn.name, drawn.title, drawn.text, GALLERY_DPI))
+        (drawn.group, picture(drawn.figure, drawn.name, drawn.title, drawn.text, GALLERY_DPI))
         for drawn in stat_pictures.stat_pictures(options, name, contents)
     ]
     return {

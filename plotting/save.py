@@ -1,7 +1,10 @@
 """Pictures as files: complete or not there, and the same bytes for the same picture."""
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from analysis.files import write_file
 from plotting.style import DPI, drawing
@@ -13,6 +16,18 @@ METADATA = {
     "svg": {"Date": None, "Creator": None},
 }
 FORMATS = ("pdf", "png")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture of a page or a command."""
+
+    name: str  # of its file
+    title: str  # on the page, text or HTML as Markup
+    figure: Figure
+    text: str = ""  # for those who do not see it, if not the title
+    group: str = ""  # part of the page
+    told: dict | None = None  # of an event, what explained.json says
 
 
 def save(figure, path, formats=FORMATS):

@@ -1,10 +1,8 @@
 """What statistical analyses found, as pictures."""
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from analysis.errors import InputError
 from analysis.output import STATS
@@ -25,7 +23,7 @@ from plotting.draw_limits import (
 from plotting.draw_scores import draw_ranking
 from plotting.draw_stack import draw_stack
 from plotting.draw_surprises import draw_bump, draw_calibration, draw_p_values, draw_statistic
-from plotting.save import save
+from plotting.save import Drawn, save
 from plotting.stack import FLAVOURS, Layer, Stack
 from plotting.yields import plain_text
 
@@ -33,17 +31,6 @@ ROWS = 40  # of a picture of parameters
 MOST_CORRELATED = 30  # parameters in the picture of correlations
 EXCESSES = 12  # shown of the many that were looked at
 WHEN = {"prefit": "before the fit", "postfit": "after the fit"}
-
-
-@dataclass(frozen=True)
-class StatPicture:
-    """A picture of a statistical analysis."""
-
-    name: str  # of its file
-    kind: str  # of the result, see analysis/stats_files.py
-    title: str  # on the page
-    text: str  # for those who do not see it
-    figure: Figure
 
 
 def statistics(options, name, kinds):
@@ -71,10 +58,10 @@ def listed_kinds(kinds):
 
 
 def stat_pictures(options, name, contents):
-    """Yield the StatPictures of an analysis, from {kind: content}."""
+    """Yield the pictures of an analysis, from {kind: content}."""
     for kind, draw in DRAWN.items():
         if kind in contents:
-            made = partial(StatPicture, kind=kind)
+            made = partial(Drawn, group=kind)
             yield from draw(options, name, contents[kind], contents, made)
 
 

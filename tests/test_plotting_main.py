@@ -12,7 +12,7 @@ import pytest
 from conftest import REPOSITORY, SAFETY_NET
 
 from plotting.__main__ import main
-from plotting.commands import open_results
+from plotting.settings import open_results
 
 PRODUCTS = ("run.json", "cutflow.json", "histograms.root", "hdf5/WZ_SR3L.hdf5")
 

@@ -8,8 +8,8 @@ import pytest
 import result_inputs
 from conftest import SAFETY_NET
 
-from plotting import commands, report
-from plotting.commands import open_results
+from plotting import report
+from plotting.settings import Options, open_results
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 WORDS = (
@@ -29,7 +29,7 @@ def page_file(tmp_path_factory):
     plot_inputs.write_explained(folder)
     plot_inputs.write_study(folder)
     result_inputs.write_statistics(folder)
-    options = commands.Options(str(folder), folder / "plots", processes=1)
+    options = Options(str(folder), folder / "plots", processes=1)
     # Fewer pictures are enough here.
     results = open_results(str(folder))
     kept = [n for n, f in results.features.items() if f.cell is None or 0 in f.cell]
@@ -63,9 +63,9 @@ def test_page_tells_events_and_studies(page_file):
 def test_page_names_the_commands_for_what_is_missing(tmp_path, monkeypatch):
     folder = plot_inputs.write_run(tmp_path / "out", plot_inputs.SAMPLES[2:4])
     plot_inputs.write_scores(folder, errors=False, network=False)
-    options = commands.Options(str(folder), folder / "plots", processes=1)
+    options = Options(str(folder), folder / "plots", processes=1)
     monkeypatch.setattr(report, "features_of", lambda _: ["m_3l"])
-    monkeypatch.setattr(report, "matrix_pictures", lambda *_: [])
+    monkeypatch.setattr(report, "matrix_section", lambda *_: [])
     (path,) = report.make_report(options, ["SR3L"])
     text = path.read_text()
     assert "<li>40% of the background for twin + tail in no_ossf</li>" in text

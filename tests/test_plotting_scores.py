@@ -15,12 +15,13 @@ from analysis.output import DEFAULT_DETECTOR
 from analysis.performance import make_curve
 from analysis.results import Results
 from analysis.study_files import read_study
-from plotting import commands, comparison, event, graph, matrix, scores, yields
+from plotting import comparison, event, graph, matrix, score_pictures, scores, yields
 from plotting.draw_event import draw_event
 from plotting.draw_graph import draw_graph
 from plotting.draw_matrix import draw_matrix
 from plotting.draw_scores import draw_curves, draw_latent, draw_ranking, draw_training
 from plotting.draw_stack import draw_stack
+from plotting.settings import Options
 from plotting.style import MISSING
 
 
@@ -82,9 +83,9 @@ def test_detectors_stand_side_by_side(tmp_path):
 
     said = []
     (folder / "scores" / "twin" / "WZ.hdf5").unlink()
-    options = commands.Options(str(folder), folder / "plots", processes=1)
+    options = Options(str(folder), folder / "plots", processes=1)
     names = scores.choose_detectors(results)
-    pictures = {p.name: p for p in commands.score_pictures(options, names, said.append)}
+    pictures = {p.name: p for p in score_pictures.score_pictures(options, names, said.append)}
     assert not any("encode" in line for line in said)  # a portfolio has no latent space
     labels = {axes.get_xlabel() for axes in pictures["score"].figure.axes}
     assert f"Anomaly score, {DEFAULT_DETECTOR}" in labels
@@ -104,7 +105,7 @@ def test_detectors_stand_side_by_side(tmp_path):
     solid = [line.get_linestyle() for line in figure.axes[0].lines]
     assert solid[:3] == ["-"] * 3 and "-" not in solid[3:-1]
     assert {"training", "latent"} <= {
-        p.name for p in commands.score_pictures(options, ("big",), said.append)
+        p.name for p in score_pictures.score_pictures(options, ("big",), said.append)
     }
     figure.canvas.draw()
     boxes = [axes.get_tightbbox() for axes in figure.axes]
@@ -115,38 +116,38 @@ def test_detectors_stand_side_by_side(tmp_path):
 
 def test_explained_events_are_shown_if_they_are_of_these_scores(tmp_path):
     folder = plot_inputs.write_scores(plot_inputs.write_run(tmp_path / "out"), errors=False)
-    options = commands.Options(str(folder), folder / "plots", processes=1)
+    options = Options(str(folder), folder / "plots", processes=1)
     found, said = scores.read_scores(Results(folder), MODEL), []
-    first = commands.shown_events(options, found, said.append)
-    assert len(first) == commands.TOP_EVENTS and {told for *_, told in first} == {None}
+    first = score_pictures.shown_events(options, found, said.append)
+    assert len(first) == score_pictures.TOP_EVENTS and {told for *_, told in first} == {None}
     assert "python -m ml explain" in said.pop()
     plot_inputs.write_explained(folder, number=9)
-    shown = commands.shown_events(options, found, said.append)
+    shown = score_pictures.shown_events(options, found, said.append)
     assert said == [] and len(shown) == 9
     for (one, place, told), (same, also, _) in zip(shown, first, strict=False):
         assert (one.sample, place) == (same.sample, also)
         assert told["EventNumber"] == one.identity[place][2]
     plot_inputs.write_scores(folder, errors=False, detector="big")
     big = scores.read_scores(Results(folder), "big")
-    assert commands.shown_events(options, big, said.append)[0][2] is None
+    assert score_pictures.shown_events(options, big, said.append)[0][2] is None
     assert "explained are events of small in SR3L: python -m ml explain" in said.pop()
     path = folder / "study" / "explained.json"
     content = json.loads(path.read_text())
     content["events"][0]["scores"][MODEL]["score"] += 1
     path.write_text(json.dumps(content))
-    assert commands.shown_events(options, found, said.append)[0][2] is None
+    assert score_pictures.shown_events(options, found, said.append)[0][2] is None
     assert "with other scores" in said.pop()
     path.write_text(json.dumps(content | {"kind": "noise"}))
     with pytest.raises(InputError, match="explained.json: kind must be one of"):
-        list(commands.event_pictures(options, found, said.append))
+        list(score_pictures.event_pictures(options, found, said.append))
 
 
 def test_study_is_a_picture_and_tables(tmp_path):
     folder = plot_inputs.write_run(tmp_path / "out")
-    options = commands.Options(str(folder), folder / "plots", processes=1)
-    assert list(commands.study_pictures(options)) == []
+    options = Options(str(folder), folder / "plots", processes=1)
+    assert list(score_pictures.study_pictures(options)) == []
     study = read_study(plot_inputs.write_study(folder))
-    (drawn,) = commands.study_pictures(options)
+    (drawn,) = score_pictures.study_pictures(options)
     assert drawn.name == "study_HNL450"
     axes = rendered(drawn.figure).axes[0]
     labels = [text.get_text() for text in axes.get_yticklabels()]

@@ -14,8 +14,8 @@ from scipy.stats import poisson
 from test_plotting_main import call, files, one_line  # noqa: F401
 
 from analysis.stats_files import KINDS, read_statistics
-from plotting import commands, report, stat_pictures, stat_tables
-from plotting.commands import open_results
+from plotting import report, stat_pictures, stat_tables
+from plotting.settings import Options, open_results
 from plotting.stat_pictures import bin_significance, fit_stack
 from plotting.style import drawing
 
@@ -31,7 +31,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def options(run, tmp_path):
-    return commands.Options(str(run), tmp_path, formats=("png",))
+    return Options(str(run), tmp_path, formats=("png",))
 
 
 def pictures(options, **contents):
@@ -411,11 +411,11 @@ def test_what_is_missing_is_a_line(tmp_path, call):  # noqa: F811
 def page(monkeypatch):
     """Makes the page of a run without features and matrices, and gives its text."""
     monkeypatch.setattr(report, "features_of", lambda _: [])
-    monkeypatch.setattr(report, "matrix_pictures", lambda *_: [])
+    monkeypatch.setattr(report, "matrix_section", lambda *_: [])
 
     def made(folder):
         open_results.cache_clear()
-        options = commands.Options(str(folder), folder / "plots", processes=1)
+        options = Options(str(folder), folder / "plots", processes=1)
         (path,) = report.make_report(options, ["SR3L"])
         return path.read_text()
 

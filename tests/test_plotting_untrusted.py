@@ -38,16 +38,16 @@ def test_plotting_bears_any_record(tmp_path):
 
 def test_plotting_bears_any_study(tmp_path):
     from analysis.study_files import read_explained, read_study
-    from plotting import commands, comparison
-    from plotting.commands import open_results
+    from plotting import comparison, score_pictures
     from plotting.scores import explained_events, read_scores
+    from plotting.settings import Options, open_results
 
     samples = [s for s in plot_inputs.SAMPLES if s[3] < 601]
     folder = plot_inputs.write_scores(
         plot_inputs.write_run(tmp_path / "out", samples), errors=False
     )
     plot_inputs.write_study(plot_inputs.write_explained(folder))
-    options = commands.Options(str(folder), folder / "plots", processes=1)
+    options = Options(str(folder), folder / "plots", processes=1)
     scores = read_scores(open_results(str(folder)), plot_inputs.MODEL)
     study, explained = (folder / "study" / name for name in ("study.json", "explained.json"))
 
@@ -71,7 +71,7 @@ def test_plotting_bears_any_study(tmp_path):
     for value in (-1e3, 0.0, 1e8):
         score |= {"improvement": value, "improvement_low": value, "improvement_high": value}
         mutations.write(study, content)
-        for drawn in commands.study_pictures(options):
+        for drawn in score_pictures.study_pictures(options):
             drawn.figure.canvas.draw()
     score |= {"improvement": 1e300}
     mutations.write(study, content)
@@ -83,8 +83,8 @@ MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>'\"&"
 
 def test_free_text_of_a_record_is_text_on_the_page(tmp_path, monkeypatch):
     from analysis.results import Results
-    from plotting import commands, report
-    from plotting.commands import open_results
+    from plotting import report, score_pictures, stack_pictures
+    from plotting.settings import Options, open_results
 
     folder = plot_inputs.write_run(tmp_path / "out", [s for s in plot_inputs.SAMPLES if s[3] < 601])
     plot_inputs.write_scores(folder, errors=True)
@@ -104,10 +104,10 @@ def test_free_text_of_a_record_is_text_on_the_page(tmp_path, monkeypatch):
     flow = json.dumps(read_json(folder / "cutflow.json"))
     flow = flow.replace("3 signal", MARKUP.replace('"', ""))
     (folder / "cutflow.json").write_text(flow)
-    options = commands.Options(str(folder), folder / "plots", processes=1)
+    options = Options(str(folder), folder / "plots", processes=1)
     names = [f["name"] for f in record["features"][:2]]
     monkeypatch.setattr(report, "features_of", lambda _: names)
-    monkeypatch.setattr(commands, "TOP_EVENTS", 0)
+    monkeypatch.setattr(score_pictures, "TOP_EVENTS", 0)
     open_results.cache_clear()
     (page,) = report.make_report(options, ["SR3L"])
     written = page.read_text()
@@ -117,8 +117,8 @@ def test_free_text_of_a_record_is_text_on_the_page(tmp_path, monkeypatch):
     assert {*re.findall(r'<img (?:src="data:|id="large-image")?', written)} <= {
         *('<img src="data:', '<img id="large-image"')
     }
-    commands.make_cutflow(options, ["SR3L"])
-    commands.hist(replace(options, formats=("svg",)), ["SR3L"], names[:1])
+    stack_pictures.make_cutflow(options, ["SR3L"])
+    stack_pictures.hist(replace(options, formats=("svg",)), ["SR3L"], names[:1])
     made = [*folder.rglob("*.svg"), *folder.rglob("cutflow/*.html")]
     assert len(made) == 2
     for path in made:
@@ -129,8 +129,8 @@ def test_free_text_of_a_record_is_text_on_the_page(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("label", [r"$\frac{$", r"$\nonsense$", r"$x^{$", "$" + "{" * 400 + "$"])
 def test_label_that_matplotlib_cannot_draw_is_a_line(tmp_path, label):
-    from plotting import commands
-    from plotting.commands import open_results
+    from plotting import stack_pictures
+    from plotting.settings import Options, open_results
 
     samples = [("WZ", "diboson3L", "background", 9, 40.0, 1.0)]
     folder = plot_inputs.write_run(tmp_path / "out", samples)
@@ -139,14 +139,14 @@ def test_label_that_matplotlib_cannot_draw_is_a_line(tmp_path, label):
     for place in (("features", 0, "label"), ("processes", 0, "label")):
         mutations.write(folder / "run.json", record_with(record, *place, value=label))
         open_results.cache_clear()
-        options = commands.Options(str(folder), folder / "plots", processes=1)
-        line = refused(partial(commands.hist, regions=["SR3L"], features=[name]), options)
+        options = Options(str(folder), folder / "plots", processes=1)
+        line = refused(partial(stack_pictures.hist, regions=["SR3L"], features=[name]), options)
         assert line.startswith("matplotlib cannot draw the label ") and "\n" not in line
     assert not (folder / "plots").exists()
 
 
 def test_colour_that_is_none_is_a_line(tmp_path):
-    from plotting.commands import open_results
+    from plotting.settings import open_results
 
     samples = [("WZ", "diboson3L", "background", 9, 40.0, 1.0)]
     folder = plot_inputs.write_run(tmp_path / "out", samples)
@@ -157,8 +157,8 @@ def test_colour_that_is_none_is_a_line(tmp_path):
 
 @pytest.mark.parametrize("missing", ["git", "command", "timings_s", "source"])
 def test_page_of_a_record_that_lacks_what_it_shows_is_a_line(tmp_path, monkeypatch, missing):
-    from plotting import commands, report
-    from plotting.commands import open_results
+    from plotting import report
+    from plotting.settings import Options, open_results
 
     samples = [("WZ", "diboson3L", "background", 9, 40.0, 1.0)]
     folder = plot_inputs.write_run(tmp_path / "out", samples)
@@ -167,8 +167,8 @@ def test_page_of_a_record_that_lacks_what_it_shows_is_a_line(tmp_path, monkeypat
     mutations.write(folder / "run.json", record)
     open_results.cache_clear()
     monkeypatch.setattr(report, "features_of", lambda _: [])
-    monkeypatch.setattr(report, "matrix_pictures", lambda *_: [])
-    options = commands.Options(str(folder), folder / "plots", processes=1)
+    monkeypatch.setattr(report, "matrix_section", lambda *_: [])
+    options = Options(str(folder), folder / "plots", processes=1)
     line = refused(partial(report.make_report, regions=["SR3L"]), options)
     assert "run.json is not complete" in line and missing in line
 

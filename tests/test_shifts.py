@@ -12,8 +12,9 @@ from analysis.errors import InputError
 from analysis.results import Histogram, Results, Sample, Varied
 from analysis.shifts import background_shifts, combine, make_shifts
 from analysis.systematics import Systematic
-from plotting import commands
+from plotting import agreement_pictures, save, stack_pictures
 from plotting.draw_stack import draw_stack
+from plotting.settings import Options
 from plotting.stack import fold_flow, make_stack
 from plotting.yields import as_text, make_cutflow
 
@@ -133,17 +134,17 @@ def test_band_is_recomputed_from_the_files(folder):
 
 
 def test_check_and_hist_use_the_variations(folder, tmp_path):
-    options = commands.Options(str(folder), tmp_path, formats=("png",))
-    (found,) = commands.compare_all(options, "SR3L", ["m_3l"])
+    options = Options(str(folder), tmp_path, formats=("png",))
+    (found,) = agreement_pictures.compare_all(options, "SR3L", ["m_3l"])
     results = options.results
     histograms = results.histograms("SR3L", "m_3l")
-    plain = commands.compare_one(results, "SR3L", "m_3l", histograms)
+    plain = agreement_pictures.compare_one(results, "SR3L", "m_3l", histograms)
     assert found.chi2 < plain.chi2 and found.ndof == plain.ndof
-    commands.hist(options, ["SR3L"], ["m_3l"])
+    stack_pictures.hist(options, ["SR3L"], ["m_3l"])
     varied = (tmp_path / "hist" / "SR3L" / "m_3l.png").read_bytes()
     record = json.loads((folder / "run.json").read_text())
-    figure = commands.stack_figure(options, "SR3L", "m_3l", histograms)
-    commands.save(figure, tmp_path / "plain", ("png",))
+    figure = stack_pictures.stack_figure(options, "SR3L", "m_3l", histograms)
+    save.save(figure, tmp_path / "plain", ("png",))
     assert record["systematics"] and varied != (tmp_path / "plain.png").read_bytes()
 
 

@@ -122,7 +122,7 @@ def plotting(tmp_path_factory):
     """The program, its words and a function that makes the folder anew; and what it writes."""
     work = tmp_path_factory.mktemp("plotting")
     made, out = plot_inputs.write_run(work / "made"), work / "out"
-    modules = ("plotting.__main__", "plotting.commands", "plotting.report")
+    modules = ("plotting.__main__", "plotting.save", "plotting.report")
     with Program("plotting", *modules, work=work) as program:
         yield program, out, fresh(out, made)
 
