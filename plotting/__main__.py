@@ -46,9 +46,9 @@ def parser():
             add(
                 "--format",
                 nargs="+",
-                choices=("pdf", "png", "svg"),
+                choices=("pdf", "png", "svg", "csv"),
                 default=("pdf", "png"),
-                help="of the pictures (default: pdf png)",
+                help="of the pictures, csv: their numbers (default: pdf png)",
             )
         add("--experiment", default="", help="bold label above the plot, such as ATLAS")
         add("--status", default="", help="after it, such as Internal")

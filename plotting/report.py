@@ -206,12 +206,9 @@ def gallery_chunk(options, region, names):
         histograms = results.histograms(region, name)
         shifts = background_shifts(results, region, name, histograms)
         found = agreement_pictures.compare_one(results, region, name, histograms, shifts)
-        figure = stack_pictures.stack_figure(options, region, name, histograms, shifts, canvas)
-        label = Markup(yields.plain(results.features[name].label))
-        text = f"Data and stacked simulation against {name} in {region}"
-        if results.regions[region].blind:
-            text = f"Stacked simulation against {name} in {region}, data is blind"
-        made.append((found, picture(figure, name, label, text, GALLERY_DPI)))
+        drawn = stack_pictures.draw_feature(options, region, name, histograms, shifts, canvas)
+        label = Markup(yields.plain(drawn.title))
+        made.append((found, picture(drawn.figure, name, label, drawn.text, GALLERY_DPI)))
     return made
 
 

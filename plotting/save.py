@@ -4,6 +4,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.files import write_file
@@ -16,6 +17,7 @@ METADATA = {
     "svg": {"Date": None, "Creator": None},
 }
 FORMATS = ("pdf", "png")
+NUMBERS = "csv"  # format of the numbers of a picture
 
 
 @dataclass(frozen=True)
@@ -28,20 +30,32 @@ class Drawn:
     text: str = ""  # for those who do not see it, if not the title
     group: str = ""  # part of the page
     told: dict | None = None  # of an event, what explained.json says
+    numbers: pd.DataFrame | None = None  # what is drawn, a row per bin, cell, bar or point
 
 
-def save(figure, path, formats=FORMATS):
+def save_drawn(drawn, folder, formats=FORMATS):
+    """Write a Drawn below a folder, see `save`."""
+    return save(drawn.figure, folder / drawn.name, formats, drawn.numbers)
+
+
+def save(figure, path, formats=FORMATS, numbers=None):
     """Write a figure as `path` plus the ending of each format; returns the files.
 
+    numbers: DataFrame of what is drawn, for the format "csv"
     Raises OutputError where a file cannot be written.
     """
     written = []
     for ending in formats:
+        target = Path(f"{path}.{ending}")
+        if ending == NUMBERS:
+            if numbers is not None:
+                write_file(target, numbers.to_csv(index=False))
+                written.append(target)
+            continue
         buffer = io.BytesIO()
         with drawing():
             more = {"pil_kwargs": {"compress_level": 3}} if ending == "png" else {}
             figure.savefig(buffer, format=ending, dpi=DPI, metadata=METADATA[ending], **more)
-        target = Path(f"{path}.{ending}")
         write_file(target, buffer.getvalue())
         written.append(target)
     return written

@@ -16,7 +16,7 @@ from plotting.draw_scores import draw_curves, draw_latent, draw_ranking, draw_tr
 from plotting.draw_stack import draw_stack
 from plotting.event import momenta
 from plotting.matrix_pictures import BACKGROUND, Matrices
-from plotting.save import Drawn, save
+from plotting.save import Drawn, save_drawn
 from plotting.stack import stack_of
 from plotting.style import NO_CAPTION, number
 
@@ -37,7 +37,7 @@ def score(options, detectors=()):
         print(f"{names[0]}: {line}")
     pictures = chain(score_pictures(options, names, print), study_pictures(options))
     for drawn in pictures:
-        written += save(drawn.figure, options.folder / "score" / drawn.name, options.formats)
+        written += save_drawn(drawn, options.folder / "score", options.formats)
     return written
 
 

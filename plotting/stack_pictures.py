@@ -4,7 +4,7 @@ from analysis.files import write_file
 from analysis.shifts import background_shifts
 from plotting import pool, yields
 from plotting.draw_stack import StackCanvas, draw_stack
-from plotting.save import save
+from plotting.save import Drawn, save, save_drawn
 from plotting.stack import make_stack
 
 CHUNK = 12  # pictures that a process draws before it reports
@@ -24,13 +24,13 @@ def hist_chunk(options, jobs):
     for region, name in jobs:
         histograms = options.results.histograms(region, name)
         shifts = background_shifts(options.results, region, name, histograms)
-        figure = stack_figure(options, region, name, histograms, shifts, canvas)
-        written += save(figure, options.folder / "hist" / region / name, options.formats)
+        drawn = draw_feature(options, region, name, histograms, shifts, canvas)
+        written += save_drawn(drawn, options.folder / "hist" / region, options.formats)
     return written
 
 
-def stack_figure(options, region, name, histograms, shifts=(), canvas=None):
-    """The Figure of a feature in a region, from {sample: Histogram} and Shifts."""
+def draw_feature(options, region, name, histograms, shifts=(), canvas=None):
+    """The Drawn of a feature in a region, from {sample: Histogram} and Shifts."""
     stack = make_stack(
         options.results,
         region,
@@ -40,7 +40,12 @@ def stack_figure(options, region, name, histograms, shifts=(), canvas=None):
         relative_errors=options.relative_errors,
         shifts=shifts,
     )
-    return draw_stack(stack, log=options.log, caption=options.caption, canvas=canvas)
+    figure = draw_stack(stack, log=options.log, caption=options.caption, canvas=canvas)
+    if stack.blind:
+        text = f"Stacked simulation against {name} in {region}, data is blind"
+    else:
+        text = f"Data and stacked simulation against {name} in {region}"
+    return Drawn(name, options.results.features[name].label, figure, text)
 
 
 def make_cutflow(options, regions):

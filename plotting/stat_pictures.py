@@ -23,7 +23,7 @@ from plotting.draw_limits import (
 from plotting.draw_scores import draw_ranking
 from plotting.draw_stack import draw_stack
 from plotting.draw_surprises import draw_bump, draw_calibration, draw_p_values, draw_statistic
-from plotting.save import Drawn, save
+from plotting.save import Drawn, save_drawn
 from plotting.stack import FLAVOURS, Layer, Stack
 from plotting.yields import plain_text
 
@@ -48,7 +48,7 @@ def statistics(options, name, kinds):
         print("\n".join(stat_tables.as_text(table)), end="\n\n")
     written = []
     for drawn in stat_pictures(options, name, chosen):
-        written += save(drawn.figure, options.folder / STATS / name / drawn.name, options.formats)
+        written += save_drawn(drawn, options.folder / STATS / name, options.formats)
     return written
 
 

@@ -143,7 +143,7 @@ def test_check_and_hist_use_the_variations(folder, tmp_path):
     stack_pictures.hist(options, ["SR3L"], ["m_3l"])
     varied = (tmp_path / "hist" / "SR3L" / "m_3l.png").read_bytes()
     record = json.loads((folder / "run.json").read_text())
-    figure = stack_pictures.stack_figure(options, "SR3L", "m_3l", histograms)
+    figure = stack_pictures.draw_feature(options, "SR3L", "m_3l", histograms).figure
     save.save(figure, tmp_path / "plain", ("png",))
     assert record["systematics"] and varied != (tmp_path / "plain.png").read_bytes()
 
