@@ -27,6 +27,7 @@ from analysis.records import AGAIN, record_errors
 from analysis.samples import choose
 from analysis.scored import SCORE_AGAIN
 from analysis.systematics import Systematic
+from analysis.th1d import read_th1d
 
 # Names of the matrix cells by their place in it.
 CELL_KINDS = ("missing momentum", "transverse mass", "rapidity", "energy", "mass", "rapidity gap")
@@ -177,6 +178,7 @@ class Results:
             )
             self.energy_scale = self.record["layout"]["energy_scale"]
             self.h = self.record["layout"]["h"]
+        self._regions_read = {}  # folders of the file of histograms
         needed = [CUTFLOW, HISTOGRAMS]
         for sample in self.samples:
             for each in (sample, *sample.variations.values()):
@@ -255,19 +257,35 @@ class Results:
 
     def histogram(self, region, feature, sample, variation=None):
         """The Histogram of a feature of a sample, perhaps in a variation; all are names."""
-        name = f"{region}/{histogram_name(feature, varied_name(sample, variation))}"
+        name = histogram_name(feature, varied_name(sample, variation))
         path = self.folder / HISTOGRAMS
         try:
-            stored = self._histograms[name]
-            values, variances = stored.values(flow=True), stored.variances(flow=True)
-            edges = stored.axis().edges()
+            return Histogram(*self._read_histogram(region, name))
         except InputError:
             raise
         except uproot.KeyInFileError:
-            raise InputError(f"{path} lacks {name}, which run.json lists: {AGAIN}") from None
+            raise InputError(
+                f"{path} lacks {region}/{name}, which run.json lists: {AGAIN}"
+            ) from None
         except Exception as error:
-            raise InputError(f"{path}: {name} cannot be read ({reason(error)}): {AGAIN}") from None
-        return Histogram(edges, values, variances)
+            raise InputError(
+                f"{path}: {region}/{name} cannot be read ({reason(error)}): {AGAIN}"
+            ) from None
+
+    def _read_histogram(self, region, name):
+        """The arrays of a Histogram."""
+        if region not in self._regions_read:
+            self._regions_read[region] = self._histograms[region]
+        stored = self._regions_read[region]
+        key = stored.key(name)
+        if key.fClassName == "TH1D":
+            content, _ = key.get_uncompressed_chunk_cursor()
+            found = read_th1d(content.raw_data)
+            if found is not None:
+                return found
+        histogram = stored[name]
+        values, variances = histogram.values(flow=True), histogram.variances(flow=True)
+        return histogram.axis().edges(), values, variances
 
     def histograms(self, region, feature):
         """{sample: Histogram} of a feature for all samples that may be looked at."""

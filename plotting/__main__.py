@@ -113,7 +113,8 @@ def parser():
     command("limit", "limits, significances, excluded masses, visible cross-sections")
     command("cutflow", "table as text, LaTeX, HTML, and bars")
     command("graph", "the computation graph of the run")
-    command("report", "everything on one page, OUT/report/index.html")
+    made = command("report", "everything on one page, OUT/report/index.html")
+    made.add_argument("--force", action="store_true", help="draw also pictures that are the same")
     return top
 
 
@@ -210,7 +211,7 @@ def act(chosen):
         case "graph":
             written = graph_picture.save_graph(options)
         case "report":
-            written = report.make_report(options, regions)
+            written = report.make_report(options, regions, chosen.force)
     name_files(written)
 
 

@@ -41,6 +41,7 @@
   }
 
   // The address holds filters, order and the picture that is enlarged.
+  form.reset();
   const plain = Object.fromEntries(new FormData(form));
 
   function remember(how, picture) {
@@ -174,9 +175,13 @@
   dialog.addEventListener("close", () => {
     opener.focus();
     if (!new URL(location.href).searchParams.has("picture")) return;
-    // Where a click has opened it, the way back is the one of the browser.
-    if (history.state?.opened) history.back();
-    else remember("replaceState");
+    // Where a click has opened it, the way back is the one of the browser, which moves the focus.
+    if (!history.state?.opened) {
+      remember("replaceState");
+      return;
+    }
+    addEventListener("popstate", () => opener.focus(), { once: true });
+    history.back();
   });
 
   // Show what the address says.
