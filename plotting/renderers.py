@@ -85,7 +85,9 @@ def svg_format(width, height):
 
 def pixel_format(width, height, dpi):
     """Pixels on white; width, height in inches."""
-    renderer = RendererAgg(round(width * dpi), round(height * dpi), dpi)
+    renderer = RendererAgg(
+        width * dpi + 1e-6, height * dpi + 1e-6, dpi
+    )  # of which it takes whole ones
 
     def finish():
         return Image.fromarray(np.asarray(renderer.buffer_rgba())[..., :3])
