@@ -27,8 +27,9 @@ from plotting.style import (
 LEFT, RIGHT, BOTTOM, MIDDLE, TOP = 0.125, 0.965, 0.115, 0.315, 0.94  # of the figure
 GAP = 0.02
 MOST_LETTERS = 62  # that fit below a plot
-DECADES = 5  # at most, between the highest bin and the lower end of a logarithmic axis
+DECADES = 6  # of a logarithmic axis, at most; more only so that data are seen
 NOTE = FONT - 3  # size of notes, points
+EDGE = 10  # between texts and the sides of the plot, where the ticks are, points
 HALO = 1.4  # width of the white edge of a signal's line on each side, points
 POINT = {"marker": "o", "color": INK, "linestyle": "", "markersize": 3.6}
 # Around a point, and at the upper edge of the ratio: data where there is no simulation.
@@ -73,7 +74,7 @@ class StackCanvas:
         main.set_position((LEFT, low, RIGHT - LEFT, TOP - low))
         wide, high = self.figure.get_size_inches() * 72
         self.size = (RIGHT - LEFT) * wide, (TOP - low) * high
-        self.legend = arrange(entries_of(stack), 0.965 * self.size[0])
+        self.legend = arrange(entries_of(stack), self.size[0] - 2 * EDGE)
         self.notes = [tail.sentence(stack.label, stack.unit) for tail in stack.tails]
         bottom, top = self.limits(stack, log)
         if main.get_yscale() != ("log" if log else "linear"):
@@ -130,9 +131,11 @@ class StackCanvas:
         if not log:
             lowest = min(0.0, float(stack.total.min(initial=0)) * 1.1)
             return lowest, lowest + (highest - lowest) / (1 - share)
-        seen = [stack.total] if stack.data is None else [stack.total, stack.data]
-        smallest = min(float(s[s > 0].min(initial=highest)) for s in seen)
-        floor = max(min(smallest / 3, 0.5, highest / 30), highest / 10**DECADES)
+        least = float(stack.total[stack.total > 0].min(initial=highest)) / 3
+        floor = max(min(least, 0.5, highest / 30), highest / 10 ** (DECADES * (1 - share)))
+        if stack.data is not None:  # of these all are seen
+            floor = min(floor, float(stack.data[stack.data > 0].min(initial=highest)) / 2)
+        floor = max(floor, highest / 10**DECADES)
         return floor, floor * (highest / floor) ** (1 / (1 - share))
 
     def draw_simulation(self, stack, floor):
@@ -251,7 +254,7 @@ class StackCanvas:
                 axes.xaxis.set_major_locator(MaxNLocator(6, min_n_ticks=3, integer=counts))
                 axes.xaxis.set_major_formatter("{x:g}")
                 axes.tick_params(axis="x", labelsize=STYLE["xtick.labelsize"])
-        main.tick_params(labelbottom=not with_ratio)
+        main.xaxis.set_visible(not with_ratio)  # its ticks are among tick_marks
         if with_ratio:
             ratio.set_ylabel("Data / sim.", loc="center")
         lowest.set_xlabel(axis_title(stack.label, stack.unit), fontsize=FONT + 2)
@@ -260,7 +263,7 @@ class StackCanvas:
     def add_legend(self, stack):
         """Add the legend, and below it notes: first what is in the tails."""
         main, (width, height) = self.main, self.size
-        right, top = 0.982 * width, height - 7
+        right, top = width - EDGE, height - 7
         self.artists += draw_legend(main, self.legend, self.size, (right, top))
         top -= self.legend.height + 0.4 * NOTE
         for lines, colour in ((self.notes, INK), (stack.notes, QUIET)):

@@ -147,7 +147,7 @@ class Stack:
     @property
     def unexpected(self):
         """(bins,) whether there are data where the simulation is empty, or not above 0."""
-        return (self.data > 0) & (self.total <= 0)
+        return (self.data > 0) & (self.total <= 0) & bool(self.layers)
 
     @cached_property
     def coarse(self):
@@ -182,7 +182,7 @@ class Stack:
             return ()
         one = max(event_weight(x.sumw.sum(), x.sumw2.sum()) for x in self.layers)
         coarse, found = self.coarse, []
-        for place in dict.fromkeys((-1, 0)):
+        for place in (-1, 0)[: len(self.groups)]:
             start, stop = self.groups[place]
             total, error = float(coarse.total[place]), float(coarse.error[:, place].max())
             known = supported(total, coarse.statistical[place])
@@ -228,7 +228,8 @@ class Stack:
         statistical error; total, stat, syst_down, syst_up; where there are data these with the ends
         of their interval, the ratio, and the edges of the bin of the ratio.
         """
-        made = {"low": self.edges[:-1], "high": self.edges[1:]}
+        edges = np.array([float(f"{edge:.12g}") for edge in self.edges])
+        made = {"low": edges[:-1], "high": edges[1:]}
         if self.ticks:
             made = {"category": list(self.ticks)}
         for layer in (*self.layers, *self.signals):
@@ -240,12 +241,12 @@ class Stack:
         if self.data is not None:
             made["data"] = self.data
             made |= dict(zip(("data_low", "data_high"), self.data_interval, strict=True))
-            coarse = self.coarse
-            sizes = [stop - start for start, stop in self.groups] or 1
-            made["ratio"] = np.repeat(coarse.ratio, sizes)
+            groups = np.array(self.groups or [(n, n + 1) for n in range(len(self.data))])
+            sizes = groups[:, 1] - groups[:, 0]
+            made["ratio"] = np.repeat(self.coarse.ratio, sizes)
             if not self.ticks:
-                made["ratio_from"] = np.repeat(coarse.edges[:-1], sizes)
-                made["ratio_to"] = np.repeat(coarse.edges[1:], sizes)
+                ends = zip(("ratio_from", "ratio_to"), groups.T, strict=True)
+                made |= {name: np.repeat(edges[end], sizes) for name, end in ends}
         return pd.DataFrame(made)
 
 
@@ -337,7 +338,8 @@ def missing(results, region, feature, histograms):
     value, why = WITHOUT[feature]
     edges = next(iter(histograms.values())).edges
     place = int(np.searchsorted(edges, value, side="right"))
-    if not any(histogram.sumw2[place] for histogram in histograms.values()):
+    here, beside = (sum(h.sumw2[n] for h in histograms.values()) for n in (place, place + 1))
+    if here <= (0 if why == NO_PAIR else beside):  # else they are small values, no missing ones
         return ()
     said = f"{value:.3g} where there is {why}"
     if why == NO_PAIR and PAIRS in results.features:

@@ -272,7 +272,7 @@ def test_bins_join_from_the_ends_until_simulation_supports_them():
     # Between supported bins an empty one is no tail.
     assert joined([4.0, 0, 7, 0, 4]) == tuple((n, n + 1) for n in range(5))
     assert joined([0.1, 0.1, 0.1]) == ((0, 3),)
-    assert joined([-1.0, 3, -0.5, 2, -0.1, 0]) == ((0, 2), (2, 6))
+    assert joined([-1.0, 3, -0.5, 2, -0.1, 0]) == ((0, 3), (3, 6))
 
 
 def test_tail_is_told_in_numbers(results):
