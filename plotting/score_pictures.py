@@ -1,6 +1,6 @@
 """`score`: what a detector found, beside others and simple cuts."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from textwrap import wrap
 
@@ -10,8 +10,8 @@ import pandas as pd
 from analysis.errors import InputError
 from analysis.files import write_file
 from analysis.performance import make_curve
-from analysis.study_files import read_explained, read_study
-from plotting import comparison, matrix, score_numbers
+from analysis.study_files import p_text, read_explained, read_study
+from plotting import comparison, matrix, score_numbers, yields
 from plotting import scores as score_files
 from plotting.draw_comparison import draw_comparison
 from plotting.draw_event import draw_event
@@ -33,6 +33,7 @@ from plotting.style import NO_CAPTION
 FEW_CELLS = 0.1  # of the matrix: a detector that sees fewer has no picture of them
 TOP_SHARE = 0.01  # of events that are looked at as the most anomalous
 TOP_EVENTS = 6  # drawn in the transverse plane
+DRIVERS = 3  # features named beside an event
 MOST_PANELS = 6  # detectors side by side
 
 
@@ -276,9 +277,10 @@ def shown_events(options, scores, say):
 
 
 def event_pictures(options, scores, say):
-    """Yield Drawn pictures of the most anomalous events."""
+    """Yield Drawn pictures of the most anomalous events, and say what they are."""
     results = options.results
     objects, owners = results.objects
+    effective = effective_of_explained(results, scores)
     for rank, (scored, place, told) in enumerate(shown_events(options, scores, say), 1):
         dataset, run, event = scored.identity[place]
         score = scored.score[place]
@@ -291,15 +293,71 @@ def event_pictures(options, scores, say):
             energy_scale=results.energy_scale,
             h=results.h,
         )
-        title = f"{scored.sample} {event}, score {score:.2f}"
+        p_value = told and p_text(told["scores"][scores.detector]["p_value"], effective)
+        p_value = p_value and (f"p {p_value}" if p_value[0] == "<" else f"p = {p_value}")
+        drivers = [driver(results, one) for one in (told["features"] if told else ())[:DRIVERS]]
+        about = f"{scored.sample} {event}, score {score:.2f}"
+        if rank <= TOP_EVENTS:
+            say(f"{rank}. {scored.sample}, run {run}, event {event}, score {score:.4g}")
+            if told:
+                say(f"   {p_value}, the share of the background that is as anomalous")
+            for one in drivers:
+                say(
+                    f"   {one.name[:18]:<18} {one.value}, usually {one.usual}, adds {one.adds}"[:80]
+                )
         figure = draw_event(
-            seen.labels, seen.types, seen.e_t, seen.phi, seen.met, title=title, caption=NO_CAPTION
+            seen.labels,
+            seen.types,
+            seen.e_t,
+            seen.phi,
+            seen.met,
+            drivers=[(one.label, one.value, one.usual) for one in drivers],
+            title=f"{about}, {p_value}" if told else about,
+            caption=NO_CAPTION,
         )
         text = (
             f"{rank}: {scored.sample}, dataset {dataset}, run {run}, event {event}, score "
             f"{score:.2f}"
         )
-        yield Drawn(f"event_{rank}", text, figure, group="events", told=told)
+        columns = {"object": [yields.plain_text(label) for label in seen.labels]}
+        numbers = pd.DataFrame(columns | {"e_t": seen.e_t, "phi": seen.phi})
+        numbers.loc[len(numbers)] = ["missing momentum", seen.met, 0.0]
+        yield Drawn(f"event_{rank}", text, figure, group="events", told=told, numbers=numbers)
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What drives the score of an event, as texts."""
+
+    name: str
+    label: str  # LaTeX
+    value: str  # with its unit
+    usual: str  # of the background
+    adds: str
+
+
+def driver(results, told):
+    """The Driver of a feature of explained.json."""
+    feature = results.features.get(told["name"])
+    label, unit = (feature.label, feature.unit) if feature else (told["name"], "")
+    median, low, high = (three_digits(told[key]) for key in ("median", "low", "high"))
+    value = f"{three_digits(told['value'])} {unit}".strip()
+    usual = f"{median} ({low} to {high})"
+    return Driver(told["name"], label, value, usual, f"{told['contribution']:.2g}")
+
+
+def three_digits(value):
+    """A number with three digits or more, without exponent where it is large."""
+    if value is None:
+        return comparison.NOTHING
+    return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+def effective_of_explained(results, scores):
+    """Effective events of the background that p-values are of; 0 where nothing is explained."""
+    content = read_explained(results.folder)
+    background = content["background"].get(scores.detector) if content else None
+    return background["effective"] if background else 0.0
 
 
 def study_pictures(options):
