@@ -113,19 +113,29 @@ def numbers_of(scores, column):
     return value[:, column], weight, signals
 
 
-def same_scores(study, judged):
-    """Whether a study is of the scores that `judge_detectors` has judged."""
+def same_scores(study, judged, kinds=("detector",)):
+    """Whether a study is of the scores of some kinds that `judge_detectors` has judged."""
+    if study["region"] != judged["region"]:
+        return False
     for name, score in judged["scores"].items():
-        of = study["scores"].get(name) if score["kind"] == "detector" else None
-        if score["kind"] != "detector":
-            continue
-        if study["region"] != judged["region"] or of is None:
+        there = study["scores"].get(name, {"signals": {}})["signals"]
+        if score["kind"] in kinds and not all(
+            signal in there and abs(there[signal]["auc"] - one["auc"]) < 1e-9
+            for signal, one in score["signals"].items()
+        ):
             return False
-        for signal, one in score["signals"].items():
-            there = of["signals"].get(signal)
-            if there is None or abs(there["auc"] - one["auc"]) > 1e-9:
-                return False
     return True
+
+
+def judge_or_look_up(results, compared, study):
+    """As `judge_detectors`; intervals are those of a study of the same scores, if it has them."""
+    judged = judge_detectors(results, compared, replicas=0)
+    known = study is not None and study["replicas"] >= REPLICAS
+    if not (known and same_scores(study, judged, ("detector", "rival"))):
+        return judge_detectors(results, compared)
+    judged["scores"] = {name: study["scores"][name] for name in judged["scores"]}
+    taken = ("replicas", "background_uncertainty", "working_points", "least_events")
+    return judged | {key: study[key] for key in taken}
 
 
 def best_rival(study, signal, asked=None):
@@ -247,14 +257,17 @@ def signal_lines(study, signal):
     points = study["working_points"][-2:]
     best, marked = best_rival(study, signal), False
     heads = "".join(f"{asked_text(asked):<20}" for asked in points)
-    yield f"{signal[:18]:<19}{heads}AUC"
+    yield signal
+    yield f"  improvement at   {heads}AUC"
     for name, score in ranked(study, signal):
         mark = "*" if name == best else " "
         marked |= name == best
         shown = "supervised bound" if score["kind"] == "supervised" else name
-        cells = "".join(
-            f"{asymmetric_text(point_of(study, score, signal, asked)):<20}" for asked in points
-        )
+        found = [point_of(study, score, signal, asked) for asked in points]
+        texts = [asymmetric_text(point) for point in found]
+        if None not in found and found[0]["threshold"] == found[-1]["threshold"]:
+            texts[-1] = "same cut"
+        cells = "".join(f"{text:<20}" for text in texts)
         yield f"{mark} {shown[:16]:<16} {cells}{auc_text(study, score, signal)}".rstrip()
     if marked:
         yield "* the best simple cut, in hindsight"
@@ -262,19 +275,22 @@ def signal_lines(study, signal):
 
 def cut_lines(study, signal, name):
     """Lines of at most 80 letters: the cuts on a score, and what passes them."""
-    score = study["scores"][name]
     events = study["signals"][signal]["events"]
-    known = f"background known to {study['background_uncertainty']:.0%}"
-    yield f"{signal[:25]}, cuts on {name[:25]} (Z: {known})"
-    for point in score["signals"][signal]["points"]:
+    points = {p["threshold"]: p for p in study["scores"][name]["signals"][signal]["points"]}
+    if not points:
+        yield f"{signal}: too few background events for a cut on {name}"
+        return
+    yield f"{signal}, cuts on {name}:"
+    for point in points.values():
         share = share_text(point["signal_efficiency"], point["signal_efficiency_error"], events)
         background = with_error(point["background"], point["background_error"])
-        where = "" if point["supported"] else f" as {asked_text(point['asked'])} is not supported"
         at = asked_text(float(f"{point['background_efficiency']:.2g}"))
         yield (
             f"  {at}: score >= {point['threshold']:.4g}, s = {number(point['signal'])} ({share}), "
-            f"b = {background}, Z = {point['significance'] or 0:.2g}{where}"
+            f"b = {background}, Z = {point['significance'] or 0:.2g}"
         )
+    if not point["supported"]:
+        yield f"  fewer than {study['least_events']} effective background events pass a tighter cut"
 
 
 def table_lines(study):
@@ -282,6 +298,8 @@ def table_lines(study):
     for signal in study["signals"]:
         yield from signal_lines(study, signal)
         yield ""
+    if not study["signals"]:
+        return
     yield "Improvements are signal efficiency / sqrt(background efficiency), with intervals"
     yield f"of 68 % from {study['replicas']} replicas. @: the tightest cut that is supported, where"
     yield f"fewer than {study['least_events']} effective background events pass the one asked for."
@@ -342,9 +360,11 @@ def asymmetric_text(point):
     value, low, high = (point[f"improvement{end}"] for end in ("", "_low", "_high"))
     if None in (low, high):
         text = short(value)
+    elif not point["supported"]:
+        text = with_error(value, (high - low) / 2)
     else:
         down, up = max(value - low, 0.0), max(high - value, 0.0)
-        decimals = min(decimals_of(max(down, up)), 3 if point["supported"] else 2)
+        decimals = min(decimals_of(max(down, up)), 3)
         text = f"{value:.{decimals}f} -{down:.{decimals}f} +{up:.{decimals}f}"
     return text if point["supported"] else f"{text} @{looser_text(point)}%"
 

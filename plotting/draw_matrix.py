@@ -59,7 +59,8 @@ def draw_matrix(
     if energies is None:
         limit = span if span is not None else float(np.nanmax(np.abs(values), initial=0)) or 1.0
         colours, start = ("cividis", 0.0) if sequential else ("RdBu_r", -limit)
-        shown = [(~missing, colours, Normalize(start, limit), bar_label, "{:.1f}")]
+        form = "{:.1f}" if limit >= 1 else "{:.2f}"
+        shown = [(~missing, colours, Normalize(start, limit), bar_label, form)]
     else:
         positive = values[energies & (values > 0)]
         low, high = (positive.min(), positive.max()) if len(positive) else (1.0, 10.0)
@@ -95,7 +96,8 @@ def draw_matrix(
             decades = np.log10(norm.vmax / norm.vmin)
             bar.ax.yaxis.set_minor_formatter("{x:g}" if decades < 1.3 else NullFormatter())
         for cell in zip(*np.nonzero(chosen), strict=True):
-            texts[cell] = form.format(values[cell]).replace("-0.0", "0.0")
+            texts[cell] = form.format(values[cell])
+            texts[cell] = texts[cell].lstrip("-") if float(texts[cell]) == 0 else texts[cell]
             red, green, blue, _ = colormaps[colours](norm(drawn[cell]))
             bright[cell] = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
     marked = np.zeros(values.shape, bool) if chance is None else chance & ~missing

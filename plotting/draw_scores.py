@@ -1,10 +1,11 @@
 """Draw what a detector found."""
 
 import numpy as np
-from matplotlib.colors import LogNorm
+from matplotlib import colormaps
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from plotting.comparison import share_text
 from plotting.draw_stack import SIGNAL_DASHES
@@ -14,6 +15,7 @@ from plotting.yields import with_error
 # Okabe and Ito, of whom yellow is too pale for lines, and two more.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a", "#7a5c3d")
 DASHES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))  # of simple cuts
+GREYS = ListedColormap(colormaps["Greys"](np.linspace(0.08, 0.55, 256)))  # below coloured points
 ENTRIES = 3  # of the legend side by side
 
 
@@ -99,10 +101,12 @@ def draw_survival(survivals, labels, colours, *, title="", caption=NO_CAPTION):
     rows = -(-len(survivals) // columns)
     with_data = any(one.data is not None for one in survivals)
     each = 3.1 if with_data else 2.3
-    size = (1.1 + 3.1 * columns, 1.5 + each * rows)
+    entries = len({name for one in survivals for name in one.signals}) + 2 * with_data
+    below = 0.8 + 0.2 * -(-entries // columns)  # inches, for label and legend
+    size = (1.1 + 3.1 * columns, 0.4 + below + each * rows)
     figure = Figure(figsize=size)
     right = 1 - 0.15 / size[0]
-    ends = {"left": 0.85 / size[0], "bottom": 1.1 / size[1], "top": 1 - 0.4 / size[1]}
+    ends = {"left": 0.85 / size[0], "bottom": below / size[1], "top": 1 - 0.4 / size[1]}
     outer = figure.add_gridspec(rows, columns, right=right, wspace=0.06, hspace=0.1, **ends)
     handles, highest, panels = {}, 2.0, []
     for place, one in enumerate(survivals):
@@ -134,13 +138,14 @@ def draw_survival(survivals, labels, colours, *, title="", caption=NO_CAPTION):
                 pair[1].set_ylabel("Data / bkg.", loc="center")
                 pair[1].yaxis.set_label_coords(-0.17, 0.5)
     label = "Survival probability of the background"
-    figure.text(right, 0.66 / size[1], label, ha="right", fontsize=FONT + 1)
+    figure.text(right, (below - 0.45) / size[1], label, ha="right", fontsize=FONT + 1)
     figure.legend(
         list(handles.values()),
         list(handles),
         loc="lower center",
-        ncols=columns if len(handles) > 2 else len(handles),
+        ncols=columns,
         fontsize=FONT - 2,
+        handlelength=3.3,
         borderaxespad=0.3,
         columnspacing=1.2,
     )
@@ -217,8 +222,15 @@ def draw_training(curves, *, title="", caption=NO_CAPTION):
     longest = max([len(curve["loss"]) for curve in curves], default=1)
     axes.set_xlim(0.5, longest + 0.5)
     losses = [np.concatenate([curve["loss"], curve["val_loss"]]) for curve in curves]
-    if losses and np.concatenate(losses).min() > 0:
+    values = np.concatenate(losses) if losses else np.ones(1)
+    if values.min() > 0:
         axes.set_yscale("log")
+        narrow = values.max() < 30 * values.min()
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}" if narrow else NullFormatter())
+        axes.tick_params(axis="y", which="minor", labelsize=FONT - 2)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("Epoch", fontsize=FONT + 2)
     axes.set_ylabel("Loss", fontsize=FONT + 2)
     folds = f" ({len(curves)} folds)" if len(curves) > 1 else ""
@@ -266,8 +278,8 @@ def draw_latent(background, weights, overlays, axis_labels, *, title="", caption
         mesh = axes.pcolormesh(
             *edges,
             np.ma.masked_less_equal(density.T, 0),
-            cmap="Greys",
-            norm=LogNorm(max(top * 1e-4, float(positive.min(initial=top))), top * 3),
+            cmap=GREYS,
+            norm=LogNorm(max(top * 1e-4, float(positive.min(initial=top))), top * 1.01),
             linewidth=0,
             rasterized=True,
         )
@@ -278,12 +290,12 @@ def draw_latent(background, weights, overlays, axis_labels, *, title="", caption
                 *points.T,
                 "o",
                 color=colour,
-                markersize=2.2,
-                alpha=0.7,
-                markeredgewidth=0,
+                markersize=3.2,
+                markeredgecolor="white",
+                markeredgewidth=0.35,
                 label=label,
             )
-            axes.legend(loc="upper right", fontsize=FONT, markerscale=2, handletextpad=0.1)
+            axes.legend(loc="upper right", fontsize=FONT, markerscale=1.6, handletextpad=0.1)
         axes.set_xlim(edges[0][0], edges[0][-1])
         axes.set_ylim(edges[1][0], edges[1][-1])
         if place >= panels - columns:

@@ -66,7 +66,9 @@ def score_pictures(options, detectors, say):
     if results.regions[region].blind:
         say(f"region {region} is blind: data not drawn")
     say(f"{region}, detector {shown}")
-    say(held_out_text(scores))
+    about = [held_out_text(scores)] if scores.of("background") else []
+    for line in about:
+        say(line)
     stack = stack_of(
         results,
         region,
@@ -75,7 +77,7 @@ def score_pictures(options, detectors, say):
         signal_scale=options.signal_scale,
         relative_errors=options.relative_errors,
     )
-    stack = replace(stack, notes=(*stack.notes, held_out_text(scores)))
+    stack = replace(stack, notes=(*stack.notes, *about))
     figure = draw_stack(stack, log=options.log, caption=options.caption)
     yield Drawn("score", "Anomaly score", figure, group="result")
     if not scores.of("background"):
@@ -126,8 +128,8 @@ def compared_pictures(options, compared, say):
     """
     results, first = options.results, compared[0]
     region, caption = first.region, options.caption
-    judged = comparison.judge_detectors(results, compared)
     study = read_study(results.folder)
+    judged = comparison.judge_or_look_up(results, compared, study)
     if study is not None and not comparison.same_scores(study, judged):
         say(f"study.json is not of these scores: python -m ml study {results.folder}")
         study = None
@@ -176,6 +178,9 @@ def compared_pictures(options, compared, say):
         yield Drawn(f"curves_{process.name}", text, figure, group="result", numbers=numbers)
         for line in comparison.cut_lines(judged, process.name, first.detector):
             say(line)
+    if judged["signals"]:
+        known = judged["background_uncertainty"]
+        say(f"Z: expected significance, the background known to {known:.0%}")
     if study is None:
         for line in comparison.table_lines(judged):
             say(line)
@@ -242,7 +247,8 @@ def error_pictures(options, scores, labels, feature_labels, say):
                 values, sequential=True, title=title, bar_label=bar, **drawing.axes
             )
             text = f"Cells that make the top events of {name} anomalous"
-            yield Drawn(f"cells_{name}", text, figure, group="why")
+            numbers = drawing.numbers({"share_percent": values})
+            yield Drawn(f"cells_{name}", text, figure, group="why", numbers=numbers)
         figure = draw_ranking(
             [feature_labels.get(feature, feature) for feature in shares],
             list(shares.values()),
@@ -251,7 +257,8 @@ def error_pictures(options, scores, labels, feature_labels, say):
             caption=options.caption,
         )
         text = f"Features that make the top events of {name} anomalous"
-        yield Drawn(f"features_{name}", text, figure, group="why")
+        numbers = pd.DataFrame(shares.items(), columns=["feature", "share_percent"])
+        yield Drawn(f"features_{name}", text, figure, group="why", numbers=numbers)
 
 
 def shown_events(options, scores, say):
@@ -294,7 +301,7 @@ def event_pictures(options, scores, say):
             h=results.h,
         )
         p_value = told and p_text(told["scores"][scores.detector]["p_value"], effective)
-        p_value = p_value and (f"p {p_value}" if p_value[0] == "<" else f"p = {p_value}")
+        p_value = p_value and (f"p < {p_value[1:]}" if p_value[0] == "<" else f"p = {p_value}")
         drivers = [driver(results, one) for one in (told["features"] if told else ())[:DRIVERS]]
         about = f"{scored.sample} {event}, score {score:.2f}"
         if rank <= TOP_EVENTS:
