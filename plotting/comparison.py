@@ -4,7 +4,7 @@ What study.json says, or where there is none what `judge_detectors` finds, in th
 """
 
 from dataclasses import dataclass
-from math import floor, isfinite
+from math import floor, isfinite, sqrt
 
 import pandas as pd
 
@@ -264,7 +264,7 @@ def signal_lines(study, signal):
         marked |= name == best
         shown = "supervised bound" if score["kind"] == "supervised" else name
         found = [point_of(study, score, signal, asked) for asked in points]
-        texts = [asymmetric_text(point) for point in found]
+        texts = [asymmetric_text(point, study["signals"][signal]["events"]) for point in found]
         if None not in found and found[0]["threshold"] == found[-1]["threshold"]:
             texts[-1] = "same cut"
         cells = "".join(f"{text:<20}" for text in texts)
@@ -353,12 +353,17 @@ def latex_improvement(point):
     return f"${text}{where}$"
 
 
-def asymmetric_text(point):
-    """An improvement and the lengths of its interval to both sides, and where it is."""
+def asymmetric_text(point, events):
+    """An improvement and the lengths of its interval to both sides, and where it is.
+
+    events: of the signal; where none passes, what one of them would mean is an upper bound
+    """
     if point is None:
         return NOTHING
     value, low, high = (point[f"improvement{end}"] for end in ("", "_low", "_high"))
-    if None in (low, high):
+    if not point["signal_events"]:
+        text = f"< {1 / max(events, 1) / sqrt(point['background_efficiency']):.2g}"
+    elif None in (low, high):
         text = short(value)
     elif not point["supported"]:
         text = with_error(value, (high - low) / 2)

@@ -95,11 +95,11 @@ def draw_matrix(
             bar.ax.yaxis.set_major_formatter("{x:g}")
             decades = np.log10(norm.vmax / norm.vmin)
             bar.ax.yaxis.set_minor_formatter("{x:g}" if decades < 1.3 else NullFormatter())
+        red, green, blue, _ = np.moveaxis(colormaps[colours](norm(drawn)), -1, 0)
+        bright |= chosen & (0.299 * red + 0.587 * green + 0.114 * blue > 0.5)
         for cell in zip(*np.nonzero(chosen), strict=True):
-            texts[cell] = form.format(values[cell])
-            texts[cell] = texts[cell].lstrip("-") if float(texts[cell]) == 0 else texts[cell]
-            red, green, blue, _ = colormaps[colours](norm(drawn[cell]))
-            bright[cell] = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
+            text = form.format(values[cell])
+            texts[cell] = text if float(text) else text.lstrip("-")
     marked = np.zeros(values.shape, bool) if chance is None else chance & ~missing
     if marked.any():
         rows, columns = np.nonzero(marked)

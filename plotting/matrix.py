@@ -3,9 +3,12 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from analysis.errors import InputError
 from analysis.output import MODEL_RECORD, MODELS, WEIGHT, read_model_record
+
+BLOCK = 1000  # events at once, which stay in the cache of a processor
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,14 @@ class Sums:
         """Add events: (events, size, size) values, NaN where missing, and (events,) weights."""
         flat = values.reshape(len(values), -1).astype(float)
         present = ~np.isnan(flat)
-        flat[~present] = 0.0
+        flat = np.where(present, flat, 0.0)
         if self.log is not None:
             logs = self.log.ravel()
             flat[:, logs] = signed_log(flat[:, logs])
         self.seen |= present.any(axis=0).reshape(self.seen.shape)
         self.events += len(flat)
         both = np.stack([weights, weights**2])
-        for power, of in enumerate((present, flat, flat**2)):
+        for power, of in enumerate((present.astype(float), flat, flat**2)):
             self.powers[:, power] += (both @ of).reshape(2, *self.seen.shape)
         self.all += both.sum(axis=1)
 
@@ -187,12 +190,11 @@ def sums_of(results, region, sample, log=None):
     if log is not None and log.any():
         made.append(Sums(len(results.cells), log))
     counts = [f"n_{name}" for name, *_ in results.types]
-    with results.open_table(region, sample) as table:
-        there = set(table.columns)
-    columns = [*results.cells.ravel(), *(n for n in counts if n in there), WEIGHT]
-    table = results.table(region, sample, columns)
-    for start in range(0, len(table), 20_000):
-        block = table.iloc[start : start + 20_000]
+    with results.open_table(region, sample) as file:
+        names = [*results.cells.ravel(), *(n for n in counts if n in file.columns), WEIGHT]
+        table = pd.DataFrame(file.read_columns(names))
+    for start in range(0, len(table), BLOCK):
+        block = table.iloc[start : start + BLOCK]
         values, weights = cell_values(results, block), block[WEIGHT].to_numpy(float)
         for sums in made:
             sums.add(values, weights)
