@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from plotting.comparison import share_text
-from plotting.draw_stack import SIGNAL_DASHES
+from plotting.legend import LINE, LONG, dash_of
 from plotting.style import BAND, FONT, INK, NO_CAPTION, QUIET, add_caption, styled
 from plotting.yields import with_error
 
@@ -145,7 +145,7 @@ def draw_survival(survivals, labels, colours, *, title="", caption=NO_CAPTION):
         loc="lower center",
         ncols=columns,
         fontsize=FONT - 2,
-        handlelength=3.3,
+        handlelength=LONG,
         borderaxespad=0.3,
         columnspacing=1.2,
     )
@@ -159,10 +159,9 @@ def draw_signal_shares(axes, one, labels, colours, handles):
     flat = one.background / one.background.sum()
     axes.axhline(1, color=INK, linewidth=0.8)
     highest = 1.0
-    dashes = SIGNAL_DASHES * len(one.signals)
-    for (process, shares), dash in zip(one.signals.items(), dashes, strict=False):
+    for place, (process, shares) in enumerate(one.signals.items()):
         ratio = np.divide(shares, flat, out=np.full(len(good), np.nan), where=good)
-        style = {"color": colours[process], "linestyle": dash, "linewidth": 1.8}
+        style = {"color": colours[process], "linestyle": dash_of(place), "linewidth": LINE}
         line = axes.stairs(np.maximum(ratio, 0.01), one.edges, baseline=None, **style)
         handles.setdefault(labels[process], line)
         highest = max(highest, float(np.nanmax(ratio, initial=0)))
