@@ -12,8 +12,8 @@ from plotting.legend import LINE, LONG, dash_of
 from plotting.style import BAND, FONT, INK, NO_CAPTION, QUIET, add_caption, styled
 from plotting.yields import with_error
 
-# Okabe and Ito, of whom yellow is too pale for lines, and two more.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4c9a", "#7a5c3d")
+# Okabe and Ito, of whom yellow is too pale for lines.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))  # of simple cuts
 GREYS = ListedColormap(colormaps["Greys"](np.linspace(0.08, 0.55, 256)))  # below coloured points
 ENTRIES = 3  # of the legend side by side
@@ -151,6 +151,21 @@ def draw_survival(survivals, labels, colours, *, title="", caption=NO_CAPTION):
     )
     add_caption(panels[0][0], caption, title, until=panels[columns - 1][0])
     return figure
+
+
+def choose_colours(names, known):
+    """{name: number of its colour}: those that it has in other plots, but none twice.
+
+    names: at most as many as there are COLOURS; known: {name: number}, to which new ones are added
+    """
+    chosen = {}
+    for name in names:
+        free = [n for n in range(len(COLOURS)) if n not in chosen.values()]
+        own = {known.get(other) for other in names}
+        best = [n for n in free if n not in own] or free
+        chosen[name] = known[name] if known.get(name) in free else best[0]
+        known.setdefault(name, chosen[name])
+    return chosen
 
 
 def draw_signal_shares(axes, one, labels, colours, handles):

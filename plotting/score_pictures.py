@@ -17,6 +17,7 @@ from plotting.draw_comparison import draw_comparison
 from plotting.draw_event import draw_event
 from plotting.draw_matrix import draw_matrix
 from plotting.draw_scores import (
+    choose_colours,
     draw_curves,
     draw_latent,
     draw_ranking,
@@ -166,12 +167,11 @@ def compared_pictures(options, compared, say):
                 found = judged["scores"][name]["signals"][process.name]
                 error = (found["auc_high"] - found["auc_low"]) / 2
                 curves[name] = replace(make_curve(*pair, 1, replicas=0), auc_error=error)
-            colours.setdefault(name, len(colours))
         label = {n: comparison.label_of(n, judged["scores"][n]) for n in curves}
         figure = draw_curves(
             {label[name]: curve for name, curve in curves.items()},
             detectors=sum(judged["scores"][name]["kind"] == "detector" for name in curves),
-            colours={label[name]: colours[name] for name in curves},
+            colours={label[n]: number for n, number in choose_colours(curves, colours).items()},
             title=f"{region}, {process.label}",
             caption=caption,
         )

@@ -14,7 +14,7 @@ from analysis.results import Results
 from analysis.rivals import RIVALS
 from analysis.study_files import read_study
 from plotting import comparison, score_numbers, score_pictures, scores
-from plotting.draw_scores import draw_survival
+from plotting.draw_scores import choose_colours, draw_survival
 from plotting.settings import Options
 
 
@@ -144,6 +144,14 @@ def test_the_best_few_are_shown(compared, folder):
     latex = comparison.as_latex(judged)
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 1
     assert latex.count(r"\\") == 1 + len(judged["scores"])
+
+
+def test_no_colour_is_twice_in_a_plot():
+    known = {}
+    assert list(choose_colours("abcdef", known).values()) == list(range(6))
+    assert choose_colours("acghij", known) == dict(zip("acghij", (0, 2, 1, 3, 4, 5), strict=True))
+    last = choose_colours("bgahcd", known)  # b and g had the same, h and d as well
+    assert last["b"] == 1 and last["a"] == 0 and len(set(last.values())) == 6
 
 
 def test_intervals_of_a_study_of_the_same_scores_are_taken(compared, folder):
