@@ -7,6 +7,7 @@ from math import floor, log10
 
 import numpy as np
 
+from analysis import console
 from analysis.errors import InputError
 from analysis.output import varied_name
 from analysis.results import AGAIN
@@ -112,17 +113,10 @@ def total_systematic(results, region, nominal):
     return combine([(shift.up, shift.down) for shift in shifts]) if shifts else None
 
 
-def as_text(cutflow):
-    """The table as lines for a terminal."""
-    cells = [["", *cutflow.cuts]]
-    for row in cutflow.rows:
-        cells.append([row.name, *entries_of(row, "+-")])
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    lines = []
-    for line in cells:
-        first, *others = line
-        columns = (f"{text:>{width}}" for text, width in zip(others, widths[1:], strict=True))
-        lines.append(f"{first:<{widths[0]}}  " + "  ".join(columns))
+def as_text(cutflow, most=None):
+    """The table as lines of at most so many letters, None: any number."""
+    rows = [(row.name, *entries_of(row, "+-")) for row in cutflow.rows]
+    lines = console.table(("", *cutflow.cuts), rows, most)
     return [f"{cutflow.region}{', blind: no data' if cutflow.blind else ''}", *lines]
 
 

@@ -192,7 +192,7 @@ def test_what_was_injected_is_said(options, run):
     bump = result_inputs.bump() | {"injected": {"HNL450": 60.0}}
     figure = pictures(options, bump=bump)["bump_m_3l"]
     assert "SR_search, with 60 of HNL450 injected" in [t.get_text() for t in figure.axes[0].texts]
-    assert "with 60 of HNL450 injected" in table_text(run, "bump", bump)
+    assert "with 60 of HNL450 injected" in " ".join(table_text(run, "bump", bump).split())
     anything = result_inputs.anything() | {"injected": {"HNL450": 60.0}}
     assert "p = 0.43, with 60 of HNL450 injected" in table_text(run, "anything", anything)
 
