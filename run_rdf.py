@@ -7,7 +7,7 @@ python run_rdf.py --list | --check                  what is declared | inputs ch
 python run_rdf.py --chain WZ                        the selection of a sample, to read and to paste
 python run_rdf.py --event WZ:12345                  what happened to an event, cut by cut
 python run_rdf.py --dask local:4 | --spark MASTER   on a cluster, by distributed RDataFrame
-python -i run_rdf.py ...                            then a prompt with `dataframes` and `explain`
+python -i run_rdf.py ...                            then a prompt: `dataframes`, `show`, `explain`
 """
 
 import argparse
@@ -248,4 +248,5 @@ if __name__ == "__main__":
     with last_words():
         dataframes = main()
     if dataframes and sys.flags.interactive:
+        from analysis.dataframes import show  # noqa: F401
         from analysis.explain import explain  # noqa: F401

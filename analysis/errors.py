@@ -27,6 +27,10 @@ class M3LError(Exception):
     def __reduce__(self):
         return type(self), self.problems
 
+    def _render_traceback_(self):
+        """What a notebook shows: the problems alone."""
+        return [f"m3l: {problem}" for problem in self.problems]
+
 
 class DeclarationError(M3LError):
     """A sample, a selection, a feature, a network or an option is wrong."""

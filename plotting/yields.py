@@ -42,6 +42,13 @@ class Cutflow:
     rows: tuple[Row, ...]  # backgrounds, their sum, signals, data
     blind: bool
 
+    def __repr__(self):
+        return "\n".join(as_text(self, console.width()))
+
+    def _repr_html_(self):
+        """What a notebook shows."""
+        return as_html(self)
+
     def rows_of(self, kind):
         """The rows of a kind."""
         return [row for row in self.rows if row.kind == kind]
