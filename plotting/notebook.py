@@ -89,8 +89,8 @@ class Run:
         return Pictures(stat_pictures.stat_pictures(self.options, name, contents))
 
     def graph(self):
-        """The Figure of the computation graph."""
-        return graph_picture.graph_figure(self.options)
+        """The picture of the computation graph."""
+        return graph_picture.drawn_graph(self.options)
 
 
 class Pictures(dict):

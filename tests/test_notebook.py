@@ -59,7 +59,7 @@ def test_several_pictures_stand_below_each_other(run):
 
 def test_matrices_and_the_graph_are_figures(run):
     assert notebook.figure_as_png(run.matrix("background")).startswith(PNG)
-    assert notebook.figure_as_png(run.graph()).startswith(PNG)
+    assert run.graph()._repr_png_().startswith(PNG)
 
 
 def test_mistakes_are_a_line(run):
@@ -76,7 +76,7 @@ def test_figures_are_given_to_the_notebook(run, monkeypatch, folder):
     shell = SimpleNamespace(display_formatter=SimpleNamespace(formatters={"image/png": png}))
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
     Run(folder)
-    figure = run.graph()
+    figure = run.graph().figure
     assert given[type(figure)](figure).startswith(PNG)
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
     Run(folder)  # IPython was imported, but nobody is in it
@@ -87,7 +87,7 @@ def test_ipython_shows_figures_and_pictures(run, folder):
     shell = pytest.importorskip("IPython").core.interactiveshell.InteractiveShell.instance()
     try:
         Run(folder)
-        for shown in (run.graph(), run.hist("m_3l")):
+        for shown in (run.graph().figure, run.hist("m_3l")):
             data, _ = shell.display_formatter.format(shown)
             assert data["image/png"].startswith(PNG)
         assert "text/html" in shell.display_formatter.format(run.cutflow())[0]
