@@ -94,7 +94,10 @@ def fit_pictures(options, name, content, contents, made):
             figure = draw_stack(stack, log=options.log, caption=options.caption)
             title = f"{'All regions' if region == 'yields' else region}, {words}"
             text = f"Data and the model in {', '.join(p['region'] for p in parts)}, {words}"
-            numbers = stack_numbers(stack)
+            numbers = stack_numbers(stack, results.processes)
+            if stack.data is not None and len(parts) > 1:
+                hidden = [part["data"] is None for part in parts]
+                numbers.loc[hidden, ["data", "data_low", "data_high"]] = np.nan
             yield made(f"fit_{region}_{when}", title, figure, text, numbers=numbers)
     labels = parameter_labels(results)
     labels |= {p["name"]: parameter_label(p) for p in content["parameters"] if p["kind"] in FREE}
@@ -150,9 +153,11 @@ def fit_stack(results, channels, when):
     )
 
 
-def stack_numbers(stack):
+def stack_numbers(stack, processes=()):
     """The numbers of a Stack whose errors are those of a model, not of single processes."""
-    named = [(plain_text(layer.label), layer.sumw) for layer in (*stack.layers, *stack.signals)]
+    names = {process.label: process.name for process in processes}
+    layers = (*stack.layers, *stack.signals)
+    named = [(names.get(layer.label, layer.label), layer.sumw) for layer in layers]
     bins = {"low": stack.edges[:-1], "high": stack.edges[1:]}
     made = {"bin": stack.ticks} if stack.ticks else bins
     made = made | dict(named) | {"total": stack.total, "error": stack.systematic[0]}
@@ -612,7 +617,8 @@ def anything_pictures(options, name, content, contents, made):
             caption=caption,
         )
         text = f"The {len(ranked)} smallest of {len(content['excess'])} local p-values of regions"
-        numbers = p_numbers(named, [one["local_p"] for one in ranked])
+        kept = ["region", "detector", "share", "data", "background", "error", "local_p"]
+        numbers = pd.DataFrame(ranked)[kept]
         yield made("anything_regions", "Regions", figure, text, numbers=numbers)
     for mass, found in content["bump"].items():
         label = content["labels"].get(found["detector"], found["detector"])
