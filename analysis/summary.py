@@ -127,4 +127,7 @@ def top_names(files):
     inside = {}
     for path in files:
         inside.setdefault(path.parts[0], []).append(path)
-    return [f"{n}/ ({len(p)} tables)" if len(p[0].parts) > 1 else n for n, p in inside.items()]
+    return [
+        f"{name}/ ({len(paths)} table{'s' * (len(paths) > 1)})" if len(paths[0].parts) > 1 else name
+        for name, paths in inside.items()
+    ]
