@@ -211,7 +211,7 @@ def test_a_misspelt_name_among_many_tells_how_to_see_all():
 
 
 def test_near_misses_know_capitals_and_name_all_that_are_equally_close():
-    assert near_miss("hnl450", ["HNL150", "HNL450"]) == ", did you mean 'HNL450'?"
+    assert near_miss("hNl450", ["HNL150", "HNL450"]) == ", did you mean 'HNL450'?"
     known = ["jet_2", "jet_0", "jet_1", "muo_0"]
     assert near_miss("jet_9", known) == ", did you mean 'jet_0' or 'jet_1' or 'jet_2'?"
     assert near_miss("jet_1", known) == ", did you mean 'jet_1'?"
