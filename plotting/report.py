@@ -225,8 +225,7 @@ def graph_part(options, shelf):
     """The computation graph."""
 
     def draw(_):
-        text = "Which column needs which, from the ntuple to features and cuts"
-        yield Drawn("graph", "Computation graph", graph_picture.graph_figure(options), text)
+        yield graph_picture.drawn_graph(options)
 
     return make_part(shelf, "graph", key_of(options), draw, LARGE_DPI)
 

@@ -27,6 +27,13 @@ class Drawn:
     told: dict | None = None  # of an event, what explained.json says
     numbers: pd.DataFrame | None = None  # what is drawn, a row per bin, cell, bar or point
 
+    def __repr__(self):
+        return f"picture {self.name}: {self.text or self.title}"
+
+    def _repr_png_(self):
+        """What a notebook shows."""
+        return figure_as_png(self.figure)
+
 
 def save_drawn(drawn, folder, formats=FORMATS):
     """Write a Drawn below a folder, see `save`."""
@@ -50,6 +57,12 @@ def save(figure, path, formats=FORMATS, numbers=None):
             content = made[ending]
             write_file(written[-1], as_png(content) if ending == "png" else content)
     return written
+
+
+def figure_as_png(figure):
+    """The bytes of a PNG file of a Figure."""
+    with drawing():
+        return as_png(draw_once(figure, ["png"])["png"])
 
 
 def as_png(image):
