@@ -156,7 +156,7 @@ def card(results, found, image):
         feature.kind,
         list(results.features).index(found.feature),
         found.verdict,
-        numbers(found),
+        agreement.numbers_line(found),
         image,
     )
 
@@ -210,13 +210,6 @@ def gallery_chunk(options, region, names):
         label = Markup(yields.plain(drawn.title))
         made.append((found, picture(drawn.figure, name, label, drawn.text, GALLERY_DPI)))
     return made
-
-
-def numbers(found):
-    """The result of the tests as text."""
-    if not found.tested:
-        return ""
-    return f"χ²/ndof {found.chi2:.1f}/{found.ndof}, p = {found.p_chi2:.2g}; KS p = {found.p_ks:.2g}"
 
 
 def yields_table(flows):
