@@ -182,7 +182,7 @@ def card(results, found, picture):
         feature.kind,
         list(results.features).index(found.feature),
         found.verdict,
-        numbers(found),
+        agreement.numbers_line(found),
         picture,
     )
 
@@ -280,7 +280,7 @@ def gallery_chunk(options, shelf, region, names):
                 label = Markup(yields.plain(drawn.title))
                 drawn = replace(drawn, title=label)
                 pictures = (shelf.store(drawn, feature_part(region, name), GALLERY_DPI),)
-            part = Part(key, pictures, about=write_agreement(found))
+            part = Part(key, pictures, about=json.dumps(asdict(found)))
         made.append((found, part))
     return made
 
@@ -291,36 +291,14 @@ def constant(histograms):
     return np.count_nonzero(filled) < 2
 
 
-def write_agreement(found):
-    """An Agreement as text, empty if it would not come back as it is."""
-    text = as_text(found)
-    return text if text and as_text(read_agreement(text)) == text else ""
-
-
-def as_text(found):
-    """The fields of a dataclass as text, or empty."""
-    try:
-        return json.dumps(asdict(found), default=lambda value: value.tolist())
-    except (AttributeError, TypeError):
-        return ""
-
-
 def read_agreement(text):
-    """The Agreement of what `write_agreement` made, None of other text."""
+    """The Agreement that is written in an earlier page's Part, None where that has none."""
     try:
         content = json.loads(text)
-        return agreement.Agreement(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-        )
-    except (AttributeError, TypeError, ValueError):
+        bins = tuple(agreement.Bin(**one) for one in content["bins"])
+        return agreement.Agreement(**content | {"bins": bins})
+    except (KeyError, TypeError, ValueError):
         return None
-
-
-def numbers(found):
-    """The result of the tests as text."""
-    if not found.tested:
-        return ""
-    return f"χ²/ndof {found.chi2:.1f}/{found.ndof}, p = {found.p_chi2:.2g}; KS p = {found.p_ks:.2g}"
 
 
 def yields_table(results, flows):
