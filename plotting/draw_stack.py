@@ -5,7 +5,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import TICKDOWN, TICKLEFT, TICKRIGHT, TICKUP, Line2D
 from matplotlib.patches import StepPatch
-from matplotlib.ticker import AutoMinorLocator, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import AutoMinorLocator, LogLocator, MaxNLocator
 
 from plotting.style import (
     BAND,
@@ -65,7 +65,6 @@ class StackCanvas:
         main.set_position((LEFT, low, RIGHT - LEFT, TOP - low))
         bottom, top = self.limits(stack, log)
         main.set_yscale("log" if log else "linear")
-        main.yaxis.set_minor_locator(NullLocator())  # that of the scale; see minor_ticks
         if log:
             main.yaxis.set_major_locator(LogLocator(numticks=8))
             between = LogLocator(subs=np.arange(2, 10), numticks=8)

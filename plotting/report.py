@@ -6,7 +6,7 @@ plotting/page_files.py.
 
 import base64
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -53,7 +53,8 @@ from plotting.save import Drawn
 HERE = Path(__file__).parent
 CHUNK = 20  # pictures that a process draws before it reports
 GALLERY_DPI, LARGE_DPI = 96, 120
-CONSTANT = "constant"  # verdict of a feature whose picture would have one bin
+# What a manifest may hold of the tests.
+KEPT = {name: kind for name, kind in vars(agreement).items() if is_dataclass(kind)}
 
 
 @dataclass(frozen=True)
@@ -299,22 +300,39 @@ def write_agreement(found):
 
 
 def as_text(found):
-    """The fields of a dataclass as text, or empty."""
+    """The fields of a dataclass of plotting/agreement.py as text, empty if it holds arrays."""
+
+    def plain(value):
+        if is_dataclass(value):
+            return {"is": type(value).__name__} | {
+                field.name: plain(getattr(value, field.name)) for field in fields(value)
+            }
+        if isinstance(value, tuple):
+            return [plain(inside) for inside in value]
+        return value.item() if isinstance(value, np.generic) else value
+
     try:
-        return json.dumps(asdict(found), default=lambda value: value.tolist())
-    except (AttributeError, TypeError):
+        return json.dumps(plain(found))
+    except TypeError:
         return ""
 
 
 def read_agreement(text):
     """The Agreement of what `write_agreement` made, None of other text."""
+
+    def made(value):
+        if isinstance(value, list):
+            return tuple(made(inside) for inside in value)
+        if not isinstance(value, dict):
+            return value
+        content = {name: made(inside) for name, inside in value.items()}
+        return KEPT[content.pop("is")](**content)
+
     try:
-        content = json.loads(text)
-        return agreement.Agreement(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-        )
-    except (AttributeError, TypeError, ValueError):
+        found = made(json.loads(text))
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
+    return found if isinstance(found, agreement.Agreement) else None
 
 
 def numbers(found):
