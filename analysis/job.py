@@ -66,9 +66,10 @@ def record_of(job, prepared, row, threads, command, cluster=None):
         "vary_tables": job.vary_tables,
         "samples": [sample_json(item) for item in prepared],
         "processes": [
-            asdict(processes.process(name, kind, order))
-            for order, (name, kind) in enumerate(
-                dict.fromkeys((s.process, s.kind) for s in job.samples.samples)
+            asdict(process)
+            for process in processes.coloured(
+                processes.process(*of)
+                for of in dict.fromkeys((s.process, s.kind) for s in job.samples.samples)
             )
         ],
         "objects": [asdict(declared) for declared in job.declarations.objects],

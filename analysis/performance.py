@@ -102,6 +102,22 @@ def significance(s, b, error):
     return float(np.sqrt(max(0.0, 2 * (first - second))))
 
 
+def bin_significance(n, b, error):
+    """Standard deviations of n events where b +- error are expected, with sign; 0 for b <= 0.
+
+    Deficits are as likely as excesses of the same size on the logarithm of the likelihood ratio: G.
+    Cowan (2012), see `significance`.
+    """
+    if b <= 0:
+        return 0.0
+    if n >= b:
+        return significance(n - b, b, error)
+    v = error**2
+    first = n * np.log(n * (b + v) / (b**2 + n * v)) if n > 0 else 0.0
+    second = b**2 / v * np.log1p(v * (n - b) / (b * (b + v))) if v > 0 else n - b
+    return -float(np.sqrt(max(0.0, 2 * (first - second))))
+
+
 def survival(values, background, weight):
     """(events,) share of the background's sum of weights with at least each value.
 

@@ -1,10 +1,13 @@
 """Processes: the channels that samples are stacked in, with legend label and colour.
 
-The colours are those of M. Petroff, arXiv:2107.02270, chosen to be told apart with colour-blind
-eyes, and for signals those of Okabe and Ito.
+Fills of backgrounds are those of M. Petroff, arXiv:2107.02270, and others that differ from them;
+lines of signals differ from all fills and from each other. For normal eyes and for eyes without one
+kind of cones (G. Machado et al., IEEE Trans. Vis. Comput. Graph. 15 (2009) 1291), by CIEDE2000:
+fills of declared processes are at least 8 apart, spare ones at least 9.5 from all fills, signals at
+least 12.5 from each other and 7.5 from all fills.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -29,23 +32,54 @@ PROCESSES = (
     Process("ttbar", r"$t\bar{t}$", "#bd1f01", "background"),
     Process("singletop", "Single top", "#832db6", "background"),
     Process("topOther", r"$t\bar{t}X$", "#c849a9", "background"),
-    Process("triboson", r"$VVV$", "#578dff", "background"),
+    Process("triboson", r"$VVV$", "#ccee88", "background"),
     Process("higgs", "Higgs", "#717581", "background"),
-    Process("HNL150", r"$N$(150 GeV)", "#009e73", "signal"),
-    Process("HNL450", r"$N$(450 GeV)", "#d55e00", "signal"),
-    Process("WR1500_N600", r"$W_R$(1500), $N$(600)", "#cc79a7", "signal"),
+    Process("HNL150", r"$N$(150 GeV)", "#009977", "signal"),
+    Process("HNL450", r"$N$(450 GeV)", "#ff33ee", "signal"),
+    Process("WR1500_N600", r"$W_R$(1500), $N$(600)", "#4411ff", "signal"),
 )
 
-# Colours of processes that are not declared above, taken in turn.
-SPARE_COLOURS = ("#86c8dd", "#adad7d", "#656364", "#1845fb", "#ff5e02", "#c91f16")
+# Colours of processes that are not declared above, taken in turn; signals take first what no
+# declared one of the run has.
+SPARE_FILLS = (
+    "#ddaaff",
+    "#006655",
+    "#eeddbb",
+    "#771166",
+    "#aa99bb",
+    "#880000",
+    "#aa3355",
+    "#444433",
+)
+SPARE_LINES = ("#550000", "#779944", "#0000aa", "#884477", "#552244")
 
 
-def process(name, kind, order=0):
+def process(name, kind):
     """Return the declared process of this name, or one made up for a name that is not declared.
 
-    order: number that picks the colour of an undeclared process
+    The colour of an undeclared process is that of the first one; see `coloured` for several.
     """
     for declared in PROCESSES:
         if declared.name == name:
             return declared
-    return Process(name, name.replace("_", " "), SPARE_COLOURS[order % len(SPARE_COLOURS)], kind)
+    return coloured([Process(name, name.replace("_", " "), "", kind)])[0]
+
+
+def coloured(processes):
+    """Processes with colours that differ, whatever they had: the declared ones, or spare ones.
+
+    Up to eight undeclared backgrounds, and eight signals in all, have colours of their own.
+    """
+    processes = tuple(processes)
+    declared = {process.name: process.colour for process in PROCESSES}
+    names = {process.name for process in processes}
+    lines = [p.colour for p in PROCESSES if p.kind == "signal" and p.name not in names]
+    spare = {"background": SPARE_FILLS, "signal": (*SPARE_LINES, *lines), "data": ("#000000",)}
+    made, taken = [], dict.fromkeys(spare, 0)
+    for one in processes:
+        colour = declared.get(one.name)
+        if colour is None:
+            colour = spare[one.kind][taken[one.kind] % len(spare[one.kind])]
+            taken[one.kind] += 1
+        made.append(replace(one, colour=colour))
+    return tuple(made)

@@ -22,7 +22,7 @@ from analysis.output import (
     read_run,
     varied_name,
 )
-from analysis.processes import PROCESSES, Process
+from analysis.processes import PROCESSES, Process, coloured
 from analysis.records import AGAIN, record_errors
 from analysis.samples import choose
 from analysis.scored import SCORE_AGAIN
@@ -356,10 +356,10 @@ def systematic_of(content):
 
 
 def in_order(processes):
-    """Processes in the order of their declaration, the others behind them."""
+    """Processes in the order of their declaration, the others behind, in colours that differ."""
     declared = [process.name for process in PROCESSES]
     known = dict(zip(declared, range(len(declared)), strict=True))
-    return tuple(sorted(processes, key=lambda process: known.get(process.name, len(known))))
+    return coloured(sorted(processes, key=lambda process: known.get(process.name, len(known))))
 
 
 def read_frame(path, columns=None):

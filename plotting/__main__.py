@@ -70,6 +70,9 @@ def parser():
                 metavar="PROCESS=X",
                 help="relative systematic error of a process, or of all, as in ttbar=0.06 all=0.02",
             )
+        if name in ("hist", "score", "cutflow", "report"):
+            text = "backgrounds below this share of a plot are one layer, such as 0.02"
+            add("--other", type=share, default=0.0, metavar="SHARE", help=text)
         if name in ("hist", "score", "cutflow", "stats", "report"):
             add("--linear", action="store_true", help="linear axis of events")
         if name in ("stats", "limit"):
@@ -129,6 +132,14 @@ def positive(text):
     return value
 
 
+def share(text):
+    """A number above 0 and below 1 from a word of the command line."""
+    value = positive(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"must be a number below 1, not '{text}'")
+    return value
+
+
 def relative_error(text):
     """(process, relative error) from a word."""
     name, sign, value = text.partition("=")
@@ -180,6 +191,7 @@ def act(chosen):
         log=not getattr(chosen, "linear", False),
         signal_scale=getattr(chosen, "signal_scale", None),
         relative_errors=dict(getattr(chosen, "uncertainty", [])),
+        other=getattr(chosen, "other", 0.0),
     )
     results = options.results
     results.choose_processes([name for name in options.relative_errors if name != "all"])

@@ -2,11 +2,14 @@
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import TICKDOWN, TICKLEFT, TICKRIGHT, TICKUP, Line2D
-from matplotlib.patches import StepPatch
+from matplotlib.lines import Line2D
+from matplotlib.patches import PathPatch, StepPatch
+from matplotlib.path import Path
 from matplotlib.ticker import AutoMinorLocator, LogLocator, MaxNLocator
 
+from plotting.legend import LINE, Entry, arrange, dash_of, draw_legend
 from plotting.style import (
     BAND,
     FONT,
@@ -16,6 +19,7 @@ from plotting.style import (
     STYLE,
     add_caption,
     axis_title,
+    count,
     number,
     styled,
 )
@@ -23,7 +27,13 @@ from plotting.style import (
 LEFT, RIGHT, BOTTOM, MIDDLE, TOP = 0.125, 0.965, 0.115, 0.315, 0.94  # of the figure
 GAP = 0.02
 MOST_LETTERS = 62  # that fit below a plot
-SIGNAL_DASHES = ("--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+DECADES = 6  # of a logarithmic axis, at most; more only so that data are seen
+NOTE = FONT - 3  # size of notes, points
+EDGE = 10  # between texts and the sides of the plot, where the ticks are, points
+HALO = 1.4  # width of the white edge of a signal's line on each side, points
+POINT = {"marker": "o", "color": INK, "linestyle": "", "markersize": 3.6}
+# Around a point, and at the upper edge of the ratio: data where there is no simulation.
+RING = POINT | {"markersize": 8.0, "markerfacecolor": "none", "markeredgewidth": 1.1}
 
 
 @styled
@@ -56,29 +66,37 @@ class StackCanvas:
         for artist in self.artists:
             artist.remove()
         self.artists = []
-        self.handles = []
         edges = stack.edges
         main, ratio = self.main, self.ratio
         with_ratio = stack.data is not None
         ratio.set_visible(with_ratio)
         low = MIDDLE + GAP if with_ratio else BOTTOM
         main.set_position((LEFT, low, RIGHT - LEFT, TOP - low))
+        wide, high = self.figure.get_size_inches() * 72
+        self.size = (RIGHT - LEFT) * wide, (TOP - low) * high
+        self.legend = arrange(entries_of(stack), self.size[0] - 2 * EDGE)
+        self.notes = [tail.sentence(stack.label, stack.unit) for tail in stack.tails]
         bottom, top = self.limits(stack, log)
-        main.set_yscale("log" if log else "linear")
+        if main.get_yscale() != ("log" if log else "linear"):
+            main.set_yscale("log" if log else "linear")
+            main.minorticks_off()
         if log:
-            main.yaxis.set_major_locator(LogLocator(numticks=8))
-            between = LogLocator(subs=np.arange(2, 10), numticks=8)
+            locators = LogLocator(numticks=8), LogLocator(subs=np.arange(2, 10), numticks=8)
         else:
-            main.yaxis.set_major_locator(MaxNLocator(6))
-            between = AutoMinorLocator()
+            locators = MaxNLocator(6), AutoMinorLocator()
+        main.yaxis.set_major_locator(locators[0])
         main.set_ylim(bottom, top)
         main.set_xlim(edges[0], edges[-1])
-        self.artists += minor_ticks(main.yaxis, between)
+        if with_ratio:
+            self.set_ratio(stack, ratio_range)
+        self.set_labels(stack, with_ratio)
+        between = None if stack.ticks else AutoMinorLocator()
+        self.artists += tick_marks(main, between, locators[1])
         self.draw_simulation(stack, bottom if log else None)
         if with_ratio:
+            self.artists += tick_marks(ratio, between, AutoMinorLocator())
             self.draw_data(stack)
-            self.draw_ratio(stack, ratio_range)
-        self.set_labels(stack, with_ratio)
+            self.draw_ratio(stack)
         note = f"{stack.region}, blind: data not drawn" if stack.blind else stack.region
         self.artists += add_caption(main, caption, note)
         self.add_legend(stack)
@@ -93,7 +111,11 @@ class StackCanvas:
         self.main = self.figure.add_axes((LEFT, MIDDLE, RIGHT - LEFT, TOP - MIDDLE))
         self.artists = []
         for axes in (self.main, self.ratio):
-            axes.minorticks_off()  # see minor_ticks
+            axes.minorticks_off()
+            sides = dict.fromkeys(("left", "right", "top", "bottom"), False)
+            axes.tick_params(**sides, labelright=False, labeltop=False)  # see tick_marks
+            axes.yaxis.set_label_coords(-0.095, 1)
+        self.ratio.yaxis.set_label_coords(-0.095, 0.5)
 
     def limits(self, stack, log):
         """Limits of the axis of events, with room for the legend."""
@@ -102,23 +124,19 @@ class StackCanvas:
         if stack.data is not None:
             heights.append(stack.data_interval[1] * (stack.data > 0))
         highest = max(float(h.max(initial=0)) for h in heights)
-        rows = self.legend_rows(stack)
+        # The legend takes the same part of the axis whatever the number of decades.
+        taken = self.legend.height + 1.4 * NOTE * (len(self.notes) + len(stack.notes)) + 12
+        share = min(taken / self.size[1], 0.7)
+        highest = highest or 1.0
         if not log:
             lowest = min(0.0, float(stack.total.min(initial=0)) * 1.1)
-            return lowest, (highest or 1.0) * (1.15 + 0.085 * rows)
-        positive = stack.total[stack.total > 0]
-        floor = float(positive.min()) / 3 if len(positive) else 0.1
-        highest = highest if highest > 0 else 1.0
-        floor = max(min(floor, 0.5, highest / 30), highest * 1e-6)
-        # The legend takes the same part of the axis whatever the number of decades.
-        share = 0.10 + 0.058 * rows
-        return floor, floor * (highest / floor) ** (1 / (1 - min(share, 0.6)))
-
-    @staticmethod
-    def legend_rows(stack):
-        """Number of rows of the legend."""
-        entries = len(stack.layers) + len(stack.signals) + 1 + (stack.data is not None)
-        return -(-entries // columns(entries))
+            return lowest, lowest + (highest - lowest) / (1 - share)
+        least = float(stack.total[stack.total > 0].min(initial=highest)) / 3
+        floor = max(min(least, 0.5, highest / 30), highest / 10 ** (DECADES * (1 - share)))
+        if stack.data is not None:  # of these all are seen
+            floor = min(floor, float(stack.data[stack.data > 0].min(initial=highest)) / 2)
+        floor = max(floor, highest / 10**DECADES)
+        return floor, floor * (highest / floor) ** (1 / (1 - share))
 
     def draw_simulation(self, stack, floor):
         """Draw layers, band and signals; floor: where bars begin, None: at 0."""
@@ -142,8 +160,6 @@ class StackCanvas:
             )
             base = top
         self.artists += drawn
-        for layer, artist in zip(stack.layers, reversed(drawn), strict=True):
-            self.handles.append((artist, f"{layer.label}  {number(layer.total)}"))
         total, (low, high) = stack.total, stack.band
         if floor is not None:
             low, high = np.maximum(low, floor / 10), np.maximum(high, floor / 10)
@@ -151,155 +167,174 @@ class StackCanvas:
         line = steps(main, outline, edges, None, edgecolor=INK, linewidth=0.8, fill=False)
         band = steps(main, high, edges, low, fill=True, **BAND)
         self.artists += [line, band]
-        words = "Stat. unc." if stack.systematic is None else "Stat. + syst. unc."
-        self.band = (band, stack.band_label or words)
-        for layer, dash in zip(stack.signals, SIGNAL_DASHES * len(stack.signals), strict=False):
+        for place, layer in enumerate(stack.signals):
             height = layer.sumw * layer.factor
             if floor is not None:
                 height = np.maximum(height, floor / 10)
-            style = {"edgecolor": layer.colour, "linestyle": dash, "linewidth": 1.8, "fill": False}
-            outline = steps(main, height, edges, None, **style)
-            self.artists.append(outline)
-            factor = f" (×{layer.factor:g})" if layer.factor != 1 else ""
-            self.handles.append((outline, f"{layer.label}  {number(layer.total)}{factor}"))
+            # The white line below makes it stand on every fill.
+            for colour, dash, width in (
+                ("white", "-", LINE + 2 * HALO),
+                (layer.colour, dash_of(place), LINE),
+            ):
+                style = {"edgecolor": colour, "linestyle": dash, "linewidth": width, "fill": False}
+                self.artists.append(steps(main, height, edges, None, **style))
 
     def draw_data(self, stack):
         """Draw the points of the data."""
         filled = stack.data > 0
         centres = (stack.edges[1:] + stack.edges[:-1]) / 2
         low, high = stack.data_interval
-        points, bars = errorbars(
+        self.artists += errorbars(
             self.main, centres[filled], stack.data[filled], low[filled], high[filled]
         )
-        self.artists += [points, bars]
-        events = f"{stack.events:.0f}" if stack.events % 1 == 0 else number(stack.events)
-        self.handles.insert(0, (points, f"{stack.data_label}  {events}"))
+        lonely = stack.unexpected
+        if lonely.any():
+            self.artists.append(points(self.main, centres[lonely], stack.data[lonely], **RING))
 
-    def draw_ratio(self, stack, ratio_range):
-        """Draw data over simulation, with arrows for points outside."""
-        axes, edges = self.ratio, stack.edges
-        centres = (edges[1:] + edges[:-1]) / 2
-        shown = (stack.data > 0) & np.isfinite(stack.ratio)
-        ratio, (low, high) = stack.ratio[shown], stack.ratio_interval[:, shown]
+    def set_ratio(self, stack, ratio_range):
+        """Set the limits and ticks of the ratio."""
+        axes, coarse = self.ratio, stack.coarse
+        ratio = coarse.ratio[(coarse.data > 0) & np.isfinite(coarse.ratio)]
         if ratio_range is None:
             narrow = len(ratio) == 0 or ((ratio > 0.5) & (ratio < 1.5)).all()
             ratio_range = (0.5, 1.5) if narrow else (0.0, 2.0)
         axes.set_ylim(*ratio_range)
+        axes.set_xlim(stack.edges[0], stack.edges[-1])
         step = (ratio_range[1] - ratio_range[0]) / 4
         axes.set_yticks(np.arange(ratio_range[0] + step, ratio_range[1], step))
-        self.artists += minor_ticks(axes.yaxis, AutoMinorLocator())
-        axes.set_xlim(edges[0], edges[-1])
-        below, above = np.nan_to_num(stack.ratio_band, nan=1.0)
-        self.artists.append(axes.stairs(above, edges, baseline=below, fill=True, **BAND))
+
+    def draw_ratio(self, stack):
+        """Draw data over simulation, with arrows for points outside; see Stack.coarse."""
+        axes, coarse = self.ratio, stack.coarse
+        edges = coarse.edges
+        centres = (edges[1:] + edges[:-1]) / 2
+        shown = (coarse.data > 0) & np.isfinite(coarse.ratio)
+        ratio, (low, high) = coarse.ratio[shown], coarse.ratio_interval[:, shown]
+        below, above = np.nan_to_num(coarse.ratio_band, nan=1.0)
+        self.artists.append(steps(axes, above, edges, below, fill=True, **BAND))
         self.artists.append(axes.axhline(1, color=INK, linewidth=0.8))
         self.artists += errorbars(axes, centres[shown], ratio, low, high)
-        room = 0.04 * (ratio_range[1] - ratio_range[0])
-        for outside, marker, place in (
-            (ratio > ratio_range[1], "^", ratio_range[1] - room),
-            (ratio < ratio_range[0], "v", ratio_range[0] + room),
+        start, end = axes.get_ylim()
+        room = 0.04 * (end - start)
+        joined = shown.copy()
+        joined[[stop - start == 1 for start, stop in stack.bins]] = False
+        if joined.any():
+            y = np.clip(coarse.ratio[joined], start + room, end - room)
+            left, right = edges[:-1][joined], edges[1:][joined]
+            ends = [((a, b), (c, b)) for a, b, c in zip(left, y, right, strict=True)]
+            self.artists.append(bars(axes, ends))
+        lonely = (stack.edges[1:] + stack.edges[:-1])[stack.unexpected] / 2
+        for x, style, place in (
+            (centres[shown][ratio > end], {"marker": "^", "markersize": 4}, end - room),
+            (centres[shown][ratio < start], {"marker": "v", "markersize": 4}, start + room),
+            (lonely, RING | {"markersize": 5.5}, end - 1.6 * room),
         ):
-            if outside.any():
-                x = centres[shown][outside]
-                self.artists += axes.plot(
-                    x, np.full(len(x), place), marker, color=INK, markersize=4, clip_on=False
-                )
+            if len(x):
+                y = np.full(len(x), place)
+                self.artists.append(points(axes, x, y, zorder=6, **style))
 
     def set_labels(self, stack, with_ratio):
         """Name the axes and tick codes."""
         main, ratio = self.main, self.ratio
         lowest = ratio if with_ratio else main
         widths = np.diff(stack.edges)
-        counts = not stack.unit and widths[0] == 1
+        counts = stack.counts
         equal = np.allclose(widths, widths[0])
         width = f"{widths[0]:.3g}" if equal else "bin"
         per_bin = "" if stack.ticks or counts and equal else f" / {width}"
         unit = f" {stack.unit}" if stack.unit and per_bin and equal else ""
         main.set_ylabel(f"Events{per_bin}{unit}")
-        main.yaxis.set_label_coords(-0.095, 1)
         for axes in (main, ratio):
             axes.set_xlabel("")
             if stack.ticks:
                 # Many or long names become smaller; those of a plot before stay as they are.
                 size = min(FONT, 0.9 * FONT * MOST_LETTERS / len("  ".join(stack.ticks)))
                 axes.set_xticks((stack.edges[1:] + stack.edges[:-1]) / 2, stack.ticks)
-                axes.tick_params(axis="x", length=0, labelsize=size)
+                axes.tick_params(axis="x", labelsize=size)
             else:
-                axes.xaxis.set_major_locator(MaxNLocator(6, min_n_ticks=3))
+                axes.xaxis.set_major_locator(MaxNLocator(6, min_n_ticks=3, integer=counts))
                 axes.xaxis.set_major_formatter("{x:g}")
-                axes.tick_params(axis="x", length=7, labelsize=STYLE["xtick.labelsize"])
-                self.artists += minor_ticks(axes.xaxis, AutoMinorLocator())
-        main.tick_params(labelbottom=not with_ratio)
+                axes.tick_params(axis="x", labelsize=STYLE["xtick.labelsize"])
+        main.xaxis.set_visible(not with_ratio)  # its ticks are among tick_marks
         if with_ratio:
             ratio.set_ylabel("Data / sim.", loc="center")
-            ratio.yaxis.set_label_coords(-0.095, 0.5)
         lowest.set_xlabel(axis_title(stack.label, stack.unit), fontsize=FONT + 2)
         lowest.xaxis.set_label_coords(1, -0.075 if not with_ratio else -0.25)
 
     def add_legend(self, stack):
-        """Add the legend and the notes."""
-        main = self.main
-        handles = [*self.handles, self.band]
-        legend = main.legend(
-            [handle for handle, _ in handles],
-            [label for _, label in handles],
-            ncols=columns(len(handles)),
-            fontsize=FONT - 2,
-            loc="upper right",
-            bbox_to_anchor=(0.982, 0.995),
-            borderpad=0.2,
-            labelspacing=0.35,
-            columnspacing=1.0,
-            handlelength=1.5,
-            handletextpad=0.5,
-        )
-        self.artists.append(legend)
-        if stack.notes:
-            self.artists.append(
-                main.text(
-                    0.975,
-                    0.965 - 0.058 * (self.legend_rows(stack) + 0.3),
-                    "\n".join(stack.notes),
-                    transform=main.transAxes,
-                    ha="right",
-                    va="top",
-                    fontsize=FONT - 3.5,
-                    color=QUIET,
-                )
-            )
+        """Add the legend, and below it notes: first what is in the tails."""
+        main, (width, height) = self.main, self.size
+        right, top = width - EDGE, height - 7
+        self.artists += draw_legend(main, self.legend, self.size, (right, top))
+        top -= self.legend.height + 0.4 * NOTE
+        for lines, colour in ((self.notes, INK), (stack.notes, QUIET)):
+            for line in lines:
+                place = right / width, top / height
+                style = {"ha": "right", "va": "top", "fontsize": NOTE, "color": colour}
+                style |= {"transform": main.transAxes, "zorder": 6}
+                self.artists.append(main.text(*place, line, **style))
+                top -= 1.4 * NOTE
 
 
-def minor_ticks(axis, locator):
-    """Draw the minor ticks of an axis on both sides, as two rows of markers.
+def entries_of(stack):
+    """The Entries of the legend of a Stack."""
+    made = []
+    if stack.data is not None:
+        made.append(Entry(f"{stack.data_label}  {count(stack.events)}", "point", style=POINT))
+    for layer in stack.layers:
+        made.append(Entry(f"{layer.label}  {number(layer.total)}", "area", layer.colour))
+    for place, layer in enumerate(stack.signals):
+        factor = f" (×{layer.factor:g})" if layer.factor != 1 else ""
+        label = f"{layer.label}  {number(layer.total)}{factor}"
+        made.append(Entry(label, "line", layer.colour, dash_of(place)))
+    words = "Stat. unc." if stack.systematic is None else "Stat. + syst. unc."
+    made.append(Entry(stack.band_label or words, "band"))
+    if stack.data is not None and stack.unexpected.any():
+        events = count(float(stack.data[stack.unexpected].sum()))
+        made.append(Entry(f"Data without simulation  {events}", "point", style=RING))
+    return made
 
-    That looks like those of the axis, which draws each by itself, in a third of the plot's time.
+
+def tick_marks(axes, x_between, y_between):
+    """Draw the ticks of axes on all sides, as one path of the major and one of the minor ones.
+
+    x_between, y_between: locators of the minor ticks; None: a code, which has no ticks
+    That looks like those of the axes, which draw each by itself, in a third of the plot's time.
     Returns the artists.
     """
-    axes = axis.axes
-    locator.set_axis(axis)
-    low, high = sorted(axis.get_view_interval())
-    places = np.array([place for place in locator() if low < place < high])
-    style = {
-        "color": INK,
-        "linestyle": "",
-        "markersize": STYLE[f"{axis.axis_name}tick.minor.size"],
-        "markeredgewidth": 0.6,
-        "zorder": 2.5,
-        "clip_on": False,
-    }
-    lower, upper = np.zeros(len(places)), np.ones(len(places))
-    if axis.axis_name == "x":
-        across = axes.get_xaxis_transform()
-        rows = [(places, lower, TICKUP), (places, upper, TICKDOWN)]
-    else:
-        across = axes.get_yaxis_transform()
-        rows = [(lower, places, TICKRIGHT), (upper, places, TICKLEFT)]
-    lines = [Line2D(x, y, marker=marker, transform=across, **style) for x, y, marker in rows]
-    return [axes.add_artist(line) for line in lines]
-
-
-def columns(entries):
-    """Columns of a legend."""
-    return 3 if entries > 8 else 2
+    points = axes.get_position().size * axes.figure.get_size_inches() * 72
+    to_axes = axes.transScale + axes.transLimits
+    lines = {"major": [], "minor": []}
+    for which, (axis, locator) in enumerate(((axes.xaxis, x_between), (axes.yaxis, y_between))):
+        if locator is None:
+            continue
+        locator.set_axis(axis)
+        low, high = sorted(axis.get_view_interval())
+        major = np.asarray(axis.get_major_locator()())
+        minor = np.setdiff1d(locator(), major)
+        for kind, found in (("major", major), ("minor", minor)):
+            found = found[(found > low) & (found < high)]
+            at = np.full((len(found), 2), low if which else 1.0)
+            at[:, which] = found
+            if not which:
+                at[:, 1] = axes.get_ylim()[0]
+            else:
+                at[:, 0] = axes.get_xlim()[0]
+            place = to_axes.transform(at)[:, which]
+            length = STYLE[f"{'xy'[which]}tick.{kind}.size"] / points[1 - which]
+            for start, end in ((0, length), (1, 1 - length)):
+                ends = np.empty((len(place), 2, 2))
+                ends[:, :, which] = place[:, None]
+                ends[:, :, 1 - which] = start, end
+                lines[kind].append(ends.reshape(-1, 2))
+    made = []
+    for kind, width in (("major", STYLE["axes.linewidth"]), ("minor", 0.6)):
+        vertices = np.concatenate(lines[kind])
+        codes = np.tile([Path.MOVETO, Path.LINETO], len(vertices) // 2)
+        style = {"edgecolor": INK, "linewidth": width, "capstyle": "butt", "fill": False}
+        style |= {"transform": axes.transAxes, "zorder": 2.5, "clip_on": False}
+        made.append(axes.add_artist(PathPatch(Path(vertices, codes), **style)))
+    return made
 
 
 def steps(axes, values, edges, baseline, **style):
@@ -309,6 +344,16 @@ def steps(axes, values, edges, baseline, **style):
 
 def errorbars(axes, x, y, low, high):
     """Points with bars from `low` to `high`; returns the two artists."""
-    (points,) = axes.plot(x, y, "o", color=INK, markersize=3.6, zorder=5)
-    bars = axes.vlines(x, low, high, color=INK, linewidth=1.0, zorder=5)
-    return points, bars
+    return points(axes, x, y), bars(
+        axes, [((a, b), (a, c)) for a, b, c in zip(x, low, high, strict=True)]
+    )
+
+
+def points(axes, x, y, **style):
+    """As axes.plot with the look of POINT, see `steps`."""
+    return axes.add_artist(Line2D(x, y, **{**POINT, "zorder": 5, **style}))
+
+
+def bars(axes, segments):
+    """Lines between pairs of points, see `steps`."""
+    return axes.add_artist(LineCollection(segments, colors=INK, linewidths=1.0, zorder=5))

@@ -17,3 +17,12 @@ def poisson_interval(counts, level=ONE_SIGMA):
     with np.errstate(invalid="ignore"):
         low = np.where(counts > 0, gamma.ppf(tail, counts), 0.0)
     return np.stack([low, gamma.isf(tail, counts + 1)])
+
+
+def event_weight(sumw, sumw2):
+    """Typical weight of one event, from sums of weights and of their squares; 0 without events.
+
+    It is that of equal events with the same sums, and never more than all have together.
+    """
+    size = max(abs(sumw), float(np.sqrt(sumw2)))
+    return float(sumw2) / size if size > 0 else 0.0

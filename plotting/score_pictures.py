@@ -13,11 +13,11 @@ from plotting.draw_comparison import draw_comparison
 from plotting.draw_event import draw_event
 from plotting.draw_matrix import draw_matrix
 from plotting.draw_scores import draw_curves, draw_latent, draw_ranking, draw_training
-from plotting.draw_stack import draw_stack
 from plotting.event import momenta
 from plotting.matrix_pictures import BACKGROUND, Matrices
 from plotting.save import Drawn, save_drawn
 from plotting.stack import stack_of
+from plotting.stack_pictures import draw_options, tail_lines
 from plotting.style import NO_CAPTION, number
 
 FEW_CELLS = 0.1  # of the matrix: a detector that sees fewer has no picture of them
@@ -64,8 +64,10 @@ def score_pictures(options, detectors, say):
         signal_scale=options.signal_scale,
         relative_errors=options.relative_errors,
     )
-    figure = draw_stack(stack, log=options.log, caption=options.caption)
-    yield Drawn("score", "Anomaly score", figure, group="result")
+    for _, line in tail_lines(stack, "score"):
+        say(line)
+    figure = draw_options(options, stack)
+    yield Drawn("score", "Anomaly score", figure, group="result", numbers=stack.numbers)
     if not scores.of("background"):
         raise InputError("no simulated background is scored: nothing to compare with")
     compared = [scores, *score_files.read_others(results, scores, others, say)]

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from matplotlib.colors import is_color_like
 
-from analysis.output import RUN
-from analysis.records import record_errors
+from analysis.errors import DeclarationError
 from analysis.results import Results
 from plotting.save import FORMATS
 from plotting.style import NO_CAPTION, Caption
@@ -15,12 +14,14 @@ from plotting.style import NO_CAPTION, Caption
 
 @cache
 def open_results(folder):
-    """The Results of a folder, read once per process; InputError also for unknown colours."""
+    """The Results of a folder, read once per process; DeclarationError for unknown colours."""
     results = Results(folder)
-    with record_errors(results.folder / RUN):
-        for process in results.processes:
-            if not is_color_like(process.colour):
-                raise ValueError(f"process '{process.name}' has no colour '{process.colour}'")
+    for process in results.processes:
+        if not is_color_like(process.colour):
+            raise DeclarationError(
+                f"process '{process.name}' has no colour '{process.colour}': see "
+                "analysis/processes.py"
+            )
     return results
 
 
@@ -36,6 +37,7 @@ class Options:
     log: bool = True
     signal_scale: float | None = None
     relative_errors: dict[str, float] = field(default_factory=dict)
+    other: float = 0.0  # share of the background below which processes are drawn as one
 
     @property
     def results(self):

@@ -6,7 +6,8 @@ import numpy as np
 
 from analysis.errors import InputError
 from analysis.output import STATS
-from analysis.performance import significance
+from analysis.performance import bin_significance
+from analysis.processes import coloured
 from analysis.processes import process as process_of
 from analysis.stats_files import read_statistics
 from analysis.systematics import SYSTEMATICS
@@ -113,7 +114,8 @@ def fit_stack(results, channels, when):
     names = list(dict.fromkeys(n for channel in channels for n in channel["samples"]))
     known = [process for process in results.processes if process.name in names]
     others = [n for n in names if n not in [process.name for process in known]]
-    known += [process_of(n, "background", place) for place, n in enumerate(others)]
+    known = coloured([*results.processes, *(process_of(n, "background") for n in others)])
+    known = [process for process in known if process.name in names]
     for process in known:
         zeros = [0.0] * (1 if several else len(edges) - 1)
         sums = joined(lambda c, n=process.name, z=zeros: c["samples"].get(n, {when: z})[when])
@@ -421,22 +423,6 @@ def mass_picture(options, mass, found, region, label, start, made):
     )
     text = f"Spectrum of {mass} in {region}, local p-value {found['local_p']:.2g}"
     return made(f"{start}_{mass}", title=f"Bump hunt: {mass}", text=text, figure=figure)
-
-
-def bin_significance(n, b, error):
-    """Standard deviations of n events where b +- error are expected, with sign; 0 for b <= 0.
-
-    Deficits are as likely as excesses of the same size on the logarithm of the likelihood ratio: G.
-    Cowan (2012), see `analysis.performance.significance`.
-    """
-    if b <= 0:
-        return 0.0
-    if n >= b:
-        return significance(n - b, b, error)
-    v = error**2
-    first = n * np.log(n * (b + v) / (b**2 + n * v)) if n > 0 else 0.0
-    second = b**2 / v * np.log1p(v * (n - b) / (b * (b + v))) if v > 0 else n - b
-    return -float(np.sqrt(max(0.0, 2 * (first - second))))
 
 
 def global_words(content):

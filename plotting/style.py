@@ -200,3 +200,8 @@ def number(value):
     if size >= 10:
         return f"{value:.1f}"
     return f"{value:.2f}" if size >= 0.1 else f"{value:.2g}"
+
+
+def count(events):
+    """A number of events: a whole one without decimals, even if a sum of weights is a bit off."""
+    return f"{events:.0f}" if abs(events - round(events)) < 1e-3 else number(events)

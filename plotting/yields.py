@@ -6,12 +6,15 @@ from html import escape
 from math import floor, log10
 
 import numpy as np
+import pandas as pd
 
 from analysis.errors import InputError
 from analysis.output import varied_name
 from analysis.results import AGAIN
 from analysis.shifts import combine, make_shifts
+from plotting.intervals import event_weight, poisson_interval
 from plotting.stack import Layer, Stack, signal_factor
+from plotting.style import number
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,21 @@ class Row:
     def error(self):
         """(cuts,) statistical error of `sumw`."""
         return np.sqrt(self.sumw2)
+
+    @property
+    def bound(self):
+        """(cuts,) upper bound of the yield where no simulated event is left, NaN elsewhere.
+
+        It is the upper end of the 68.3 % interval of no event, 1.84, times the typical weight of an
+        event after the last cut that has some; NaN where there has been none.
+        """
+        bounds, weight = np.full(len(self.sumw), np.nan), 0.0
+        for place, sums in enumerate(zip(self.sumw, self.sumw2, strict=True)):
+            if sums[1] > 0:
+                weight = event_weight(*sums)
+            elif weight > 0:
+                bounds[place] = poisson_interval(0)[1] * weight
+        return bounds
 
 
 @dataclass(frozen=True)
@@ -129,15 +147,17 @@ def as_text(cutflow):
 def entries_of(row, sign):
     """Yields with errors, as text; whole numbers for data.
 
-    Systematic errors, where there are some, are the larger of down and up.
+    Systematic errors, where there are some, are the larger of down and up. Where no simulated event
+    is left, there is an upper bound instead, see `Row.bound`.
     """
     if row.kind == "data":
         return [f"{value:.0f}" for value in row.sumw]
-    if row.systematic is None:
-        return [with_error(*pair, sign) for pair in zip(row.sumw, row.error, strict=True)]
-    larger = np.max(row.systematic, axis=0)
-    columns = zip(row.sumw, row.error, larger, strict=True)
-    return [with_errors(value, errors, sign) for value, *errors in columns]
+    errors = [row.error] if row.systematic is None else [row.error, np.max(row.systematic, axis=0)]
+    columns = zip(row.sumw, row.bound, *errors, strict=True)
+    return [
+        with_errors(value, errors, sign) if np.isnan(bound) else f"< {number(bound)}"
+        for value, bound, *errors in columns
+    ]
 
 
 def with_error(value, error, sign="+-"):
@@ -190,7 +210,7 @@ def as_html(cutflow):
     head = "".join(f'<th scope="col">{escape(cut)}</th>' for cut in cutflow.cuts)
     lines = [f'<table class="numbers"><thead><tr><td></td>{head}</tr></thead><tbody>']
     for row in cutflow.rows:
-        cells = "".join(f"<td>{text}</td>" for text in entries_of(row, "±"))
+        cells = "".join(f"<td>{escape(text)}</td>" for text in entries_of(row, "±"))
         lines.append(f'<tr class="{row.kind}"><th scope="row">{plain(row.label)}</th>{cells}</tr>')
     return "".join([*lines, "</tbody></table>"])
 
@@ -234,7 +254,7 @@ def as_stack(cutflow, results):
         if row.kind in ("background", "signal"):
             last = float(row.sumw[-1])
             factor = signal_factor(last, background) if row.kind == "signal" else 1.0
-            layer = Layer(row.label, colours[row.name], row.sumw, row.sumw2, last, factor)
+            layer = Layer(row.label, colours[row.name], row.sumw, row.sumw2, last, factor, row.name)
             (signals if row.kind == "signal" else layers).append(layer)
     data = [row.sumw for row in cutflow.rows_of("data")]
     return Stack(
@@ -251,3 +271,19 @@ def as_stack(cutflow, results):
         ticks=cutflow.cuts,
         systematic=total[0].systematic if total else None,
     )
+
+
+def numbers(cutflow):
+    """A Cutflow as a DataFrame with a row per process and cut.
+
+    Columns: process, kind, cut, entries, events (their sum of weights) and its error, upper_bound
+    (of `Row.bound`), syst_down and syst_up of the total background.
+    """
+    rows = []
+    for row in cutflow.rows:
+        down, up = np.full((2, len(row.sumw)), np.nan) if row.systematic is None else row.systematic
+        columns = (row.entries, row.sumw, row.error, row.bound, down, up)
+        for cut, *values in zip(cutflow.cuts, *columns, strict=True):
+            rows.append((row.name, row.kind, cut, *values))
+    names = "process kind cut entries events error upper_bound syst_down syst_up"
+    return pd.DataFrame(rows, columns=names.split()).astype({"entries": int})

@@ -145,13 +145,14 @@ def test_label_that_matplotlib_cannot_draw_is_a_line(tmp_path, label):
     assert not (folder / "plots").exists()
 
 
-def test_colour_that_is_none_is_a_line(tmp_path):
+def test_colour_that_is_none_is_a_line(tmp_path, monkeypatch):
+    from analysis import processes
     from plotting.settings import open_results
 
     samples = [("WZ", "diboson3L", "background", 9, 40.0, 1.0)]
     folder = plot_inputs.write_run(tmp_path / "out", samples)
-    record = record_with(read_json(folder / "run.json"), "processes", 0, "colour", value="bleu")
-    mutations.write(folder / "run.json", record)
+    declared = processes.Process("diboson3L", "$WZ$", "bleu", "background")
+    monkeypatch.setattr(processes, "PROCESSES", (declared,))
     assert "has no colour 'bleu'" in refused(open_results, folder)
 
 
