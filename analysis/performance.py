@@ -30,8 +30,9 @@ class Curve:
     low: np.ndarray  # (points,)
     high: np.ndarray  # (points,)
     auc: float  # area under the curve
-    auc_error: float
+    auc_error: float  # NaN without replicas, as are `low` and `high`
     reach: float  # smallest background efficiency with LEAST effective events
+    effective: float  # events of the smaller of background and signal
 
     @property
     def improvement(self):
@@ -145,15 +146,17 @@ class Ranked:
         return np.cumsum(weight[self.order])[self.ends]
 
     @staticmethod
-    def nearest(passed, efficiency):
-        """Position of the cut that lets pass a share of the sum that is nearest to this one.
+    def nearest(passed, efficiencies):
+        """Positions of the cuts that let pass shares of the sum that are nearest to these.
 
         passed: (cuts,) sums of weights
         """
-        highest, wanted = np.maximum.accumulate(passed), efficiency * passed[-1]
-        place = min(int(np.searchsorted(highest, wanted)), len(passed) - 1)
-        closer = place > 0 and wanted - highest[place - 1] < highest[place] - wanted
-        return place - 1 if closer else place
+        highest, places = np.maximum.accumulate(passed), []
+        for wanted in np.asarray(efficiencies) * passed[-1]:
+            place = min(int(np.searchsorted(highest, wanted)), len(passed) - 1)
+            closer = place > 0 and wanted - highest[place - 1] < highest[place] - wanted
+            places.append(place - 1 if closer else place)
+        return places
 
     @staticmethod
     def last_below(passed, efficiency):
@@ -203,12 +206,21 @@ def choose_cuts(background, weight, points=WORKING_POINTS):
     return [cut for cut in map(ranked.cut, points) if cut is not None]
 
 
-def judge(background, weight, signals, *, points=WORKING_POINTS, relative=0.0, seed=1, replicas=0):
+def judge(background, weight, signals, **options):
     """How well a number tells each signal from the background: {name: Performance}.
 
     background, weight: (events,) numbers and weights
     signals: {name: (numbers, weights)}; those whose sum of weights is not above 0 are left out, and
         all are where that of the background is not
+    options: see `judge_all`
+    """
+    return judge_all([(background, weight, signals)], **options)[0]
+
+
+def judge_all(numbers, *, points=WORKING_POINTS, relative=0.0, seed=1, replicas=0):
+    """As `judge`, of several numbers at once: a list of {name: Performance}.
+
+    numbers: [(background, weight, signals)], see `judge`
     relative: uncertainty of the background beside that of the simulation, as a share of it
     seed, replicas: of the bootstrap. Each replica gives every event a factor drawn from a Poisson
         distribution with mean 1 (B. Efron, Ann. Stat. 7 (1979) 1), background and signal alike,
@@ -216,35 +228,65 @@ def judge(background, weight, signals, *, points=WORKING_POINTS, relative=0.0, s
         on the seed and an event's place only, so that those of several numbers for the same events
         can be compared replica by replica.
     """
-    if not np.sum(weight) > 0:
-        return {}
-    signals = {name: (value, w) for name, (value, w) in signals.items() if np.sum(w) > 0}
-    ranked = Ranked(background, weight)
-    cuts = [cut for cut in map(ranked.cut, points) if cut is not None]
-    judged = {name: _Signal(ranked, *signal) for name, signal in signals.items()}
-    improvements = {name: np.full((replicas, len(cuts)), np.nan) for name in signals}
-    areas = {name: np.full(replicas, np.nan) for name in signals}
+    judged = [_Judged(*number, points, replicas) for number in numbers]
     for replica in range(replicas):
-        drawn = np.random.default_rng([seed, replica]).poisson(1.0, len(weight)) * weight
-        passed = ranked.sums(drawn)
+        drawn = {}  # once for numbers of as many events
+
+        def factors(events, name=None, drawn=drawn, replica=replica):
+            if (name, events) not in drawn:
+                key = (
+                    [seed, replica] if name is None else [seed, replica, zlib.crc32(name.encode())]
+                )
+                drawn[name, events] = np.random.default_rng(key).poisson(1.0, events)
+            return drawn[name, events]
+
+        for one in judged:
+            one.repeat(replica, factors)
+    return [one.performance(relative) for one in judged]
+
+
+class _Judged:
+    """A number that is judged, replica by replica."""
+
+    def __init__(self, background, weight, signals, points, replicas):
+        self.weight, self.cuts, self.signals = weight, [], {}
+        if np.sum(weight) > 0:
+            self.ranked = Ranked(background, weight)
+            self.cuts = [cut for cut in map(self.ranked.cut, points) if cut is not None]
+            for name, (value, w) in signals.items():
+                if np.sum(w) > 0:
+                    self.signals[name] = _Signal(self.ranked, value, w)
+        shape = replicas, len(self.cuts)
+        self.improvements = {name: np.full(shape, np.nan) for name in self.signals}
+        self.areas = {name: np.full(replicas, np.nan) for name in self.signals}
+
+    def repeat(self, replica, factors):
+        """Judge with a replica's factors to the weights, of `factors(events, signal or None)`."""
+        if not self.signals:
+            return
+        passed = self.ranked.sums(factors(len(self.weight)) * self.weight)
         if not passed[-1] > 0:
-            continue
-        places = [ranked.nearest(passed, cut.efficiency) for cut in cuts]
-        for name, signal in judged.items():
-            random = np.random.default_rng([seed, replica, zlib.crc32(name.encode())])
-            factors = random.poisson(1.0, len(signal.weight))
-            at_least = signal.sums(factors * signal.weight)
+            return
+        places = self.ranked.nearest(passed, [cut.efficiency for cut in self.cuts])
+        for name, signal in self.signals.items():
+            own = factors(len(signal.weight), name)
+            at_least = signal.sums(own * signal.weight)
             if not at_least[-1] > 0:
                 continue
-            areas[name][replica] = signal.area(passed, factors)
+            self.areas[name][replica] = signal.area(passed, own)
             for number, place in enumerate(places):
                 if passed[place] > 0:
                     b, s = passed[place] / passed[-1], at_least[place] / at_least[-1]
-                    improvements[name][replica, number] = s / np.sqrt(b)
-    return {
-        name: _performance(signal, cuts, ranked, relative, areas[name], improvements[name])
-        for name, signal in judged.items()
-    }
+                    self.improvements[name][replica, number] = s / np.sqrt(b)
+
+    def performance(self, relative):
+        """{name: Performance} of the signals."""
+        return {
+            name: _performance(
+                signal, self.cuts, self.ranked, relative, self.areas[name], self.improvements[name]
+            )
+            for name, signal in self.signals.items()
+        }
 
 
 class _Signal:
@@ -307,7 +349,7 @@ def make_curve(background, background_weight, signal, signal_weight, seed, repli
     """Compute a Curve for a number that is larger for signal.
 
     background, signal: (events,) values; with (events,) weights
-    seed: of the bootstrap, see `judge`
+    seed, replicas: of the bootstrap, see `judge_all`
     """
     values = np.concatenate([background, signal])
     order = np.argsort(-values, kind="stable")
@@ -329,9 +371,13 @@ def make_curve(background, background_weight, signal, signal_weight, seed, repli
         return np.interp(GRID, np.maximum.accumulate(b), s), area
 
     central, auc = efficiencies(1.0)
-    drawn = [efficiencies(random.poisson(1.0, len(weights))) for _ in range(replicas)]
-    curves, areas = np.array([c for c, _ in drawn]), np.array([a for _, a in drawn])
-    low, high = np.nanquantile(curves, ONE_SIGMA, axis=0)
+    low, high, error = *np.full((2, len(GRID)), np.nan), np.nan
+    if replicas:
+        drawn = [efficiencies(random.poisson(1.0, len(weights))) for _ in range(replicas)]
+        curves, areas = np.array([c for c, _ in drawn]), np.array([a for _, a in drawn])
+        low, high = np.nanquantile(curves, ONE_SIGMA, axis=0)
+        error = float(np.nanstd(areas))
     tightest = choose_cuts(background, background_weight, (0.0,))
-    reach = tightest[0].efficiency if tightest else 1.0
-    return Curve(GRID, central, low, high, auc, float(np.nanstd(areas)), max(reach, GRID[0]))
+    reach = max(tightest[0].efficiency if tightest else 1.0, GRID[0])
+    effective = min(map(effective_events, (background_weight, signal_weight)))
+    return Curve(GRID, central, low, high, auc, error, reach, effective)

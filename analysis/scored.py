@@ -21,12 +21,17 @@ class ScoredEvents:
     rows: np.ndarray  # (events,) positions in the tables of scores and features
     columns: dict[str, np.ndarray]  # (events,) each, those of the table that were asked for
     total: int  # events of the table
+    about: dict  # what ml wrote about the file, see `origin`
 
 
 def origin(path):
     """What ml wrote about a file of scores or latent vectors: sample, region, model."""
     with Frame(path, None, SCORE_AGAIN) as frame:
-        about = frame.about
+        return checked_origin(path, frame.about)
+
+
+def checked_origin(path, about):
+    """What ml wrote about a file, if it did. Raises InputError."""
     for problem in ORIGIN.problems(about, ""):
         raise InputError(f"{path} is not a file of python -m ml ({problem}): {SCORE_AGAIN}")
     return about
@@ -63,7 +68,7 @@ def read_scored(path, table, names=(), again=SCORE_AGAIN):
     if not path.is_file():
         raise InputError(f"no scores {path}: {again}")
     with Frame(path, None, again) as frame:
-        scores = frame.read_columns([*IDENTITY, "score", "trained_on"])
+        scores, about = frame.read_columns([*IDENTITY, "score", "trained_on"]), frame.about
     columns = table.read_columns(dict.fromkeys([*IDENTITY, WEIGHT, *names]))
     if any(
         len(scores[name]) != len(columns[name]) or np.any(scores[name] != columns[name])
@@ -78,6 +83,7 @@ def read_scored(path, table, names=(), again=SCORE_AGAIN):
         np.flatnonzero(kept),
         {name: columns[name][kept] for name in (*IDENTITY, *names)},
         len(kept),
+        about,
     )
 
 

@@ -1,5 +1,8 @@
 """What `python -m ml` leaves in OUT/study for others to show: study.json and explained.json."""
 
+import math
+from dataclasses import asdict
+
 from analysis.content import (
     ABOVE_0,
     FLAG,
@@ -116,6 +119,18 @@ STUDY_RULE = Fields(
     }
 )
 
+# Fields of points as they are called in study.json.
+POINT_NAMES = {
+    "background_asked": "asked",
+    "background_supported": "supported",
+    "background_threshold": "threshold",
+    "background_background": "background",
+    "background_background_error": "background_error",
+    "events": "signal_events",
+    "efficiency": "signal_efficiency",
+    "efficiency_error": "signal_efficiency_error",
+}
+
 IDENTIFIED = {
     "sample": NAME,
     "process": NAME,
@@ -188,6 +203,22 @@ def read_explained(folder):
             path = folder / STUDY / EXPLAINED
             raise InputError(f"{path} has events without scores or background: {EXPLAIN_AGAIN}")
     return content
+
+
+def plain_point(point, names=POINT_NAMES):
+    """A Passed as plain values; names: fields that are called otherwise."""
+    entry = asdict(point)
+    entry |= {f"background_{key}": value for key, value in entry.pop("cut").items()}
+    return {names.get(key, key): value for key, value in entry.items()}
+
+
+def without_nan(value):
+    """The same JSON value with null for what is not finite."""
+    if isinstance(value, dict):
+        return {key: without_nan(inside) for key, inside in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(inside) for inside in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def share_lines(parts):

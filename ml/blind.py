@@ -16,9 +16,9 @@ from analysis.hdf5_writer import FrameWriter
 from analysis.output import IDENTITY, STUDY, TABLE, WEIGHT
 from analysis.performance import LEAST, WORKING_POINTS, choose_cuts
 from analysis.records import NAME, SHA256
+from analysis.study_files import without_nan
 from ml import challenges
 from ml.protocol import count_pvalue, halves, observed_significance
-from ml.study import without_nan
 from ml.study_tables import WIDTH
 
 RESULT, ANSWER, PSEUDO_DATA = "blind.json", "blind_answer.json", "blind.hdf5"

@@ -15,9 +15,9 @@ from analysis.files import restore_folder
 from analysis.output import DEFAULT_DETECTOR, MODELS, read_run
 from analysis.performance import LEAST, REPLICAS, WORKING_POINTS, effective_events, judge
 from analysis.rivals import possible_rivals
+from analysis.study_files import POINT_NAMES, plain_point, without_nan
 from ml import altered, retrained
 from ml.altered import Altered
-from ml.study import NAMES, plain_point, without_nan
 from ml.study_tables import WIDTH, improvement
 
 FACTORS = (1.5, 3.0, 5.0, 7.0, 10.0)  # on pT of leptons
@@ -293,7 +293,7 @@ def _plain(performance, events):
     }
 
 
-RENAMED = NAMES | {
+RENAMED = POINT_NAMES | {
     "events": "altered_events",
     "efficiency": "altered_efficiency",
     "efficiency_error": "altered_efficiency_error",

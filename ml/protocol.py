@@ -28,8 +28,9 @@ from analysis.performance import (
     significance,
     survival,
 )
+from analysis.study_files import without_nan
 from ml.frozen import State
-from ml.study import Material, without_nan
+from ml.study import Material
 from ml.study_tables import WIDTH
 
 STRENGTHS = (0.0, 1.0, 3.0, 5.0)  # expected significances of injected signals

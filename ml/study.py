@@ -23,6 +23,7 @@ from analysis.performance import (
 from analysis.records import record_errors
 from analysis.rivals import possible_rivals
 from analysis.scored import require_detectors
+from analysis.study_files import plain_point, without_nan
 from ml import supervised
 from ml.dataset import Dataset
 from ml.detectors.declared import find_detector
@@ -332,26 +333,6 @@ def _judged(numbers, material, relative, seed, replicas):
     return made
 
 
-# Fields of points as they are called in study.json.
-NAMES = {
-    "background_asked": "asked",
-    "background_supported": "supported",
-    "background_threshold": "threshold",
-    "background_background": "background",
-    "background_background_error": "background_error",
-    "events": "signal_events",
-    "efficiency": "signal_efficiency",
-    "efficiency_error": "signal_efficiency_error",
-}
-
-
-def plain_point(point, names=NAMES):
-    """A Passed as plain values; names: fields that are called otherwise."""
-    entry = asdict(point)
-    entry |= {f"background_{key}": value for key, value in entry.pop("cut").items()}
-    return {names.get(key, key): value for key, value in entry.items()}
-
-
 def _share(weight, chosen):
     """Share of a sum of weights; NaN where it is not above 0."""
     total = float(weight.sum())
@@ -416,15 +397,6 @@ def _against_best(judged, best):
             "signals": ratios,
         }
     return found
-
-
-def without_nan(value):
-    """The same JSON value with null for what is not finite."""
-    if isinstance(value, dict):
-        return {key: without_nan(inside) for key, inside in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(inside) for inside in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def latex(name):

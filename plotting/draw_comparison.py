@@ -61,7 +61,8 @@ def draw_comparison(improvements, asked, *, title="", caption=NO_CAPTION):
     ends = [x for one in improvements for x in (one.value, one.high) if x is not None]
     best = 1 / np.sqrt(asked)
     # Room for what stands beside a point
-    axes.set_xlim(0, 1.12 * max([1.0, *ends]))
+    room = 1.12 if all(one.efficiency is None for one in improvements) else 1.22
+    axes.set_xlim(0, room * max([1.0, *ends]))
     if axes.get_xlim()[1] > best:
         style = {"color": QUIET, "linewidth": 0.9, "linestyle": ":"}
         lines["Limit"] = axes.axvline(best, zorder=0, **style)

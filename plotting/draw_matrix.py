@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
@@ -24,6 +25,7 @@ def draw_matrix(
     energies=None,
     span=None,
     sequential=False,
+    chance=None,
     title="",
     bar_label="",
     numbers=None,
@@ -39,6 +41,8 @@ def draw_matrix(
         around 0 on one diverging scale, red above and blue below
     span: largest absolute value of the one scale; None: the largest of the matrix
     sequential: the one scale begins at 0, for values that are never negative
+    chance: (size, size) bool, cells whose value is within two standard errors of 0, which have
+        a dot; None: none
     title: above the matrix on the left; bar_label: of the one scale
     numbers: write the values into the cells; None: if there are at most 16 rows
     Returns the Figure.
@@ -55,7 +59,8 @@ def draw_matrix(
     if energies is None:
         limit = span if span is not None else float(np.nanmax(np.abs(values), initial=0)) or 1.0
         colours, start = ("cividis", 0.0) if sequential else ("RdBu_r", -limit)
-        shown = [(~missing, colours, Normalize(start, limit), bar_label, "{:.1f}")]
+        form = "{:.1f}" if limit >= 1 else "{:.2f}"
+        shown = [(~missing, colours, Normalize(start, limit), bar_label, form)]
     else:
         positive = values[energies & (values > 0)]
         low, high = (positive.min(), positive.max()) if len(positive) else (1.0, 10.0)
@@ -82,16 +87,24 @@ def draw_matrix(
             (True, True): "both",
         }[bool((inside < norm.vmin).any()), bool((inside > norm.vmax).any())]
         bar = figure.colorbar(mesh, cax=bar_axes, extend=beyond)
-        bar.set_label(label, fontsize=FONT)
+        if beyond != "neither" and not isinstance(norm, LogNorm):
+            label += f" (from {inside.min():.2g} to {inside.max():.2g})"
+        bar.set_label(label, fontsize=FONT if len(label) < 70 else FONT - 2)
         bar_axes.tick_params(labelsize=FONT - 2)
         if isinstance(norm, LogNorm):
             bar.ax.yaxis.set_major_formatter("{x:g}")
             decades = np.log10(norm.vmax / norm.vmin)
             bar.ax.yaxis.set_minor_formatter("{x:g}" if decades < 1.3 else NullFormatter())
+        red, green, blue, _ = np.moveaxis(colormaps[colours](norm(drawn)), -1, 0)
+        bright |= chosen & (0.299 * red + 0.587 * green + 0.114 * blue > 0.5)
         for cell in zip(*np.nonzero(chosen), strict=True):
-            texts[cell] = form.format(values[cell]).replace("-0.0", "0.0")
-            red, green, blue, _ = colormaps[colours](norm(drawn[cell]))
-            bright[cell] = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
+            text = form.format(values[cell])
+            texts[cell] = text if float(text) else text.lstrip("-")
+    marked = np.zeros(values.shape, bool) if chance is None else chance & ~missing
+    if marked.any():
+        rows, columns = np.nonzero(marked)
+        colours = np.where(bright[marked], INK, "#ffffff")
+        axes.scatter(columns + 0.85, rows + 0.84, s=(45 / size) ** 2, c=colours, linewidths=0)
     if numbers:
         for row, column in zip(*np.nonzero(~missing), strict=True):
             axes.text(
@@ -116,9 +129,18 @@ def draw_matrix(
         axes.tick_params(axis="x", rotation=90)
     axes.minorticks_off()
     figure.text(0.075, 0.022, GUIDE, fontsize=FONT - 2, color=QUIET)
+    handles = []
+    if marked.any():
+        dot = {"color": INK, "marker": "o", "linestyle": "", "markersize": 3}
+        handles.append(Line2D([], [], label="less than 2 std. errors from 0", **dot))
     if missing.any():
+        handles.append(Patch(facecolor=MISSING, edgecolor=QUIET, linewidth=0.5, label="missing"))
+    if handles:
         figure.legend(
-            handles=[Patch(facecolor=MISSING, edgecolor=QUIET, linewidth=0.5, label="missing")],
+            handles=handles,
+            ncols=len(handles),
+            columnspacing=1.0,
+            handletextpad=0.4,
             loc="lower right",
             bbox_to_anchor=(0.995, 0.005),
             fontsize=FONT - 2,

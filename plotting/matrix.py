@@ -1,20 +1,14 @@
 """Rapidity-mass matrices of events and processes, in GeV or as the network sees them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from analysis.errors import InputError
 from analysis.output import MODEL_RECORD, MODELS, WEIGHT, read_model_record
 
-
-@dataclass(frozen=True)
-class Matrix:
-    """A matrix to draw; NaN where an object is missing."""
-
-    values: np.ndarray  # (size, size)
-    title: str
-    scaled: bool  # as the network sees it, without unit
+BLOCK = 1000  # events at once, which stay in the cache of a processor
 
 
 @dataclass(frozen=True)
@@ -31,7 +25,7 @@ class CellScaling:
 
     def __call__(self, values):
         """(..., size, size) in GeV to scaled."""
-        values = np.where(self.log, np.copysign(np.log1p(np.abs(values)), values), values)
+        values = np.where(self.log, signed_log(values), values)
         return (values - self.shift) * self.factor
 
 
@@ -51,56 +45,168 @@ def cell_values(results, table):
     return values
 
 
-class Mean:
-    """Weighted means of matrices over many events, bit by bit; all (size, size)."""
+class Sums:
+    """Weighted sums of matrices over the events of a sample; all (size, size)."""
 
-    def __init__(self, size):
-        self.weight, self.sum, self.squares = np.zeros((3, size, size))
-        self.seen = np.zeros((size, size), bool)  # whether any event has the object
+    def __init__(self, size, log=None):
+        """log: (size, size) bool, cells whose logarithm is summed, see CellScaling; None: none."""
+        self.log = log
         self.events = 0
+        self.seen = np.zeros((size, size), bool)  # whether any event has the object
+        # Sums over events of w^i x^j, first with the objects (j = 0 counts those), then of all
+        self.powers = np.zeros((2, 3, size, size))  # [i - 1, j]
+        self.all = np.zeros(2)  # sums of w and w^2 of all events
 
-    def add(self, values, weights, scaling=None):
-        """Add events.
+    def add(self, values, weights):
+        """Add events: (events, size, size) values, NaN where missing, and (events,) weights."""
+        flat = values.reshape(len(values), -1).astype(float)
+        present = ~np.isnan(flat)
+        flat = np.where(present, flat, 0.0)
+        if self.log is not None:
+            logs = self.log.ravel()
+            flat[:, logs] = signed_log(flat[:, logs])
+        self.seen |= present.any(axis=0).reshape(self.seen.shape)
+        self.events += len(flat)
+        both = np.stack([weights, weights**2])
+        for power, of in enumerate((present.astype(float), flat, flat**2)):
+            self.powers[:, power] += (both @ of).reshape(2, *self.seen.shape)
+        self.all += both.sum(axis=1)
 
-        values: (events, size, size), NaN where missing; weights: (events,)
-        scaling: None: the mean is over the events that have the objects; a function of matrices: it
-            is over all events, and missing objects count as 0 before scaling, as for the network
+    def __add__(self, other):
+        made = Sums(len(self.seen), other.log)
+        made.events = self.events + other.events
+        made.seen = self.seen | other.seen
+        made.powers, made.all = self.powers + other.powers, self.all + other.all
+        return made
+
+    def mean(self, scaling=None):
+        """The Mean over the events that have the objects.
+
+        scaling: CellScaling of sums that have its logarithms: the mean is over all events, and
+            missing objects count as 0 before scaling, as for the network
         """
-        present = ~np.isnan(values)
-        self.seen |= present.any(axis=0)
-        self.events += len(values)
-        values = np.where(present, values, 0.0)
-        if scaling is not None:
-            values, present = scaling(values), np.ones_like(present)
-        weighted = values * weights[:, None, None]
-        self.weight += (present * weights[:, None, None]).sum(axis=0)
-        self.sum += weighted.sum(axis=0)
-        self.squares += (weighted * values).sum(axis=0)
+        (w, wx, wxx), (ww, wwx, wwxx) = self.powers
+        if scaling is None:
+            return Mean(self.events, self.seen & (w > 0), w, wx, wxx, ww, wwx, wwxx)
+        w, ww = (np.full(self.seen.shape, total) for total in self.all)
+        shift, factor = scaling.shift, scaling.factor
+        return Mean(
+            self.events,
+            self.seen & (w > 0),
+            w,
+            factor * (wx - shift * w),
+            factor**2 * (wxx - 2 * shift * wx + shift**2 * w),
+            ww,
+            factor * (wwx - shift * ww),
+            factor**2 * (wwxx - 2 * shift * wwx + shift**2 * ww),
+        )
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A weighted mean of matrices over many events; all (size, size), NaN where nobody is seen."""
+
+    events: int
+    good: np.ndarray  # cells that have a mean
+    w: np.ndarray  # sums over events of weights w and values x
+    wx: np.ndarray
+    wxx: np.ndarray
+    ww: np.ndarray
+    wwx: np.ndarray
+    wwxx: np.ndarray
 
     @property
     def mean(self):
-        """NaN where no event has the object."""
-        return self._over_weight(self.sum)
+        """The weighted mean."""
+        return self._over(self.wx, self.w)
 
     @property
     def spread(self):
-        """Standard deviation; NaN as in `mean`."""
-        return np.sqrt(np.maximum(self._over_weight(self.squares) - self.mean**2, 0))
+        """Standard deviation of the events."""
+        return np.sqrt(np.maximum(self._over(self.wxx, self.w) - self.mean**2, 0))
 
-    def _over_weight(self, total):
-        good = self.seen & (self.weight > 0)
-        return np.divide(total, self.weight, out=np.full_like(total, np.nan), where=good)
+    @property
+    def error(self):
+        """Statistical error of `mean`: root of the sum of w^2 (x - mean)^2, over the sum of w."""
+        return np.sqrt(np.maximum(self.covariance(self, self), 0))
+
+    @property
+    def effective(self):
+        """Events of equal weight that would have the same relative error."""
+        return self._over(self.w**2, self.ww)
+
+    def covariance(self, other, shared):
+        """The covariance of this mean and another, whose events in common have a third Mean."""
+        a, b = self.mean, other.mean
+        total = shared.wwxx - (a + b) * shared.wwx + a * b * shared.ww
+        return np.divide(
+            total, self.w * other.w, out=np.full_like(total, np.nan), where=self.good & other.good
+        )
+
+    def _over(self, total, weight):
+        return np.divide(total, weight, out=np.full_like(total, np.nan), where=self.good)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The difference of two means; all (size, size)."""
+
+    values: np.ndarray
+    error: np.ndarray  # statistical
+    subtracted: np.ndarray  # the second mean
+
+    @property
+    def relative(self):
+        """The difference over the second mean; NaN where that is not positive."""
+        shares, second = np.full_like(self.values, np.nan), self.subtracted
+        return np.divide(self.values, second, out=shares, where=second > 0)
+
+    @property
+    def significance(self):
+        """The difference over its error; NaN where the error is 0."""
+        z = np.full_like(self.values, np.nan)
+        return np.divide(self.values, self.error, out=z, where=self.error > 0)
+
+
+def difference_of(first, second, shared=None):
+    """The Difference of two Means; shared: Mean of the events in both, which count once."""
+    square = first.error**2 + second.error**2
+    if shared is not None:
+        square = square - 2 * first.covariance(second, shared)
+    return Difference(first.mean - second.mean, np.sqrt(np.maximum(square, 0)), second.mean)
+
+
+def signed_log(values):
+    """sign(x) log(1 + |x|)."""
+    return np.copysign(np.log1p(np.abs(values)), values)
+
+
+def sums_of(results, region, sample, log=None):
+    """The Sums of a sample, and those with the logarithms of `log`, see Sums, the same if None.
+
+    Its table is read once.
+    """
+    made = [Sums(len(results.cells))]
+    if log is not None and log.any():
+        made.append(Sums(len(results.cells), log))
+    counts = [f"n_{name}" for name, *_ in results.types]
+    with results.open_table(region, sample) as file:
+        names = [*results.cells.ravel(), *(n for n in counts if n in file.columns), WEIGHT]
+        table = pd.DataFrame(file.read_columns(names))
+    for start in range(0, len(table), BLOCK):
+        block = table.iloc[start : start + BLOCK]
+        values, weights = cell_values(results, block), block[WEIGHT].to_numpy(float)
+        for sums in made:
+            sums.add(values, weights)
+    return made[0], made[-1]
 
 
 def mean_of(results, region, samples, scaling=None):
-    """The Mean of the matrices of samples (names) in a region; `scaling` as in `Mean.add`."""
-    total = Mean(len(results.cells))
+    """The Mean of the matrices of samples (names) in a region; `scaling` as in `Sums.mean`."""
+    log, total = None if scaling is None else scaling.log, Sums(len(results.cells))
     for name in samples:
-        table = results.table(region, name)
-        for start in range(0, len(table), 20_000):
-            block = table.iloc[start : start + 20_000]
-            total.add(cell_values(results, block), block[WEIGHT].to_numpy(), scaling)
-    return total
+        total = total + sums_of(results, region, name, log)[-1]
+    return total.mean(scaling)
 
 
 def event_matrix(results, region, sample, number=None):
@@ -120,10 +226,11 @@ def event_matrix(results, region, sample, number=None):
     return cell_values(results, chosen)[0], int(chosen["EventNumber"].iloc[0])
 
 
-def model_scaling(results, region, model=None):
+def model_scaling(results, region, model=None, background=None):
     """The CellScaling of a trained model; without one, of the simulated background.
 
     model: name of a folder below OUT/models; None: the newest that was trained in the region
+    background: function that returns the Sums of the simulated background; None: they are read
     The scaling of the background is (x - mean) / standard deviation over its events in the region,
     where missing objects count as 0.
     """
@@ -141,11 +248,17 @@ def model_scaling(results, region, model=None):
             if candidate.get("region") == region:
                 record, model = candidate, name
     if record is None:
-        background = [s.name for s in results.visible(region, "background")]
-        mean = mean_of(results, region, background, scaling=lambda values: values)
+        same = np.ones(results.cells.shape)
+        plain = CellScaling(same < 0, 0 * same, same, "")
+        if background is None:
+            names = [s.name for s in results.visible(region, "background")]
+            mean = mean_of(results, region, names, plain)
+        else:
+            mean = background().mean(plain)
         spread = np.where(mean.spread > 0, mean.spread, np.nan)
-        log = np.zeros(spread.shape, bool)
-        return CellScaling(log, mean.mean, 1 / spread, "mean and std. dev. of background")
+        return replace(
+            plain, shift=mean.mean, factor=1 / spread, source="mean and std. dev. of background"
+        )
     by_name = {feature["name"]: feature for feature in record["features"]}
     arrays = []
     for key, default in (("log", False), ("shift", np.nan), ("factor", np.nan)):

@@ -22,11 +22,13 @@ from analysis.output import (
     read_model_record,
     single_models,
 )
+from analysis.performance import LEAST, effective_events, survival
 from analysis.results import Histogram, read_frame
-from analysis.rivals import possible_rivals
+from analysis.rivals import Rival, possible_rivals
 from analysis.samples import choose
-from analysis.scored import detectors_shown, origin, read_scored
+from analysis.scored import checked_origin, detectors_shown, origin, read_scored
 from analysis.study_files import share_lines
+from plotting.intervals import poisson_interval
 from plotting.matrix import members_of, model_records
 
 MOST_RANKED = 100_000  # events at most from which correlations are taken
@@ -53,7 +55,7 @@ class Scores:
     region: str
     detector: str
     samples: tuple[Scored, ...]
-    rivals: tuple[str, ...]  # labels
+    rivals: tuple[Rival, ...]
     held_out: float  # share of the background's events that are not trained on
 
     def of(self, kind):
@@ -80,8 +82,36 @@ def choose_detectors(results, names=()):
     return tuple(choose(list(names), dict.fromkeys(found), "detector that has scored this run"))
 
 
-def read_scores(results, detector):
+class KeptTables:
+    """The tables of a run, of which each column is read once for several detectors."""
+
+    def __init__(self, results):
+        self.results, self.tables = results, {}
+
+    def of(self, region, sample, names):
+        """The table of a sample, names, with at least these columns."""
+        if (region, sample) not in self.tables:
+            with self.results.open_table(region, sample) as table:
+                wanted = dict.fromkeys([*IDENTITY, WEIGHT, *names])
+                self.tables[region, sample] = KeptColumns(table.read_columns(wanted))
+        return self.tables[region, sample]
+
+
+@dataclass(frozen=True)
+class KeptColumns:
+    """Columns of a table in memory, which reads as an open one."""
+
+    columns: dict[str, np.ndarray]
+
+    def read_columns(self, names):
+        """{name: (events,)} of these names."""
+        return {name: self.columns[name] for name in names}
+
+
+def read_scores(results, detector, tables=None):
     """Read OUT/scores/<detector> of all samples that may be looked at.
+
+    tables: KeptTables, where several detectors are read
 
     Events that the detector was trained on are left out, and the others of the sample scaled up to
     the sum of weights of all. Raises InputError where scores are missing or of other tables.
@@ -95,6 +125,7 @@ def read_scores(results, detector):
     region, model = first["region"], first["model"]
     if region not in results.regions:
         raise InputError(f"the scores in {folder} are of region '{region}': {again}")
+    tables = tables or KeptTables(results)
     rivals = possible_rivals(results.features)
     needed = list(dict.fromkeys(name for rival in rivals for name in rival.needs))
     samples, events = [], np.zeros(2)
@@ -102,10 +133,10 @@ def read_scores(results, detector):
         path = folder / f"{sample.name}.hdf5"
         if not path.is_file():
             raise InputError(f"{folder} lacks sample '{sample.name}': {again}")
-        if (of := origin(path)) and (of["region"], of["model"]) != (region, model):
+        one = read_scored(path, tables.of(region, sample.name, needed), needed, again)
+        of = checked_origin(path, one.about)
+        if (of["region"], of["model"]) != (region, model):
             raise InputError(f"the scores in {folder} are of several models: {again}")
-        with results.open_table(region, sample.name) as table:
-            one = read_scored(path, table, needed, again)
         if sample.kind == "background":
             events += [len(one.rows), one.total]
         if "e_T_miss" in one.columns:
@@ -123,8 +154,8 @@ def read_scores(results, detector):
                 one.rows,
             )
         )
-    labels = tuple(rival.label for rival in rivals)
-    return Scores(region, detector, tuple(samples), labels, float(events[0] / max(events[1], 1)))
+    held_out = float(events[0] / max(events[1], 1))
+    return Scores(region, detector, tuple(samples), rivals, held_out)
 
 
 def score_histograms(scores, bins=40):
@@ -137,12 +168,70 @@ def score_histograms(scores, bins=40):
     return {s.sample: Histogram.of(s.score, s.weight, edges) for s in scores.samples}
 
 
-def read_others(results, scores, names, say):
+@dataclass(frozen=True)
+class Survival:
+    """Data and signals where the background would be flat: shares of it that are as anomalous.
+
+    The survival probability p of an event is the share of the background with at least its score.
+    The first bin has no lower edge of its own: it holds all events below its upper edge.
+    """
+
+    detector: str
+    edges: np.ndarray  # (bins + 1,) of p, rising
+    background: np.ndarray  # (bins,) expected events
+    background_error: np.ndarray  # (bins,) statistical
+    data: np.ndarray | None  # (bins,) events; None: no data, or blind
+    signals: dict[str, np.ndarray]  # process: (bins,) share of its events
+
+    @property
+    def data_interval(self):
+        """(2, bins) ends of the exact central 68.3 % Poisson interval."""
+        return poisson_interval(self.data)
+
+
+def survival_of(scores, per_decade=3):
+    """The Survival of a detector; bins as far as LEAST effective background events are in each."""
+    value, weight = scores.joined(scores.of("background"))
+    if not weight.sum() > 0:
+        return None
+
+    def p_values(samples):
+        v, w = scores.joined(samples)
+        return np.clip(survival(v[:, 0], value[:, 0], weight), 0, 1), w
+
+    p, _ = p_values(scores.of("background"))
+    edges = [1.0]
+    supported = [1.0]
+    while effective_events(weight[p <= 10 ** (-len(supported) / per_decade)]) >= LEAST:
+        supported.append(10 ** (-len(supported) / per_decade))
+    edges = np.array([10 ** (-len(supported) / per_decade), *reversed(supported)])
+
+    def count(p, w):
+        place = np.maximum(np.searchsorted(edges, p, side="left") - 1, 0)
+        return np.bincount(place, w, len(edges) - 1)
+
+    signals = {}
+    for process in dict.fromkeys(s.process for s in scores.of("signal")):
+        p_signal, w = p_values([s for s in scores.of("signal") if s.process == process])
+        if w.sum() > 0:
+            signals[process] = count(p_signal, w) / w.sum()
+    data = scores.of("data")
+    return Survival(
+        scores.detector,
+        edges,
+        count(p, weight),
+        np.sqrt(count(p, weight**2)),
+        count(*p_values(data)) if data else None,
+        signals,
+    )
+
+
+def read_others(results, scores, names, tables, say):
     """[Scores] of other detectors, for the region of `scores`; `say` is told what is left out."""
     others = []
     for name in names:
         try:
-            other = read_scores(results, name)
+            other = read_scores(results, name, tables)
         except InputError as error:
             say(f"{name} is left out: {error}")
             continue

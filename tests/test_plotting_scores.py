@@ -100,10 +100,17 @@ def test_detectors_stand_side_by_side(tmp_path):
     assert any("twin is left out" in line and "WZ" in line for line in said)
     figure = rendered(pictures["curves_HNL450"].figure)
     legend = [t.get_text().split(":")[0] for t in figure.legends[0].get_texts()]
-    rivals = scores.read_scores(results, "small").rivals
-    assert legend == [DEFAULT_DETECTOR, "big", "small", *rivals, "by chance"]
+    rivals = {rival.label for rival in scores.read_scores(results, "small").rivals}
+    assert legend[0] == DEFAULT_DETECTOR and set(legend[1:3]) == {"big", "small"}
+    assert set(legend[3:-1]) <= rivals and len(legend) == comparison.SHOWN + 1
     solid = [line.get_linestyle() for line in figure.axes[0].lines]
     assert solid[:3] == ["-"] * 3 and "-" not in solid[3:-1]
+    panels = [axes for axes in pictures["detectors"].figure.axes if axes.texts]
+    named = [axes.texts[0].get_text().splitlines()[0] for axes in panels]
+    assert named[0] == DEFAULT_DETECTOR and set(named[1:]) == {"big", "small"}
+    numbers = pictures["detectors"].numbers
+    assert list(dict.fromkeys(numbers["detector"])) == named
+    assert all(len(line) <= 80 for line in said if "python -m" not in line)
     assert {"training", "latent"} <= {
         p.name for p in score_pictures.score_pictures(options, ("big",), said.append)
     }
@@ -159,7 +166,7 @@ def test_study_is_a_picture_and_tables(tmp_path):
     assert [text.get_text() for text in axes.texts if "at" in text.get_text()] == ["at 2 %"]
     rows = comparison.signal_rows(study, "HNL450")
     assert rows[1].cells == (
-        *("0.900", "0.25 (0.23 to 0.28) at 2 %", "0.50 (0.45 to 0.55) at 2 %"),
+        *("0.900 ± 0.075", "0.25 (0.23 to 0.28) at 2 %", "0.50 (0.45 to 0.55) at 2 %"),
         *("12 / 2", "1.50", "no"),
     )
     assert comparison.ratio_rows(study)[0].cells == ("1.50", "1.50", "1.50", "on 2026-01-31")
@@ -204,11 +211,11 @@ def test_everything_about_scores_is_drawn(results):
     s, v = found.joined(found.of("signal"))
     made = {
         name: make_curve(b[:, n], w, s[:, n], v, 1, replicas=20)
-        for n, name in enumerate((found.detector, *found.rivals))
+        for n, name in enumerate((found.detector, *(rival.label for rival in found.rivals)))
     }
     figure = rendered(draw_curves(made, title="x"))
     legend = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert [line.split(":")[0] for line in legend[: len(made)]] == [found.detector, *found.rivals]
+    assert [line.split(":")[0] for line in legend[: len(made)]] == list(made)
     assert "AUC" in legend[0]
     training = scores.training_curves(results, found.detector)
     kept = rendered(draw_training(training)).axes[0].lines[2]
