@@ -1,43 +1,39 @@
-"""Does simulation describe the data? Test statistics of histograms.
+"""Does simulation describe the data? A verdict for each feature.
 
-Chi-squared, with the errors of simulation::
-
-    chi2 = sum over bins i, j of (n - m)_i (C^-1)_ij (n - m)_j
-    C_ij = (m_i + v_i) delta_ij + sum over systematic uncertainties of d_i d_j
-
-n: events of data, m: sum of weights of the background, v: its sum of squared weights, d: half of
-the difference that an uncertainty makes between up and down, fully correlated between bins. Without
-systematic uncertainties it is Pearson's statistic (Particle Data Group, Statistics,
-"Goodness-of-fit tests") with the variance of the simulation added to the Poisson variance m, since
-both n and m fluctuate and are independent. With them it is the smallest value of::
-
-    sum over bins (n - m - sum of t d)^2 / (m + v) + sum of t^2
-
-over the pulls t of the uncertainties (D. Stump et al., Phys. Rev. D 65 (2001) 014012). The pulls
-are no free parameters, so the number of degrees of freedom is the number of bins; with `shape` the
-simulation and its variations are first scaled to the data, which takes one. The statistic follows a
-chi-squared distribution where bins hold many events, so neighbours are merged until each expects
-MIN_EXPECTED events (the rule of Cochran, Biometrics 10 (1954) 417) and holds MIN_EFFECTIVE
-effective simulated ones.
-
-Kolmogorov-Smirnov: D is the largest distance of the two cumulative distributions, both normalised
-to one, at the edges of the bins. Its probability is the asymptotic one of sqrt(n) D with M.
-Stephens' correction (J. R. Stat. Soc. B 32 (1970) 115; Numerical Recipes, 14.3.3), where
-n = n1 n2 / (n1 + n2) of the effective numbers of events (sum w)^2 / sum w^2. Binning makes D
-smaller, so the true probability is at most the one given. Where there are systematic uncertainties
-the simulation is first moved by the pulls of the chi-squared, which makes D smaller once more.
+The statistics are those of bin_tests.py, a chi-squared and the distance of Kolmogorov and Smirnov;
+their probabilities, and that of the smaller one of both, come from the pseudo-experiments of
+chance.py. Where a feature is unlikely, the same is asked of its bulk alone, the fullest bins that
+hold BULK of the background. So a simulation that is wrong differs from a few events in a tail,
+which may be what one looks for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import chi2 as chi2_distribution
-from scipy.stats import false_discovery_control, kstwobign
+import pandas as pd
+from scipy.stats import false_discovery_control
 
-MIN_EXPECTED = 5.0  # background events in a merged bin
-MIN_EFFECTIVE = 10.0  # effective simulated events in a merged bin
+from plotting.bin_tests import statistics
+from plotting.chance import LEAST, STEPS, probabilities
+
 FALSE_DISCOVERIES = 0.05  # expected share of good features among those called bad
-VERDICTS = ("disagrees", "agrees", "constant", "too few events", "blind", "no data")
+BULK_LEVEL = 0.02  # a bulk that chance makes as bad more often agrees
+NAMED = 3  # bins at most that are named
+STRIKING = 2.0  # least pull of those beside the largest
+DISAGREES, TAIL, AGREES = "disagrees", "tail", "agrees"
+UNTESTED = ("constant", "too few events", "no simulation", "blind", "no data")
+VERDICTS = (DISAGREES, TAIL, AGREES, *UNTESTED)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """A merged bin in which data and simulation differ."""
+
+    low: float
+    high: float
+    data: float  # events
+    expected: float  # with the pulls of systematic uncertainties; with `shape` scaled to the data
+    pull: float  # their difference in standard deviations
 
 
 @dataclass(frozen=True)
@@ -46,117 +42,91 @@ class Agreement:
 
     region: str
     feature: str
-    chi2: float
-    ndof: int
-    p_chi2: float
-    distance: float  # Kolmogorov-Smirnov
-    p_ks: float
-    data: float  # events
-    expected: float  # sum of weights of the background
+    unit: str = ""
+    chi2: float = np.nan
+    ndof: int = 0
+    p_chi2: float = np.nan
+    distance: float = np.nan  # Kolmogorov-Smirnov
+    distance_at: float = np.nan  # value of the feature where it is largest
+    p_ks: float = np.nan
+    p: float = np.nan  # of the smaller one of the two probabilities
+    p_bulk: float = np.nan  # likewise of the bulk; only where p < FALSE_DISCOVERIES
+    pseudo_experiments: int = 0
+    data: float = 0.0  # events
+    expected: float = 0.0  # sum of weights of the background
     verdict: str = ""  # one of VERDICTS
-
-    @property
-    def p(self):
-        """The smaller probability of the two tests, doubled since there are two; at most 1."""
-        return min(1.0, 2 * np.nanmin([self.p_chi2, self.p_ks])) if self.tested else np.nan
+    bins: tuple[Bin, ...] = ()  # with the largest pulls; only where p < FALSE_DISCOVERIES
 
     @property
     def tested(self):
         """Whether there was enough to test."""
-        return not np.isnan(self.p_chi2)
+        return not np.isnan(self.p)
 
 
-def merge_bins(sumw, sumw2, expected=MIN_EXPECTED, effective=MIN_EFFECTIVE):
-    """Merge neighbouring bins, from the last to the first, until each holds enough.
+def compare(region, feature, data, samples, *, unit="", shifts=(), blind=False, shape=False):
+    """The Agreement of one feature; a tested one has no verdict, which depends on the others.
 
-    sumw, sumw2: (bins,) sums of weights and squared weights of the simulation
-    Returns (merged,) positions of the first bin of each merged bin; empty if all bins together do
-    not hold enough. What is left over at the front joins its neighbour.
-    """
-    starts, weight, squares = [], 0.0, 0.0
-    for place in range(len(sumw) - 1, -1, -1):
-        weight, squares = weight + sumw[place], squares + sumw2[place]
-        if weight >= expected and weight**2 >= effective * squares:
-            starts.append(place)
-            weight = squares = 0.0
-    if starts:
-        starts[-1] = 0
-    return np.array(starts[::-1], int)
-
-
-def chi2_test(data, sumw, sumw2, *, shifts=(), shape=False):
-    """Chi-squared of data and simulation, see the module.
-
-    data, sumw, sumw2: (bins,) events, sums of weights and of squared weights
-    shifts: (uncertainties, bins) changes of `sumw` by one standard deviation of each
-    shape: scale the simulation to the data first
-    Returns (chi2, degrees of freedom, probability, (uncertainties,) pulls), or (NaN, 0, NaN, zeros)
-    with fewer than two bins.
-    """
-    data, sumw, sumw2 = (np.asarray(values, float) for values in (data, sumw, sumw2))
-    shifts = np.reshape(shifts, (-1, len(sumw)))
-    if shape:
-        sumw, sumw2, shifts = scale_to(data, sumw, sumw2, shifts)
-    starts = merge_bins(sumw, sumw2)
-    if len(starts) < 2:
-        return np.nan, 0, np.nan, np.zeros(len(shifts))
-    n, m, v = (np.add.reduceat(values, starts) for values in (data, sumw, sumw2))
-    d = np.add.reduceat(shifts, starts, axis=1)
-    weighted = np.linalg.solve(np.diag(m + v) + d.T @ d, n - m)
-    value = float((n - m) @ weighted)
-    ndof = len(starts) - bool(shape)
-    return value, ndof, float(chi2_distribution.sf(value, ndof)), d @ weighted
-
-
-def scale_to(data, sumw, sumw2, shifts):
-    """The simulation with the sum of the data, to first order also where it is shifted."""
-    total = sumw.sum()
-    scale = data.sum() / total if total > 0 else 0.0
-    if total > 0:
-        shifts = shifts - np.outer(shifts.sum(axis=1) / total, sumw)
-    return sumw * scale, sumw2 * scale**2, shifts * scale
-
-
-def ks_test(data, sumw, sumw2):
-    """Kolmogorov-Smirnov test of binned data and simulation, see the module.
-
-    data, sumw, sumw2: (bins,) events, sums of weights and of squared weights, with flow
-    Returns (D, probability); NaN without events.
-    """
-    data, sumw = np.asarray(data, float), np.asarray(sumw, float)
-    squares = float(np.sum(sumw2))
-    if data.sum() <= 0 or sumw.sum() <= 0 or squares <= 0:
-        return np.nan, np.nan
-    distance = np.max(np.abs(np.cumsum(data) / data.sum() - np.cumsum(sumw) / sumw.sum()))
-    first, second = data.sum(), sumw.sum() ** 2 / squares
-    root = np.sqrt(first * second / (first + second))
-    return float(distance), float(kstwobign.sf(distance * (root + 0.12 + 0.11 / root)))
-
-
-def compare(region, feature, data, background, *, shifts=(), blind=False, shape=False):
-    """The Agreement of one feature, without a verdict that depends on the others.
-
-    data, background: Histogram or None
+    data: Histogram or None; samples: Histograms of the background
     shifts: (uncertainties, bins + 2) changes of the sums of weights of the background
+    shape: scale the simulation to the data first
     """
-    expected = float(background.sumw.sum()) if background else 0.0
-    nothing = (np.nan, 0, np.nan, np.nan, np.nan)
-    if data is None or background is None:
-        verdict = "blind" if blind else "no data" if data is None else "too few events"
-        return Agreement(region, feature, *nothing, 0.0, expected, verdict)
-    events = float(data.sumw.sum())
+    background = sum(samples[1:], samples[0]) if samples else None
+    found = Agreement(
+        region,
+        feature,
+        unit,
+        data=0.0 if data is None else float(data.sumw.sum()),
+        expected=float(background.sumw.sum()) if samples else 0.0,
+    )
+    if data is None:
+        return replace(found, verdict="blind" if blind else "no data")
+    if background is None or (found.data > 0 and not background.sumw2.any()):
+        return replace(found, verdict="no simulation")
     if np.count_nonzero((background.sumw2 > 0) | (data.sumw2 > 0)) < 2:
         # Objects that never occur; a test of one bin would repeat the yield.
-        return Agreement(region, feature, *nothing, events, expected, "constant")
-    simulated = background.sumw, background.sumw2
-    shifts = np.reshape(shifts, (-1, len(background.sumw)))
-    *chi2, pulls = chi2_test(data.sumw, *simulated, shifts=shifts, shape=shape)
-    if not chi2[1]:
-        return Agreement(region, feature, *nothing, events, expected, "too few events")
-    if shape:
-        *simulated, shifts = scale_to(data.sumw, *simulated, shifts)
-    ks = ks_test(data.sumw, simulated[0] + pulls @ shifts, simulated[1])
-    return Agreement(region, feature, *chi2, *ks, events, expected)
+        return replace(found, verdict="constant")
+    shifts = np.reshape(shifts, (-1, len(data.sumw)))
+    one = [values[:, None] for values in (data.sumw, background.sumw, background.sumw2)]
+    observed = statistics(*one, shifts, shape)
+    if not observed.ndof[0]:
+        return replace(found, verdict="too few events")
+    parts = [(sample.sumw, sample.sumw2) for sample in samples]
+    chance = probabilities(observed, data.sumw, parts, shifts, shape=shape)
+    found = replace(
+        found,
+        chi2=float(observed.chi2[0]),
+        ndof=int(observed.ndof[0]),
+        p_chi2=chance.chi2,
+        distance=float(observed.distance[0]),
+        distance_at=float(data.edges[min(observed.place[0], len(data.edges) - 1)]),
+        p_ks=chance.distance,
+        p=chance.both,
+        pseudo_experiments=chance.number,
+    )
+    if found.p >= FALSE_DISCOVERIES:
+        return found
+    bulk = statistics(*one, shifts, shape, bulk=True)
+    again = {"shape": shape, "bulk": True, "steps": STEPS[:1]}
+    chance = probabilities(bulk, data.sumw, parts, shifts, **again)
+    return replace(found, p_bulk=chance.both, bins=striking_bins(observed, data.edges))
+
+
+def striking_bins(observed, edges):
+    """The Bins of one experiment that pull most, the largest pull first."""
+    merged, labels = observed.merged, observed.merged.labels[:, 0]
+    data, sumw, sumw2 = (v[:, 0] for v in (merged.data, merged.sumw, merged.sumw2))
+    expected = sumw + merged.shifts[:, :, 0] @ observed.pulls[:, 0]
+    pulls = (data - expected) / np.sqrt(sumw + sumw2)
+    ends = np.concatenate([[-np.inf], edges, [np.inf]])
+    order = np.argsort(-np.abs(pulls), kind="stable")[:NAMED]
+    named = [place for place in order if place == order[0] or abs(pulls[place]) >= STRIKING]
+    bins = []
+    for place in named:
+        inside = np.flatnonzero(labels == place)
+        low, high = ends[inside[0]], ends[inside[-1] + 1]
+        numbers = (low, high, data[place], expected[place], pulls[place])
+        bins.append(Bin(*map(float, numbers)))
+    return tuple(bins)
 
 
 def judge(agreements):
@@ -164,7 +134,8 @@ def judge(agreements):
 
     Among many features some look bad by chance, so those are said to disagree whose probability
     survives the procedure of Y. Benjamini and Y. Hochberg (J. R. Stat. Soc. B 57 (1995) 289) with
-    FALSE_DISCOVERIES, for all features of a region together.
+    FALSE_DISCOVERIES, for all features of a region together. Of these, the ones whose bulk agrees
+    have the verdict TAIL.
     """
     result = []
     for region in dict.fromkeys(a.region for a in agreements):
@@ -172,42 +143,98 @@ def judge(agreements):
         rest = [a for a in agreements if a.region == region and not a.tested]
         if tested:
             bad = false_discovery_control([a.p for a in tested]) < FALSE_DISCOVERIES
-            tested = [
-                Agreement(**{**vars(a), "verdict": VERDICTS[0] if is_bad else VERDICTS[1]})
-                for a, is_bad in zip(tested, bad, strict=True)
-            ]
+            tested = [replace(a, verdict=verdict(a, b)) for a, b in zip(tested, bad, strict=True)]
         tested.sort(key=lambda a: (a.p, -a.chi2 / a.ndof))
         result += tested + rest
     return result
 
 
-def totals(results, region, histograms):
-    """Data and total background, as Histogram, from {sample: Histogram} of a feature.
+def verdict(tested, bad):
+    """The verdict of a tested Agreement."""
+    if not bad:
+        return AGREES
+    return DISAGREES if tested.p_bulk < BULK_LEVEL else TAIL
 
-    Either is None where there are no such samples, or none that may be looked at.
+
+def parts(results, region, histograms):
+    """Data, a Histogram or None, and [Histogram] of the background samples that may be looked at.
+
+    histograms: {sample: Histogram} of a feature
     """
-    sums = []
-    for kind in ("data", "background"):
-        found = [histograms[sample.name] for sample in results.visible(region, kind)]
-        sums.append(sum(found[1:], found[0]) if found else None)
-    return sums
+    data, samples = (
+        [histograms[sample.name] for sample in results.visible(region, kind)]
+        for kind in ("data", "background")
+    )
+    return sum(data[1:], data[0]) if data else None, samples
 
 
-def table_lines(agreements):
-    """The agreements as lines of text."""
-    head = f"{'feature':<20} {'chi2/ndof':>14} {'p(chi2)':>9} {'D(KS)':>7} {'p(KS)':>9}  verdict"
-    lines = [head]
-    for a in agreements:
-        numbers = f"{'':>14} {'':>9} {'':>7} {'':>9}"
+def p_text(p):
+    """A probability in two digits, or that it is below the smallest that is told."""
+    for least in (LEAST, 2 * LEAST):
+        if p == least:
+            return f"< {least:.0e}"
+    return f"{p:.2g}"
+
+
+def bin_text(one, unit):
+    """A Bin in words."""
+    unit = f" {unit}" if unit else ""
+    if one.low == -np.inf:
+        where = f"below {one.high:.4g}{unit}"
+    elif one.high == np.inf:
+        where = f"above {one.low:.4g}{unit}"
+    else:
+        where = f"{one.low:.4g} to {one.high:.4g}{unit}"
+    return f"{where}: {one.data:.0f} for {one.expected:.1f} ({one.pull:+.1f})"
+
+
+def reasons(found):
+    """Texts of what makes a feature unlikely; none where it is likely."""
+    texts = [bin_text(one, found.unit) for one in found.bins]
+    if texts and found.p_ks < found.p_chi2:
+        unit = f" {found.unit}" if found.unit else ""
+        texts.insert(0, f"furthest apart at {found.distance_at:.4g}{unit}")
+    return texts
+
+
+def numbers_line(found):
+    """The result of the tests in one line of text, empty where there are none."""
+    if not found.tested:
+        return ""
+    chi2 = f"χ²/ndof {found.chi2:.1f}/{found.ndof}, p = {p_text(found.p_chi2)}"
+    line = f"{chi2}; KS p = {p_text(found.p_ks)}; both p = {p_text(found.p)}".replace("= <", "<")
+    return "; ".join([line, *reasons(found)])
+
+
+def table_lines(agreements, number=None):
+    """The agreements, or the first of them, as lines of text of at most 80 columns."""
+    head = f"{'feature':<20} {'chi2/ndof':>11} {'p(chi2)':>8} {'D(KS)':>6} {'p(KS)':>8} {'p':>8}"
+    lines = [f"{head}  verdict"]
+    for a in agreements[:number]:
+        numbers = f"{'':>11} {'':>8} {'':>6} {'':>8} {'':>8}"
         if a.tested:
+            p_chi2, p_ks, p = map(p_text, (a.p_chi2, a.p_ks, a.p))
             ratio = f"{a.chi2:.1f}/{a.ndof}"
-            numbers = f"{ratio:>14} {a.p_chi2:>9.2g} {a.distance:>7.3f} {a.p_ks:>9.2g}"
+            numbers = f"{ratio:>11} {p_chi2:>8} {a.distance:>6.3f} {p_ks:>8} {p:>8}"
         lines.append(f"{a.feature:<20} {numbers}  {a.verdict}")
+        lines += [f"    {text}" for text in reasons(a)]
     return lines
 
 
 def summary(agreements):
     """How many features have which verdict, in one line."""
     verdicts = [a.verdict for a in agreements]
-    counts = {verdict: verdicts.count(verdict) for verdict in VERDICTS if verdict in verdicts}
-    return ", ".join(f"{verdict}: {count}" for verdict, count in counts.items())
+    counts = {name: verdicts.count(name) for name in VERDICTS if name in verdicts}
+    return ", ".join(f"{name}: {count}" for name, count in counts.items())
+
+
+def as_frame(agreements):
+    """The agreements as a DataFrame, a row each, with the bins that pull most in columns."""
+    rows = []
+    for found in agreements:
+        row = {name: value for name, value in vars(found).items() if name != "bins"}
+        for place in range(NAMED):
+            one = found.bins[place] if place < len(found.bins) else Bin(*[np.nan] * 5)
+            row |= {f"bin{place + 1}_{name}": value for name, value in vars(one).items()}
+        rows.append(row)
+    return pd.DataFrame(rows)

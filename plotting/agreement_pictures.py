@@ -1,16 +1,14 @@
 """`check`: does simulation describe the data? A table and a picture per region."""
 
-from dataclasses import asdict
-
-import pandas as pd
-
 from analysis.files import write_file
 from analysis.shifts import background_shifts
 from plotting import agreement, pool
+from plotting.chance import LEAST
 from plotting.draw_agreement import draw_agreement
-from plotting.save import save
+from plotting.save import NUMBERS, save
 
 CHUNK = 48  # features that a process tests before it reports
+SHOWN = 20  # features on the terminal
 
 
 def check(options, regions, features, shape=False):
@@ -20,18 +18,21 @@ def check(options, regions, features, shape=False):
         found = compare_all(options, region, features, shape)
         base = options.folder / "check" / region
         print(f"{region}{', blind: no data' if options.results.regions[region].blind else ''}")
-        lines = agreement.table_lines(found)
-        print("\n".join(lines[:21]))
-        if len(lines) > 21:
-            print(f"... {len(lines) - 21} more in {base}.txt")
+        print("\n".join(agreement.table_lines(found, SHOWN)))
+        if len(found) > SHOWN:
+            print(f"... {len(found) - SHOWN} more in {base}.txt")
         print(agreement.summary(found))
+        if any(one.verdict == agreement.TAIL for one in found):
+            print(
+                "tail: few events beyond the bulk; look at them, do not drop the feature for them"
+            )
+        lines = agreement.table_lines(found)
         write_file(base.with_name(f"{region}.txt"), "\n".join(lines) + "\n")
-        write_file(
-            base.with_name(f"{region}.csv"), pd.DataFrame(map(asdict, found)).to_csv(index=False)
-        )
+        write_file(base.with_name(f"{region}.csv"), agreement.as_frame(found).to_csv(index=False))
         written += [base.with_name(f"{region}.txt"), base.with_name(f"{region}.csv")]
         if any(one.tested for one in found):
-            written += save(agreement_figure(options, region, found), base, options.formats)
+            formats = [ending for ending in options.formats if ending != NUMBERS]
+            written += save(agreement_figure(options, region, found), base, formats)
     return written
 
 
@@ -53,12 +54,13 @@ def compare_chunk(options, region, features, shape):
 
 def compare_one(results, region, name, histograms, shifts=(), shape=False):
     """The Agreement of one feature, from {sample: Histogram} and Shifts."""
-    data, background = agreement.totals(results, region, histograms)
+    data, samples = agreement.parts(results, region, histograms)
     return agreement.compare(
         region,
         name,
         data,
-        background,
+        samples,
+        unit=results.features[name].unit,
         shifts=[shift.mean for shift in shifts],
         blind=results.regions[region].blind,
         shape=shape,
@@ -70,9 +72,9 @@ def agreement_figure(options, region, found):
     tested = [one for one in found if one.tested]
     return draw_agreement(
         [one.p for one in tested],
-        [one.p_chi2 for one in tested],
         [options.results.features[one.feature].label for one in tested],
-        [one.verdict == agreement.VERDICTS[0] for one in tested],
+        [one.verdict for one in tested],
+        least=2 * LEAST,
         title=region,
         caption=options.caption,
     )

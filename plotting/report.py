@@ -183,7 +183,7 @@ def card(results, found, picture):
         feature.kind,
         list(results.features).index(found.feature),
         found.verdict,
-        numbers(found),
+        agreement.numbers_line(found),
         picture,
     )
 
@@ -239,7 +239,8 @@ def check_part(options, shelf, region, judged):
         if any(one.tested for one in judged):
             figure = agreement_pictures.agreement_figure(options, region, judged)
             text = f"The features of {region} with the worst agreement, and all against chance"
-            yield Drawn("agreement", f"Agreement in {region}", figure, text)
+            table = agreement.as_frame(judged)
+            yield Drawn("agreement", f"Agreement in {region}", figure, text, numbers=table)
 
     key = key_of(options, region, [repr(one) for one in judged])
     return make_part(shelf, f"check/{region}", key, draw, LARGE_DPI)
@@ -251,7 +252,8 @@ def cutflow_part(options, shelf, flow):
     def draw(_):
         figure = stack_pictures.cutflow_figure(options, flow)
         text = f"Events of each process after each cut of {flow.region}"
-        yield Drawn("cutflow", f"Cutflow of {flow.region}", figure, text)
+        table = yields.numbers(flow)
+        yield Drawn("cutflow", f"Cutflow of {flow.region}", figure, text, numbers=table)
 
     key = key_of(options, flow.region, options.results.cutflow[flow.region])
     return make_part(shelf, f"cutflow/{flow.region}", key, draw, LARGE_DPI)
@@ -335,13 +337,6 @@ def read_agreement(text):
     return found if isinstance(found, agreement.Agreement) else None
 
 
-def numbers(found):
-    """The result of the tests as text."""
-    if not found.tested:
-        return ""
-    return f"χ²/ndof {found.chi2:.1f}/{found.ndof}, p = {found.p_chi2:.2g}; KS p = {found.p_ks:.2g}"
-
-
 def yields_table(results, flows):
     """Rows (label, kind, [text per region]) of the events after all cuts."""
     rows = {}
@@ -391,13 +386,16 @@ def matrix_drawings(options, region, _):
             label = Markup(yields.plain(drawing.label(name)))
             title = Markup("{}: {}, mean, {}").format(region, label, words)
             text = f"Mean matrix of {name} in {region}, {words}"
-            yield Drawn(f"{name}_{unit}", title, drawing.mean(name, unit), text)
+            table = drawing.mean_numbers(name, unit)
+            figure = drawing.mean(name, unit)
+            yield Drawn(f"{name}_{unit}", title, figure, text, numbers=table)
     for name in [n for n in signals if n in filled and matrix_pictures.BACKGROUND in filled]:
         label = Markup(yields.plain(drawing.label(name)))
         title = Markup("{}: {} − background").format(region, label)
         text = f"Mean matrix of {name} minus that of the background in {region}"
-        figure = drawing.difference(name, matrix_pictures.BACKGROUND, "network")
-        yield Drawn(f"{name}_difference", title, figure, text)
+        pair = name, matrix_pictures.BACKGROUND, "network"
+        table, figure = drawing.difference_numbers(*pair), drawing.difference(*pair)
+        yield Drawn(f"{name}_difference", title, figure, text, numbers=table)
 
 
 def score_part(options, shelf):
