@@ -26,9 +26,12 @@ WORDS = (
 ).split()
 
 
+CONSTANT = "m_T_muo_4"  # the fifth muon never occurs
+
+
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory):
-    """The page of a run with three regions, the last of them blind; 12 features."""
+    """The page of a run with three regions, the last of them blind; 12 features and CONSTANT."""
     folder = tmp_path_factory.mktemp("run") / "out"
     regions = ("SR3L", "CR", "VR")
     samples = tuple((n, p, k, e // 4, s, 4 * w) for n, p, k, e, s, w in plot_inputs.SAMPLES)
@@ -41,8 +44,10 @@ def page_file(tmp_path_factory):
     # Fewer pictures are enough here.
     results = open_results(str(folder))
     kept = [n for n, f in results.features.items() if f.cell is None or 0 in f.cell]
+    known = {n: report.constant(results.histograms("SR3L", n)) for n in kept}
+    varied = [n for n in kept if not known[n]][:12]
     full = report.features_of
-    report.features_of = lambda _: kept[:12]
+    report.features_of = lambda _: [*varied, CONSTANT]
     try:
         (path,) = report.make_report(options, regions)
     finally:
@@ -61,7 +66,7 @@ def test_page_needs_nothing_but_its_files(page_file):
     assert kept == {name for name in linked if name.endswith(".svg")}
     assert "@import" not in text and "url(" not in text
     assert "VR is blind" in text
-    assert text.count("<li data-region") == 36
+    assert text.count("<li data-region") == 36 + 3
     assert text.count('class="enlarge"') == len(kept) == text.count('<img src="data:')
 
 
@@ -93,14 +98,19 @@ def test_page_names_the_commands_for_what_is_missing(tmp_path, monkeypatch):
         assert f"<code>python -m ml {command} {folder}" in text
 
 
+def counted(_, name, table):
+    """Data are counts."""
+    return table.assign(wgt_SG=1.0) if name == "data" else table
+
+
 SMALL_RUN = ("m_3l", "e_T_miss", "m_T_jet_3")
 
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """A function that makes the page of a small run, and returns it and what it printed."""
-    samples = [(n, p, k, e // 5, s, 5 * w) for n, p, k, e, s, w in plot_inputs.SAMPLES[2:]]
-    folder = plot_inputs.write_run(tmp_path / "out", samples)
+    samples = [(n, p, k, e // 4, s, 4 * w) for n, p, k, e, s, w in plot_inputs.SAMPLES[2:]]
+    folder = plot_inputs.write_run(tmp_path / "out", samples, edit=counted)
     plot_inputs.write_scores(folder, errors=False, network=False)
     monkeypatch.setattr(report, "features_of", lambda _: SMALL_RUN)
     all_matrices = report.matrix_drawings
@@ -303,7 +313,7 @@ def test_gallery_filters_and_sorts(visit):
     assert shown(page).count() == 36
     page.select_option("select[name=region]", "CR")
     assert shown(page).count() == 12
-    assert page.inner_text("#count") == "12 of 36 pictures"
+    assert page.inner_text("#count") == "12 of 36 pictures, 1 of 3 constant features"
     page.select_option("select[name=kind]", "transverse mass")
     kinds = shown(page).evaluate_all("all => all.map(one => one.dataset.kind)")
     assert set(kinds) == {"transverse mass"}
@@ -320,7 +330,11 @@ def test_gallery_filters_and_sorts(visit):
     assert names == sorted(names, key=str.lower)
     page.select_option("select[name=verdict]", "blind")
     page.select_option("select[name=region]", "CR")
-    assert page.inner_text("#count") == "0 of 36 pictures"
+    assert page.inner_text("#count") == "0 of 36 pictures, 0 of 3 constant features"
+    page.select_option("select[name=verdict]", "")
+    page.fill("input[name=name]", CONSTANT)
+    assert page.inner_text("#count") == "0 of 36 pictures, 1 of 3 constant features"
+    assert page.locator("#constant li:visible").all_inner_texts() == [f"{CONSTANT} CR"]
 
 
 def test_pictures_enlarge_by_click_and_by_keyboard(visit):
