@@ -216,7 +216,8 @@ class StackCanvas:
         self.artists += errorbars(axes, centres[shown], ratio, low, high)
         start, end = axes.get_ylim()
         room = 0.04 * (end - start)
-        joined = shown & (np.diff(edges) > 1.5 * np.diff(stack.edges)[0])
+        joined = shown.copy()
+        joined[[stop - start == 1 for start, stop in stack.bins]] = False
         if joined.any():
             y = np.clip(coarse.ratio[joined], start + room, end - room)
             left, right = edges[:-1][joined], edges[1:][joined]

@@ -39,6 +39,7 @@ PLACES = ("output", "folder", "formats", "processes")  # in Options
 DECLARED = (
     "processes regions layout features scalars objects variables systematics luminosity_ifb unblind"
 ).split()  # of run.json, the only ones that do change pictures
+OF_SAMPLES = ("name", "process", "kind", "schema", "left_out", "tables")
 LIBRARIES = ("matplotlib", "mplhep", "numpy", "scipy", "pandas", "pillow")
 
 
@@ -197,7 +198,7 @@ def key_of(options, *content, files=()):
             program(),
             {name: value for name, value in chosen.items() if name not in PLACES},
             {name: record.get(name) for name in DECLARED},
-            [[s.name, s.process, s.kind, sorted(s.tables)] for s in options.results.samples],
+            [{name: sample.get(name) for name in OF_SAMPLES} for sample in record["samples"]],
             content,
             [[str(path), checksum(path)] for path in sorted(files) if path.is_file()],
         ]

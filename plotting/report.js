@@ -35,7 +35,9 @@
     count.textContent = `${left} of ${cards.length} pictures`;
     if (!constant) return;
     const others = sift(names, wanted);
-    if (others < names.length) count.textContent += `, ${others} constant features`;
+    if (others < names.length) {
+      count.textContent += `, ${others} of ${names.length} constant features`;
+    }
     constant.hidden = others === 0;
     constant.open = constant.open || (left === 0 && others > 0);
   }

@@ -53,7 +53,7 @@ from plotting.save import Drawn
 HERE = Path(__file__).parent
 CHUNK = 20  # pictures that a process draws before it reports
 GALLERY_DPI, LARGE_DPI = 96, 120
-CONSTANT = "constant"  # verdict of a feature whose picture would have one bin
+# What a manifest may hold of the tests.
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,8 @@ def check_part(options, shelf, region, judged):
         if any(one.tested for one in judged):
             figure = agreement_pictures.agreement_figure(options, region, judged)
             text = f"The features of {region} with the worst agreement, and all against chance"
-            yield Drawn("agreement", f"Agreement in {region}", figure, text)
+            table = agreement.as_frame(judged)
+            yield Drawn("agreement", f"Agreement in {region}", figure, text, numbers=table)
 
     key = key_of(options, region, [repr(one) for one in judged])
     return make_part(shelf, f"check/{region}", key, draw, LARGE_DPI)
@@ -249,7 +250,8 @@ def cutflow_part(options, shelf, flow):
     def draw(_):
         figure = stack_pictures.cutflow_figure(options, flow)
         text = f"Events of each process after each cut of {flow.region}"
-        yield Drawn("cutflow", f"Cutflow of {flow.region}", figure, text)
+        table = yields.numbers(flow)
+        yield Drawn("cutflow", f"Cutflow of {flow.region}", figure, text, numbers=table)
 
     key = key_of(options, flow.region, options.results.cutflow[flow.region])
     return make_part(shelf, f"cutflow/{flow.region}", key, draw, LARGE_DPI)
@@ -350,13 +352,16 @@ def matrix_drawings(options, region, _):
             label = Markup(yields.plain(drawing.label(name)))
             title = Markup("{}: {}, mean, {}").format(region, label, words)
             text = f"Mean matrix of {name} in {region}, {words}"
-            yield Drawn(f"{name}_{unit}", title, drawing.mean(name, unit), text)
+            table = drawing.mean_numbers(name, unit)
+            figure = drawing.mean(name, unit)
+            yield Drawn(f"{name}_{unit}", title, figure, text, numbers=table)
     for name in [n for n in signals if n in filled and matrix_pictures.BACKGROUND in filled]:
         label = Markup(yields.plain(drawing.label(name)))
         title = Markup("{}: {} − background").format(region, label)
         text = f"Mean matrix of {name} minus that of the background in {region}"
-        figure = drawing.difference(name, matrix_pictures.BACKGROUND, "network")
-        yield Drawn(f"{name}_difference", title, figure, text)
+        pair = name, matrix_pictures.BACKGROUND, "network"
+        table, figure = drawing.difference_numbers(*pair), drawing.difference(*pair)
+        yield Drawn(f"{name}_difference", title, figure, text, numbers=table)
 
 
 def score_part(options, shelf):

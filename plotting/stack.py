@@ -98,7 +98,7 @@ class Stack:
     data_label: str = "Data"  # for the legend
     band_label: str = ""  # likewise; empty: which errors it holds
     changes: tuple = ()  # pairs of (bins,) up and down that make up `systematic`, where known
-    groups: tuple[tuple[int, int], ...] = ()  # bins of the ratio: first and one after the last
+    groups: tuple[tuple[int, int], ...] = ()  # joined bins: first and one after the last; or none
 
     @cached_property
     def total(self):
@@ -149,12 +149,17 @@ class Stack:
         """(bins,) whether there are data where the simulation is empty, or not above 0."""
         return (self.data > 0) & (self.total <= 0) & bool(self.layers)
 
+    @property
+    def bins(self):
+        """Bins of the ratio: pairs of the first bin and the one after the last."""
+        return self.groups or tuple((place, place + 1) for place in range(len(self.edges) - 1))
+
     @cached_property
     def coarse(self):
-        """The Stack with the bins of `groups`, in which the ratio is taken."""
-        if len(self.groups) in (0, len(self.edges) - 1):
+        """The Stack with joined bins, in which the ratio is taken."""
+        if len(self.bins) == len(self.edges) - 1:
             return self
-        starts = [start for start, _ in self.groups]
+        starts = [start for start, _ in self.bins]
 
         def joined(values):
             return values if values is None else np.add.reduceat(values, starts, axis=-1)
@@ -241,7 +246,7 @@ class Stack:
         if self.data is not None:
             made["data"] = self.data
             made |= dict(zip(("data_low", "data_high"), self.data_interval, strict=True))
-            groups = np.array(self.groups or [(n, n + 1) for n in range(len(self.data))])
+            groups = np.array(self.bins)
             sizes = groups[:, 1] - groups[:, 0]
             made["ratio"] = np.repeat(self.coarse.ratio, sizes)
             if not self.ticks:

@@ -347,7 +347,9 @@ def test_data_without_simulation_have_rings(results):
     wide = ratio.collections[-1].get_segments()
     assert [segment[:, 0].tolist() for segment in wide] == [[40, 70]]
     assert len(main.collections[0].get_segments()) == 7
-    quiet = draw_stack(simple(results, [50, 20, 4], [50, 20, 4]))
+    plain = simple(results, [50, 20, 4], [50, 20, 4], edges=np.array([0.0, 1, 10, 100]))
+    quiet = draw_stack(plain)
+    assert len(quiet.axes[0].collections) == 1
     assert not any("without simulation" in text for text in texts(quiet))
     assert not any(line.get_markerfacecolor() == "none" for a in quiet.axes for line in a.lines)
 

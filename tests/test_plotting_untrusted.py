@@ -168,7 +168,7 @@ def test_page_of_a_record_that_lacks_what_it_shows_is_a_line(tmp_path, monkeypat
     mutations.write(folder / "run.json", record)
     open_results.cache_clear()
     monkeypatch.setattr(report, "features_of", lambda _: [])
-    monkeypatch.setattr(report, "matrix_section", lambda *_: [])
+    monkeypatch.setattr(report, "matrix_drawings", lambda *_: ())
     options = Options(str(folder), folder / "plots", processes=1)
     line = refused(partial(report.make_report, regions=["SR3L"]), options)
     assert "run.json is not complete" in line and missing in line

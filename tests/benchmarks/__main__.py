@@ -27,7 +27,7 @@ from tests.benchmarks.vary import SYSTEMATICS
 
 PROGRAM = REPOSITORY / "run_rdf.py"
 CONTEST = ("program", "threads", "awkward", "thesis", "readspeed")
-DETAILS = ("start", "edit", "vary", "table", "matrix", "farm", "ml")
+DETAILS = ("start", "edit", "vary", "table", "page", "matrix", "farm", "ml")
 
 
 def parser():
@@ -81,6 +81,7 @@ def measure(options, folder):
         "edit": partial(edit_details, folder, options.repeat),
         "vary": partial(vary_details, folder, options.events, options.repeat),
         "table": program and partial(table_details, program),
+        "page": program and partial(page_details, program),
         "matrix": matrix_details,
         "farm": program and partial(farm_details, program, folder, options.repeat),
         "ml": program and partial(learning_details, options.ml_python, program.output),
@@ -253,6 +254,15 @@ def table_details(program):
     found = json.loads(python("-m", "tests.benchmarks.table", path).out)
     yield "table over raw float32, size", f"{found['size'] / found['raw']:.3f}"
     yield "reading it over reading it uncompressed", f"{found['read'] / found['read_plain']:.2f}"
+
+
+def page_details(program):
+    """The page of a run, and once more when nothing has changed."""
+    note("the page")
+    words = ("-m", "plotting", "report", program.output, "-j", 1)
+    first, second = (python(*words, *more).cpu for more in (("--force",), ()))
+    yield "report of a run, CPU s", f"{first:.1f}"
+    yield "... again over that", f"{second / first:.2f}"
 
 
 def matrix_details():
