@@ -30,7 +30,7 @@ PAIRS = "n_ossf"  # feature: the number of pairs that NO_PAIR is about
 
 LEAST = 1.0  # expected events that support a bin
 SPREAD = 0.5  # relative statistical error of the simulation up to which it supports a bin
-MOST = 20.0  # expected events of a bin that joins no bin without support
+MOST = 5.0  # expected events of a bin that joins no bin without support
 OTHER = "#bcbcbc"  # colour of several small backgrounds
 
 

@@ -310,7 +310,7 @@ def test_excess_beside_a_full_bin_is_not_drowned(results):
 
 def test_both_ends_and_whole_numbers(results):
     edges = np.arange(8) - 0.5
-    stack = simple(results, [0, 0.4, 9, 50, 9, 0.3, 0.2], [1, 0, 9, 50, 9, 0, 2], edges=edges)
+    stack = simple(results, [0, 0.4, 4, 50, 4, 0.3, 0.2], [1, 0, 9, 50, 9, 0, 2], edges=edges)
     stack = replace(stack, unit="")
     upper, lower = stack.tails
     assert (upper.place, upper.observed) == ("≥ 4", 11)
