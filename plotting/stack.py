@@ -65,13 +65,16 @@ class Tail:
         """Standard deviations with sign; without support an excess is at least that large."""
         return bin_significance(self.observed, self.expected, self.error)
 
-    def sentence(self, label, unit="", sign="\N{PLUS-MINUS SIGN}", sigma=r"$\,\sigma$"):
-        """What is known about it, as a line that begins with the label of the quantity."""
+    def sentence(self, label, unit="", sign="±", sigma=r"$\,\sigma$"):
+        """What is known about it, as a line that begins with the label of the quantity.
+
+        sign, sigma: how a plot writes them
+        """
         place = f"{label} {self.place}{unit and f' {unit}'}"
         decimals = 0 if self.error >= 10 else 1 if self.error >= 1 else 2
         few = "" if self.supported else "at most "
         expected = f"{few}{self.expected:.{decimals}f} {sign} {self.error:.{decimals}f} expected"
-        size = f"{self.significance:.1f}{sigma}"
+        size = f"{self.significance:+.1f}{sigma}"
         return f"{place}: {self.observed:.0f} observed, {expected}, {size}"
 
 
@@ -196,12 +199,8 @@ class Stack:
             if not known:
                 total, error = max(total, 0.0) + one, float(np.hypot(error, one))
             edge, half = self.edges[start if place else stop], self.counts / 2
-            sign = (
-                (">", "\N{GREATER-THAN OR EQUAL TO}")
-                if place
-                else ("<", "\N{LESS-THAN OR EQUAL TO}")
-            )
-            words = f"{sign[self.counts]} {edge + (half if place else -half):g}"
+            signs = (">", "≥") if place else ("<", "≤")
+            words = f"{signs[self.counts]} {edge + (half if place else -half):g}"
             found.append(Tail(words, float(coarse.data[place]), total, error, known))
         return tuple(found)
 
