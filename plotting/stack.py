@@ -186,7 +186,7 @@ class Stack:
     @cached_property
     def tails(self):
         """The Tails of several bins, the upper one first; none without data."""
-        if self.data is None or not self.layers or not self.groups:
+        if not self.layers or not self.groups:  # without data there are no groups
             return ()
         one = max(event_weight(x.sumw.sum(), x.sumw2.sum()) for x in self.layers)
         coarse, found = self.coarse, []

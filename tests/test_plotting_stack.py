@@ -24,7 +24,7 @@ from analysis.shifts import Shift
 from plotting import settings, stack_pictures, style, yields
 from plotting.draw_stack import StackCanvas, draw_stack
 from plotting.intervals import ONE_SIGMA, event_weight, poisson_interval
-from plotting.legend import LINE, dash_of
+from plotting.legend import LINE, Entry, arrange, dash_of
 from plotting.save import save
 from plotting.stack import OTHER, Layer, join_bins, make_stack, signal_factor, stack_of
 from plotting.style import Caption, count, number
@@ -317,6 +317,14 @@ def test_both_ends_and_whole_numbers(results):
     assert (lower.place, lower.observed) == ("≤ 2", 10)
 
 
+def test_little_or_no_simulation(results):
+    (tail,) = simple(results, [0.1, 0.1, 0.1], [1, 0, 0]).tails
+    assert tail.place == "> 0" and not tail.supported
+    data = {"data": Histogram(np.arange(3.0), np.ones(4), np.ones(4))}
+    alone = stack_of(results, "SR3L", data, label="x")
+    assert not alone.unexpected.any() and alone.tails == ()
+
+
 def test_shifts_of_joined_bins_are_added_before_they_are_combined(results):
     up = np.pad([3.0, 1, -0.4, 0.3], 1)
     stack = simple(results, [90, 8, 0.5, 0.5], [90, 8, 1, 0], shifts=(Shift("s", "s", up, -up),))
@@ -443,6 +451,8 @@ def test_logarithmic_axis_shows_data_and_bulk_over_few_decades(results):
     figure = draw_stack(simple(results, expected, [9e3, 2e3, 90, 1, 0, 0, 0], weight=1e-9))
     bottom, top = figure.axes[1].get_ylim()
     assert bottom < 0.9 and np.log10(top / bottom) < 7
+    rare = draw_stack(simple(results, [9e4, 1, 1], [9e4, 2, 1]))
+    assert rare.axes[1].get_ylim()[0] < 0.9
     alone = draw_stack(simple(results, [1e9, 1e-9], weight=1e-9))
     bottom, top = alone.axes[1].get_ylim()
     assert np.log10(top / bottom) < 7
@@ -485,6 +495,27 @@ def test_events_without_a_pair_are_told(tmp_path):
     assert note.replace("114", f"{expected:.3g}") in found
     everywhere = stacked(results, "n_ossf").notes
     assert not any("pair" in line for line in everywhere)
+
+
+def test_small_values_are_not_missing_ones(tmp_path, results):
+    assert results.histograms("SR3L", "m_3l")["WZ"].sumw2[1] > 0
+    assert not any("lepton" in line for line in stacked(results, "m_3l").notes)
+    declared = [f for f in features.FEATURES if f.name in ("m_sfos", "n_ossf")]
+    folder = plot_inputs.write_run(
+        tmp_path / "out",
+        edit=lambda region, sample, table: table.assign(n_ossf=1, m_sfos=1.0),
+        declared=declared,
+    )
+    assert not any("pair" in line for line in stacked(Results(folder), "m_sfos").notes)
+
+
+def test_legend_fits_into_its_width():
+    entries = [Entry(f"A label that is long {n}", "area") for n in range(9)]
+    for width in (600.0, 300.0, 60.0):
+        with style.drawing():
+            layout = arrange(entries, width)
+        assert layout.width <= width * 1.01
+        assert sum(map(len, layout.columns)) == 9
 
 
 # --- colours ----------------------------------------------------------------------------------
