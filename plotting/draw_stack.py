@@ -9,7 +9,7 @@ from matplotlib.patches import PathPatch, StepPatch
 from matplotlib.path import Path
 from matplotlib.ticker import AutoMinorLocator, LogLocator, MaxNLocator
 
-from plotting.legend import LINE, Entry, arrange, dash_of, draw_legend
+from plotting.legend import LINE, Entry, arrange, dash_of, draw_legend, text_width
 from plotting.style import (
     BAND,
     FONT,
@@ -270,7 +270,8 @@ class StackCanvas:
         for lines, colour in ((self.notes, INK), (stack.notes, QUIET)):
             for line in lines:
                 place = right / width, top / height
-                style = {"ha": "right", "va": "top", "fontsize": NOTE, "color": colour}
+                fits = min(1.0, (width - 3 * EDGE) / text_width(line, NOTE))
+                style = {"ha": "right", "va": "top", "fontsize": NOTE * fits, "color": colour}
                 style |= {"transform": main.transAxes, "zorder": 6}
                 self.artists.append(main.text(*place, line, **style))
                 top -= 1.4 * NOTE
@@ -314,12 +315,8 @@ def tick_marks(axes, x_between, y_between):
         minor = np.setdiff1d(locator(), major)
         for kind, found in (("major", major), ("minor", minor)):
             found = found[(found > low) & (found < high)]
-            at = np.full((len(found), 2), low if which else 1.0)
+            at = np.tile([axes.get_xlim()[0], axes.get_ylim()[0]], (len(found), 1))
             at[:, which] = found
-            if not which:
-                at[:, 1] = axes.get_ylim()[0]
-            else:
-                at[:, 0] = axes.get_xlim()[0]
             place = to_axes.transform(at)[:, which]
             length = STYLE[f"{'xy'[which]}tick.{kind}.size"] / points[1 - which]
             for start, end in ((0, length), (1, 1 - length)):

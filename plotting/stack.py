@@ -30,7 +30,7 @@ PAIRS = "n_ossf"  # feature: the number of pairs that NO_PAIR is about
 
 LEAST = 1.0  # expected events that support a bin
 SPREAD = 0.5  # relative statistical error of the simulation up to which it supports a bin
-MOST = 20.0  # expected events of a bin that joins no bin without support
+MOST = 5.0  # expected events of a bin that joins no bin without support
 OTHER = "#bcbcbc"  # colour of several small backgrounds
 
 
@@ -65,13 +65,16 @@ class Tail:
         """Standard deviations with sign; without support an excess is at least that large."""
         return bin_significance(self.observed, self.expected, self.error)
 
-    def sentence(self, label, unit="", sign="\N{PLUS-MINUS SIGN}", sigma=r"$\,\sigma$"):
-        """What is known about it, as a line that begins with the label of the quantity."""
+    def sentence(self, label, unit="", sign="±", sigma=r"$\,\sigma$"):
+        """What is known about it, as a line that begins with the label of the quantity.
+
+        sign, sigma: how a plot writes them
+        """
         place = f"{label} {self.place}{unit and f' {unit}'}"
         decimals = 0 if self.error >= 10 else 1 if self.error >= 1 else 2
         few = "" if self.supported else "at most "
         expected = f"{few}{self.expected:.{decimals}f} {sign} {self.error:.{decimals}f} expected"
-        size = f"{self.significance:.1f}{sigma}"
+        size = f"{self.significance:+.1f}{sigma}"
         return f"{place}: {self.observed:.0f} observed, {expected}, {size}"
 
 
@@ -183,7 +186,7 @@ class Stack:
     @cached_property
     def tails(self):
         """The Tails of several bins, the upper one first; none without data."""
-        if self.data is None or not self.layers or not self.groups:
+        if not self.layers or not self.groups:  # without data there are no groups
             return ()
         one = max(event_weight(x.sumw.sum(), x.sumw2.sum()) for x in self.layers)
         coarse, found = self.coarse, []
@@ -196,12 +199,8 @@ class Stack:
             if not known:
                 total, error = max(total, 0.0) + one, float(np.hypot(error, one))
             edge, half = self.edges[start if place else stop], self.counts / 2
-            sign = (
-                (">", "\N{GREATER-THAN OR EQUAL TO}")
-                if place
-                else ("<", "\N{LESS-THAN OR EQUAL TO}")
-            )
-            words = f"{sign[self.counts]} {edge + (half if place else -half):g}"
+            signs = (">", "≥") if place else ("<", "≤")
+            words = f"{signs[self.counts]} {edge + (half if place else -half):g}"
             found.append(Tail(words, float(coarse.data[place]), total, error, known))
         return tuple(found)
 

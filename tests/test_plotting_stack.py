@@ -24,7 +24,7 @@ from analysis.shifts import Shift
 from plotting import settings, stack_pictures, style, yields
 from plotting.draw_stack import StackCanvas, draw_stack
 from plotting.intervals import ONE_SIGMA, event_weight, poisson_interval
-from plotting.legend import LINE, dash_of
+from plotting.legend import LINE, Entry, arrange, dash_of
 from plotting.save import save
 from plotting.stack import OTHER, Layer, join_bins, make_stack, signal_factor, stack_of
 from plotting.style import Caption, count, number
@@ -289,8 +289,8 @@ def test_tail_is_told_in_numbers(results):
     )
     # 12 events on 1.3: with a known background sqrt(2 (13 ln 10 - 11.7)) = 6.0
     assert 4.5 < tail.significance < 6.0
-    line = r"x > 40 GeV: 13 observed, 1.30 \N{PLUS-MINUS SIGN} 0.38 expected, %.1f$\,\sigma$"
-    line = line.replace(r"\N{PLUS-MINUS SIGN}", "±") % tail.significance
+    line = "x > 40 GeV: 13 observed, 1.30 ± 0.38 expected, +"
+    line += f"{tail.significance:.1f}" + r"$\,\sigma$"
     assert line in said(draw_stack(stack))
     # Nothing about the tail depends on the data but what is observed.
     other = simple(results, expected, np.zeros(8), relative_errors={"all": 0.1})
@@ -310,11 +310,19 @@ def test_excess_beside_a_full_bin_is_not_drowned(results):
 
 def test_both_ends_and_whole_numbers(results):
     edges = np.arange(8) - 0.5
-    stack = simple(results, [0, 0.4, 9, 50, 9, 0.3, 0.2], [1, 0, 9, 50, 9, 0, 2], edges=edges)
+    stack = simple(results, [0, 0.4, 4, 50, 4, 0.3, 0.2], [1, 0, 9, 50, 9, 0, 2], edges=edges)
     stack = replace(stack, unit="")
     upper, lower = stack.tails
     assert (upper.place, upper.observed) == ("≥ 4", 11)
     assert (lower.place, lower.observed) == ("≤ 2", 10)
+
+
+def test_little_or_no_simulation(results):
+    (tail,) = simple(results, [0.1, 0.1, 0.1], [1, 0, 0]).tails
+    assert tail.place == "> 0" and not tail.supported
+    data = {"data": Histogram(np.arange(3.0), np.ones(4), np.ones(4))}
+    alone = stack_of(results, "SR3L", data, label="x")
+    assert not alone.unexpected.any() and alone.tails == ()
 
 
 def test_shifts_of_joined_bins_are_added_before_they_are_combined(results):
@@ -443,6 +451,8 @@ def test_logarithmic_axis_shows_data_and_bulk_over_few_decades(results):
     figure = draw_stack(simple(results, expected, [9e3, 2e3, 90, 1, 0, 0, 0], weight=1e-9))
     bottom, top = figure.axes[1].get_ylim()
     assert bottom < 0.9 and np.log10(top / bottom) < 7
+    rare = draw_stack(simple(results, [9e4, 1, 1], [9e4, 2, 1]))
+    assert rare.axes[1].get_ylim()[0] < 0.9
     alone = draw_stack(simple(results, [1e9, 1e-9], weight=1e-9))
     bottom, top = alone.axes[1].get_ylim()
     assert np.log10(top / bottom) < 7
@@ -452,7 +462,7 @@ def test_legend_is_above_everything_and_inside(results):
     layers = [Layer(f"Process {n}", "#3f90da", np.ones(5), np.ones(5), 1e4) for n in range(13)]
     lines = [Layer(f"Signal {n}", "#009977", np.ones(5), np.ones(5), 5.0, 10) for n in range(8)]
     stack = simple(results, np.ones(5), [90, 9, 1, 0, 3])
-    stack = replace(stack, layers=tuple(layers), signals=tuple(lines), notes=("one", "two"))
+    stack = replace(stack, layers=tuple(layers), signals=tuple(lines), notes=("one " * 33, "two"))
     for log in (True, False):
         figure = draw_stack(stack, log=log)
         main = drawn(figure)[1]
@@ -462,9 +472,10 @@ def test_legend_is_above_everything_and_inside(results):
         assert all(frame.x0 < box.x0 and box.x1 < frame.x1 and box.y1 < frame.y1 for box in boxes)
         for n, box in enumerate(boxes):
             assert not any(box.overlaps(other) for other in boxes[n + 1 :])
-        (note,) = [text.get_window_extent() for text in main.texts if text.get_text() == "two"]
+        notes = [t.get_window_extent() for t in main.texts if t.get_text() in stack.notes]
+        assert len(notes) == 2 and notes[0].x0 > frame.x0
         highest = main.transData.transform((0, stack.data_interval[1].max()))[1]
-        assert highest < note.y0 < min(box.y0 for box in boxes)
+        assert highest < notes[1].y0 < notes[0].y0 < min(box.y0 for box in boxes)
 
 
 def test_events_without_a_pair_are_told(tmp_path):
@@ -484,6 +495,27 @@ def test_events_without_a_pair_are_told(tmp_path):
     assert note.replace("114", f"{expected:.3g}") in found
     everywhere = stacked(results, "n_ossf").notes
     assert not any("pair" in line for line in everywhere)
+
+
+def test_small_values_are_not_missing_ones(tmp_path, results):
+    assert results.histograms("SR3L", "m_3l")["WZ"].sumw2[1] > 0
+    assert not any("lepton" in line for line in stacked(results, "m_3l").notes)
+    declared = [f for f in features.FEATURES if f.name in ("m_sfos", "n_ossf")]
+    folder = plot_inputs.write_run(
+        tmp_path / "out",
+        edit=lambda region, sample, table: table.assign(n_ossf=1, m_sfos=1.0),
+        declared=declared,
+    )
+    assert not any("pair" in line for line in stacked(Results(folder), "m_sfos").notes)
+
+
+def test_legend_fits_into_its_width():
+    entries = [Entry(f"A label that is long {n}", "area") for n in range(9)]
+    for width in (600.0, 300.0, 60.0):
+        with style.drawing():
+            layout = arrange(entries, width)
+        assert layout.width <= width * 1.01
+        assert sum(map(len, layout.columns)) == 9
 
 
 # --- colours ----------------------------------------------------------------------------------
