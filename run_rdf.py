@@ -7,7 +7,7 @@ python run_rdf.py --list | --check                  what is declared | inputs ch
 python run_rdf.py --chain WZ                        the selection of a sample, to read and to paste
 python run_rdf.py --event WZ:12345                  what happened to an event, cut by cut
 python run_rdf.py --dask local:4 | --spark MASTER   on a cluster, by distributed RDataFrame
-python -i run_rdf.py ...                            then a prompt with `dataframes` and `explain`
+python -i run_rdf.py ...                            then a prompt: `dataframes`, `show`, `explain`
 """
 
 import argparse
@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from analysis import selection
+from analysis import console, selection
 from analysis.cluster import connect
 from analysis.errors import DeclarationError, InputError, last_words, positive_integer
 from analysis.features import CARRIED, DEFAULT_LAYOUT, FEATURES, LAYOUTS
@@ -206,38 +206,47 @@ def print_event(job, name):
 
 def print_declarations(listed):
     print(f"samples ({listed.source}, {listed.luminosity_ifb} fb^-1)")
+    rows = []
     for sample in listed.samples:
         files = f"{len(sample.files)} file{'s' * (len(sample.files) > 1)}"
-        print(
-            f"  {sample.name:<16} {sample.kind:<11} {sample.process:<12} {sample.schema}, {files}"
-        )
+        rows.append((sample.name, sample.kind, sample.process, sample.schema, files))
+    heads = ("name", "kind", "process", "schema", "files")
+    for line in console.table(heads, rows, console.width() - 2):
+        print(f"  {line}")
     for region in selection.REGIONS:
         default = ", default" * (region.name == selection.DEFAULT_REGION)
         print(f"region {region.name}{default}{', blind' * region.blind}")
         for cut in region.cuts:
-            print(f"  {cut.name:<20} {cut.expression}")
+            print_entry(cut.name, 20, cut.expression)
     print("objects")
     for declared in selection.OBJECTS:
-        print(f"  {declared.name:<10} {' && '.join(f'({cut})' for cut in declared.cuts)}")
+        print_entry(declared.name, 10, " && ".join(f"({cut})" for cut in declared.cuts))
     print("layouts of the matrix")
     for layout in LAYOUTS:
         types = ", ".join(f"{kind.multiplicity} {kind.name}" for kind in layout.types)
         default = ", default" * (layout.name == DEFAULT_LAYOUT)
-        print(f"  {layout.name:<6} {layout.size} x {layout.size}: {types}{default}")
+        print_entry(layout.name, 6, f"{layout.size} x {layout.size}: {types}{default}")
     print("features beside the cells of the matrix")
     for feature in FEATURES:
-        print(f"  {feature.name:<17} {feature.expression}")
+        print_entry(feature.name, 17, feature.expression)
     print("systematic variations, for --vary")
     for declared in SYSTEMATICS:
         of = f" of {', '.join(declared.processes)}" * bool(declared.processes)
         size = f"{declared.size:.3g} of the yield{of}"
-        print(f"  {declared.name:<17} {size if declared.size else ', '.join(declared.up) + of}")
+        print_entry(declared.name, 17, size if declared.size else ", ".join(declared.up) + of)
     travel = ", ".join(f"{each.multiplicity} {each.of}" for each in CARRIED)
-    print(f"objects that travel with an event: up to {travel} (photons with their layout)")
+    said = f"up to {travel} (photons with their layout)"
+    print(*console.hanging("objects that travel with an event: ", said, console.width()), sep="\n")
+
+
+def print_entry(name, column, text):
+    """Print a name and, from a column on, what it stands for."""
+    print(*console.hanging(f"  {name:<{column}} ", text, console.width()), sep="\n")
 
 
 if __name__ == "__main__":
     with last_words():
         dataframes = main()
     if dataframes and sys.flags.interactive:
+        from analysis.dataframes import show  # noqa: F401
         from analysis.explain import explain  # noqa: F401

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from contextlib import contextmanager
 
+import numpy as np
+import pandas as pd
 import ROOT
 
 from analysis.chain import chain
-from analysis.errors import InputError, near_miss
+from analysis.errors import DeclarationError, InputError, unknown
 
 ENTRY = "rdfentry_"  # the position of an event in its sample, with one thread
 
@@ -16,7 +18,8 @@ class Dataframes(Mapping):
 
     `dataframes["WZ"]["SR3L"]` is the RDataFrame of the selected events with all columns, and
     `dataframes["WZ"]["all"]` that of all events. They use one thread, so that `Display` and `Range`
-    work; `ROOT.EnableImplicitMT()` before a sample is first asked for gives it more.
+    work; `ROOT.EnableImplicitMT()` before a sample is first asked for gives it more, then only
+    `dataframes["WZ"].show(["lepPt"])` shows rows.
     """
 
     def __init__(self, makers):
@@ -27,7 +30,7 @@ class Dataframes(Mapping):
 
     def __getitem__(self, sample):
         if sample not in self.makers:
-            raise KeyError(f"no sample is called '{sample}'{near_miss(sample, self.makers)}")
+            raise KeyError(unknown("sample", sample, self.makers))
         if sample not in self.made:
             self.made[sample] = self.makers[sample]()
         return self.made[sample]
@@ -53,6 +56,43 @@ class SampleFrames(dict):
         self.item = item
         df, regions = chain(item.plan, dataframe(item))
         super().__init__({"all": df, **{region: nodes[-1] for region, nodes in regions.items()}})
+
+    def __repr__(self):
+        return f"dataframes of {self.item.sample.name}: {', '.join(self)}"
+
+    def show(self, columns, rows=10, region="all"):
+        """As the function `show`, whatever the number of threads."""
+        if region not in self:
+            raise DeclarationError(unknown("region", region, self))
+        with one_thread():
+            return show(SampleFrames(self.item)[region], columns, rows)
+
+
+def show(df, columns, rows=10):
+    """The first rows of an RDataFrame as a pandas DataFrame, in the order of the entries.
+
+    columns: names; each array of an event is a cell
+    Raises DeclarationError for an unknown column, InputError for a dataframe of several threads.
+    """
+    known = [str(name) for name in df.GetColumnNames()]
+    missing = [name for name in columns if name not in known]
+    if missing:
+        listing = "df.GetColumnNames()"
+        raise DeclarationError(*(unknown("column", name, known, listing) for name in missing))
+    if df.GetNSlots() > 1:
+        raise InputError(
+            "the rows of a dataframe of several threads have no order: "
+            "dataframes[SAMPLE].show(columns) shows them, and so does a dataframe that is made "
+            "after ROOT.DisableImplicitMT()"
+        )
+    with one_thread():
+        found = df.Range(rows).AsNumpy(list(columns))
+    return pd.DataFrame({name: list(map(plain, found[name])) for name in columns})
+
+
+def plain(value):
+    """A value of a column, an array of ROOT as one of numpy."""
+    return np.array(value) if hasattr(value, "size") and hasattr(value, "begin") else value
 
 
 def dataframe(item):

@@ -75,7 +75,7 @@ def declarations(regions, layout_name, vary=None):
     (layout_name,) = choose([layout_name], layouts, "layout")
     layout = layouts[layout_name]
     by_name = {region.name: region for region in selection.REGIONS}
-    chosen = choose(regions, by_name, "region")
+    chosen = choose(regions, by_name, "region", "--list")
     declared = Declarations(
         selection.OBJECTS,
         selection.VARIABLES,
@@ -98,7 +98,7 @@ def declarations(regions, layout_name, vary=None):
 def chosen_systematics(names):
     """The systematics of this checkout with these names; none: all; None: none."""
     by_name = {each.name: each for each in SYSTEMATICS}
-    chosen = () if names is None else choose(names, by_name, "systematic")
+    chosen = () if names is None else choose(names, by_name, "systematic", "--list")
     return tuple(by_name[name] for name in chosen)
 
 

@@ -27,6 +27,10 @@ class M3LError(Exception):
     def __reduce__(self):
         return type(self), self.problems
 
+    def _render_traceback_(self):
+        """What a notebook shows: the problems alone."""
+        return [f"m3l: {problem}" for problem in self.problems]
+
 
 class DeclarationError(M3LError):
     """A sample, a selection, a feature, a network or an option is wrong."""
@@ -48,10 +52,33 @@ class BatchError(M3LError):
     """A batch system is missing or refuses."""
 
 
+FEW = 12  # names that a message lists
+
+
 def near_miss(name, known):
-    """Return ", did you mean 'x'?" for the known name closest to `name`, "" where none is close."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f", did you mean '{close[0]}'?" if close else ""
+    """Return ", did you mean 'x'?" for the known name closest to `name`, "" where none is close.
+
+    Capitals do not matter; names that are equally close, up to three, are all named.
+    """
+    word = name.casefold()
+    folded = {each.casefold(): each for each in known}
+    close = difflib.get_close_matches(word, folded, n=len(folded) or 1, cutoff=0.6)
+    likeness = {each: difflib.SequenceMatcher(None, each, word).ratio() for each in close}
+    nearest = [folded[each] for each in close if likeness[each] == likeness[close[0]]]
+    quoted = [f"'{each}'" for each in sorted(nearest)[:3]]
+    return f", did you mean {' or '.join(quoted)}?" if quoted else ""
+
+
+def unknown(what, name, known, listing=""):
+    """The problem that no `what` is called `name`: the nearest known ones, and all where few are.
+
+    listing: the words that print all, where they may be many
+    """
+    if len(known) <= FEW or not listing:
+        rest = f"known: {listed(known, FEW)}"
+    else:
+        rest = f"{listing} prints all {len(known)}"
+    return f"no {what} is called '{name}'{near_miss(name, known)} ({rest})"
 
 
 def listed(names, most=4):

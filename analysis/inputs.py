@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 
 from analysis import checksums
-from analysis.errors import InputError, near_miss
+from analysis.errors import FEW, InputError, listed, near_miss
 from analysis.looks import Look, metadata, signature
 
 
@@ -170,7 +170,7 @@ def inspect(sample, looks, problems, skip=False):
         if look.problem:
             hint = ""
             if sample.tree not in look.keys and look.keys:
-                hint = near_miss(sample.tree, look.keys) or f" (it has {', '.join(look.keys)})"
+                hint = near_miss(sample.tree, look.keys) or f" (it has {listed(look.keys, FEW)})"
             wrong = [f"{where} {look.problem}{hint}"]
         elif look.entries and branches is not None and look.branches != branches:
             wrong = differences(where, look.branches, branches, first)

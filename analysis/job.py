@@ -34,7 +34,7 @@ class Job:
 
     def only(self, name):
         """The job for one of its samples. Raises DeclarationError."""
-        samples.choose([name], [sample.name for sample in self.samples.samples], "sample")
+        samples.choose([name], [sample.name for sample in self.samples.samples], "sample", "--list")
         kept = tuple(sample for sample in self.samples.samples if sample.name == name)
         return replace(self, samples=replace(self.samples, samples=kept))
 

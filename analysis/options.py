@@ -112,7 +112,7 @@ def declared_job(options):
 
 def chosen(listed, options):
     """The samples that the options ask for."""
-    names = samples.choose(options.sample, [s.name for s in listed.samples], "sample")
+    names = samples.choose(options.sample, [s.name for s in listed.samples], "sample", "--list")
     kept = tuple(sample for sample in listed.samples if sample.name in names)
     return samples.SampleList(kept, listed.luminosity_ifb, listed.source)
 

@@ -77,6 +77,8 @@ def column_of(name):
 # --- samples ----------------------------------------------------------------------------------
 
 RUN2 = "run2"  # as luminosity: that of the campaign of each event
+# Of the campaigns mc16a, mc16d and mc16e, in pb^-1 as helpers/weights.h has them.
+CAMPAIGNS = (36207.65, 44307.4, 58450.1)
 LUMINOSITY = Value(
     f'a number or "{RUN2}"', lambda value: value == RUN2 or not any(FROM_0.problems(value, ""))
 )

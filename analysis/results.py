@@ -23,7 +23,7 @@ from analysis.output import (
     varied_name,
 )
 from analysis.processes import PROCESSES, Process, coloured
-from analysis.records import AGAIN, record_errors
+from analysis.records import AGAIN, CAMPAIGNS, RUN2, record_errors
 from analysis.samples import choose
 from analysis.scored import SCORE_AGAIN
 from analysis.systematics import Systematic
@@ -190,22 +190,34 @@ class Results:
         kept = choose(names, [s.name for s in self.samples], "sample of this run")
         self.samples = tuple(sample for sample in self.samples if sample.name in kept)
 
+    @property
+    def luminosity(self):
+        """In fb^-1; where each event has that of its campaign, that of all campaigns."""
+        if self.luminosity_ifb == RUN2:
+            return sum(CAMPAIGNS) / 1000
+        return float(self.luminosity_ifb)
+
+    @property
+    def listing(self):
+        """The command that prints all names of the run."""
+        return f"python -m plotting hist {self.folder} --list"
+
     def choose_regions(self, names):
         """Names of regions, none: all; raises DeclarationError with the nearest name."""
-        return choose(names, self.regions, "region of this run")
+        return choose(names, self.regions, "region of this run", self.listing)
 
     def choose_features(self, names):
         """As `choose_regions`, for features."""
-        return choose(names, self.features, "feature of this run")
+        return choose(names, self.features, "feature of this run", self.listing)
 
     def choose_processes(self, names):
         """As `choose_regions`, for processes, but none: none."""
         known = [process.name for process in self.processes]
-        return choose(names, known, "process of this run") if names else ()
+        return choose(names, known, "process of this run", self.listing) if names else ()
 
     def choose_sample(self, name):
         """As `choose_regions`, for one sample."""
-        return choose([name], [s.name for s in self.samples], "sample of this run")[0]
+        return choose([name], [s.name for s in self.samples], "sample of this run", self.listing)[0]
 
     def visible(self, region, kind=None):
         """The samples that may be looked at in a region, of one kind or of all."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from analysis import records
 from analysis.content import OneOf, shown
-from analysis.errors import DeclarationError, near_miss
+from analysis.errors import FEW, DeclarationError, listed, near_miss, unknown
 from analysis.files import irregular, read_regular
 from analysis.processes import PROCESSES
 from analysis.records import RUN2
@@ -233,7 +233,7 @@ def find_samples(folder, schema, trees_of):
         elif data in trees:
             kind, process, tree = "data", "data", data
         else:
-            has = ", ".join(trees) or "no tree"
+            has = listed(trees, FEW) or "no tree"
             problems.append(f"{path} has neither tree '{simulation}' nor '{data}' (it has {has})")
             continue
         if name in found:
@@ -246,16 +246,12 @@ def find_samples(folder, schema, trees_of):
     return SampleList(tuple(found.values()), RUN2, str(Path(folder).resolve()))
 
 
-def choose(names, known, what):
+def choose(names, known, what, listing=""):
     """Return `names`, checked against the known ones; all known ones if there are none.
 
-    Raises DeclarationError.
+    what, listing: for the DeclarationError that is raised, see `errors.unknown`
     """
-    problems = [
-        f"no {what} is called '{name}'{near_miss(name, known)} (known: {', '.join(known)})"
-        for name in names
-        if name not in known
-    ]
+    problems = [unknown(what, name, known, listing) for name in names if name not in known]
     if problems:
         raise DeclarationError(*problems)
     return tuple(dict.fromkeys(names)) or tuple(known)

@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+from analysis import console
 from analysis.errors import listed
 
 
@@ -43,16 +44,17 @@ def print_check(job, prepared, row):
 
 def print_files(inputs):
     """Print the files of a sample as a table."""
-    width = max(len(name_of(file.path)) for file in (*inputs.files, *inputs.skipped))
-    print(f"  {'':<{width}} {'entries':>10} {'MB':>9}  {'compression':<12} checksums")
+    rows = []
     for file, look in zip(inputs.files, inputs.looks, strict=True):
         size = "" if file.size is None else f"{file.size / 1e6:.1f}"
         known = look.known and look.known.partition(":")[0]
         sums = " and ".join(filter(None, ("ROOT's" * look.protected, known))) or "none"
-        name = name_of(file.path)
-        print(f"  {name:<{width}} {file.entries:10d} {size:>9}  {look.compression:<12} {sums}")
+        rows.append((name_of(file.path), str(file.entries), size, look.compression, sums))
+    heads = ("", "entries", "MB", "compression", "checksums")
+    for line in console.table(heads, rows, console.width() - 2):
+        print(f"  {line}")
     for file in inputs.skipped:
-        print(f"  {name_of(file.path):<{width}} left out: {file.reason}")
+        print(*console.hanging(f"  {name_of(file.path)} left out: ", file.reason), sep="\n")
 
 
 def name_of(path):
@@ -66,18 +68,22 @@ def print_summary(job, results, folder, seconds):
     for region in job.declarations.regions:
         passed = results.cutflows[region.name]
         print(f"\n{region.name}: sum of weights after each cut, events in the last column")
-        cuts = ["all", *(cut.name for cut in region.cuts)]
-        width = max([len(name) for name in passed] + [len("background")])
-        print(f"{'':<{width}}" + "".join(f"  {cut:>14.14}" for cut in cuts) + f"  {'events':>9}")
-        for name, rows in passed.items():
-            print_row(name, width, [row.sumw for row in rows], rows[-1].entries)
+        heads = ["", "all", *(cut.name for cut in region.cuts), "events"]
+        flows = {
+            name: ([row.sumw for row in rows], rows[-1].entries) for name, rows in passed.items()
+        }
         background = [rows for name, rows in passed.items() if kinds[name] == "background"]
         if len(background) > 1:
             sums = [math.fsum(row.sumw for row in rows) for rows in zip(*background, strict=True)]
-            last = [rows[-1] for rows in background]
-            error = math.sqrt(math.fsum(row.sumw2 for row in last))
-            print_row("background", width, sums, sum(row.entries for row in last))
-            print(f"{'':<{width}}  background {sums[-1]:.2f} +- {error:.2f}")
+            flows["background"] = sums, sum(rows[-1].entries for rows in background)
+        rows = [
+            (name, *(figures(value, kinds.get(name)) for value in sums), str(events))
+            for name, (sums, events) in flows.items()
+        ]
+        print(*console.table(heads, rows, console.width()), sep="\n")
+        if len(background) > 1:
+            error = math.sqrt(math.fsum(rows[-1].sumw2 for rows in background))
+            print(f"background {sums[-1]:.2f} +- {error:.2f}")
         hidden = [s.name for s in job.samples.samples if s.name not in {**passed, **results.failed}]
         if hidden:
             print(f"blind: {', '.join(hidden)} not looked at, --unblind does")
@@ -103,9 +109,17 @@ def print_summary(job, results, folder, seconds):
         print(f"failed, not among the products: {', '.join(results.failed)}")
 
 
-def print_row(name, width, sums, entries):
-    """Print sums of weights after each cut, and the selected entries."""
-    print(f"{name:<{width}}" + "".join(f"  {value:14.2f}" for value in sums) + f"  {entries:9d}")
+def figures(value, kind=None):
+    """A sum of weights with four or more significant digits, or events of data."""
+    size = abs(value)
+    if size == 0 or not math.isfinite(size):
+        return f"{value:g}"
+    if kind == "data" and value % 1 == 0:
+        return f"{value:.0f}"
+    if not 1e-4 <= size < 1e9:
+        return f"{value:.4g}"
+    place = math.floor(math.log10(size))
+    return f"{value:.{max(0, min(3, 4 - place)) if place >= 0 else 3 - place}f}"
 
 
 def top_names(files):
@@ -113,4 +127,7 @@ def top_names(files):
     inside = {}
     for path in files:
         inside.setdefault(path.parts[0], []).append(path)
-    return [f"{n}/ ({len(p)} tables)" if len(p[0].parts) > 1 else n for n, p in inside.items()]
+    return [
+        f"{name}/ ({len(paths)} table{'s' * (len(paths) > 1)})" if len(paths[0].parts) > 1 else name
+        for name, paths in inside.items()
+    ]

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 
+from analysis import console
 from analysis.errors import (
     DeclarationError,
     InputError,
@@ -337,15 +338,19 @@ def score(options):
     dataset, ensemble, samples = _load(options, varied=True)
     from ml.score_files import write_scores
 
-    print(f"{'sample':<20} {'kind':<10} {'events':>9} {'mean':>8} {'median':>8} {'top 1 %':>8}")
+    left = max(len("sample"), *(len(sample.name) for sample in samples))
+    left = min(left, console.width() - 49)  # a longer name moves its own line only
+    print(f"{'sample':<{left}} {'kind':<10} {'events':>9} {'mean':>8} {'median':>8} {'top 1 %':>8}")
     began = time.perf_counter()
     events = 0
     for sample in samples:
         done = write_scores(dataset, ensemble, sample, errors=options.errors, join=options.join)
         events += done.events
         numbers = " ".join(f"{x:8.3f}" for x in (done.mean, done.median, done.last))
-        worst = f"  largest errors: {', '.join(done.worst)}" if done.worst else ""
-        print(f"{sample.name:<20} {sample.kind:<10} {done.events:>9} {numbers}{worst}")
+        print(f"{sample.name:<{left}} {sample.kind:<10} {done.events:>9} {numbers}")
+        if done.worst:
+            told = console.hanging("  largest errors: ", ", ".join(done.worst), console.width())
+            print(*told, sep="\n")
     seconds = time.perf_counter() - began
     print(
         f"wrote {dataset.folder / SCORES / ensemble.path.name} with {ensemble.path}: {events} "

@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 
+from analysis import console
 from analysis.content import ABOVE_0, FROM_0, Fields, ListOf, MapOf, Maybe, line, require, whole
 from analysis.errors import InputError
 from analysis.files import atomic_file, checksum, read_json
@@ -19,7 +20,7 @@ from analysis.records import NAME, SHA256
 from analysis.study_files import without_nan
 from ml import challenges
 from ml.protocol import count_pvalue, halves, observed_significance
-from ml.study_tables import WIDTH
+from ml.study_tables import fitted
 
 RESULT, ANSWER, PSEUDO_DATA = "blind.json", "blind_answer.json", "blind.hdf5"
 FRACTIONS = (1e-3, 3e-2)  # of the pseudo-data, uniform in its logarithm
@@ -184,27 +185,30 @@ def _write(path, dataset, taken, chosen, positions, random):
 
 
 def as_text(content):
-    """Yield the lines of the table, at most WIDTH wide."""
-    yield (
+    """Yield the lines of the table, in the width of the terminal."""
+    yield from fitted(
         f"blind test, region {content['region']}, seed {content['seed']}: {content['events']} "
         f"events, {content['expected']:.1f} expected without a signal"
     )
-    heads = "".join(f"{f'at {100 * point:g} %':>26}" for point in content["working_points"])
-    yield f"{'':<17}{heads}"
-    yield f"{'':<17}" + len(content["working_points"]) * f"{'observed (expected)':>20}{'Z':>6}"
+    heads, rows = [""], []
+    for point in content["working_points"]:
+        heads += [f"at {100 * point:g} % observed (expected)", "Z"]
     for score in content["scores"]:
         by_asked = {point["asked"]: point for point in score["points"]}
-        line_ = f"{score['name'][:17]:<17}"
+        cells = []
         for asked in content["working_points"]:
             point = by_asked.get(asked)
             if point is None:
-                line_ += f"{'-':>20}{'-':>6}"
+                cells += ["-", "-"]
                 continue
             mark = "" if point["supported"] else "*"
-            counts = f"{point['observed']}{mark} ({point['expected']:.4g})"
-            line_ += f"{counts:>20}{point['significance']:>6.1f}"
-        yield line_[:WIDTH]
-    yield (
+            cells += [
+                f"{point['observed']}{mark} ({point['expected']:.4g})",
+                f"{point['significance']:.1f}",
+            ]
+        rows.append((score["name"], *cells))
+    yield from console.table(heads, rows, console.width())
+    yield from fitted(
         f"Z: observed significance. *: the tightest cut that {content['least_events']} effective "
         "events pass."
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis import console
 from analysis.errors import InputError, listed
 from analysis.files import restore_folder
 from analysis.output import DEFAULT_DETECTOR, MODELS, read_run
@@ -18,7 +19,7 @@ from analysis.rivals import possible_rivals
 from analysis.study_files import POINT_NAMES, plain_point, without_nan
 from ml import altered, retrained
 from ml.altered import Altered
-from ml.study_tables import WIDTH, improvement
+from ml.study_tables import fitted, improvement
 
 FACTORS = (1.5, 3.0, 5.0, 7.0, 10.0)  # on pT of leptons
 LEPTONS = (1, 3)  # the leading one, and all three
@@ -301,34 +302,36 @@ RENAMED = POINT_NAMES | {
 
 
 def as_text(content):
-    """Yield the lines of the table, at most WIDTH wide."""
+    """Yield the lines of the table, in the width of the terminal."""
     points = content["working_points"]
     tried = {one["name"]: one for one in content["altered"]}
     yield f"{content['study']}, region {content['region']}, seed {content['seed']}"
     for score in content["scores"]:
         yield ""
         trained = f", trained {score['trained']}" if score["trained"] else ""
-        yield (
+        yield from fitted(
             f"{score['name']}{trained}: {score['background_events']} background events, "
             f"{score['background_effective']:.0f} effective"
-        )[:WIDTH]
-        heads = "".join(f"{f'at {100 * point:g} %':>19}" for point in points)
-        yield f"  {'improvement':<20}{'events':>7}{'AUC':>12}{heads}"
+        )
+        rows = []
         for name in tried:
             one = score["altered"].get(name)
             if one is None:
-                yield f"  {name[:20]:<20}  no events with weight"
+                rows.append((name, "0", *[""] * (1 + len(points))))
                 continue
             area = f"{one['auc']:.3f}"
             if one["auc_low"] is not None:
                 area += f"±{(one['auc_high'] - one['auc_low']) / 2:.3f}"
             by_asked = {point["asked"]: point for point in one["points"]}
-            cells = "".join(f"{improvement(by_asked.get(point)):>19}" for point in points)
-            yield f"  {name[:20]:<20}{one['events']:>7}{area:>12}{cells}"
+            cells = (improvement(by_asked.get(point)) for point in points)
+            rows.append((name, str(one["events"]), area, *cells))
+        heads = ("improvement", "events", "AUC", *(f"at {100 * point:g} %" for point in points))
+        for line in console.table(heads, rows, console.width() - 2):
+            yield f"  {line}"
     yield ""
     if lost := [f"{o['name']} {o['events']}/{o['tried']}" for o in tried.values() if _lost(o)]:
-        yield f"pass the cuts of the region: {listed(lost, 3)}"[:WIDTH]
-    yield (
+        yield from fitted(f"pass the cuts of the region: {listed(lost, 3)}")
+    yield from fitted(
         f"Intervals: 68 %, {content['replicas']} replicas. @: fewer than {content['least_events']} "
         "effective events pass the tighter cut."
     )

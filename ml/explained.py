@@ -6,12 +6,11 @@ background of the event's topology that is below it, and the distance of two eve
 the mean squared difference over the detector's features.
 """
 
-import textwrap
 from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import topology
+from analysis import console, topology
 from analysis.errors import InputError, M3LError
 from analysis.output import IDENTITY, MODELS, SCORES, read_run
 from analysis.performance import ONE_SIGMA, effective_events, survival
@@ -26,7 +25,6 @@ FEATURES, NEIGHBOURS = 10, 5  # that are told, at most
 ORDINARY = 0.01  # p-value that an ordinary event has at least
 FLAVOURS = {1: "e", 2: "mu"}
 JETS = 10  # that travel with an event
-WIDTH = 100  # of the terminal
 
 
 @dataclass(frozen=True)
@@ -347,7 +345,7 @@ def number(value):
 
 
 def as_text(content):
-    """Yield lines about the explained events, at most WIDTH wide."""
+    """Yield lines about the explained events, in the width of the terminal."""
     yield (
         f"the most anomalous events of {content['kind']} in {content['region']}, "
         f"for {content['detector']}"
@@ -367,23 +365,24 @@ def event_lines(rank, event, content):
         yield from wrapped("    ", "; ".join(object_words(objects)))
     for name, said in event["scores"].items():
         size = content["background"][name]["effective"]
-        yield (
-            f"    {name[:24]:<24} score {said['score']:<9.4g} p {p_text(said['p_value'], size):<9}"
-            f" background events at or above: {said['background_above']}"
+        yield from wrapped(
+            f"    {name}: ",
+            f"score {said['score']:.4g}, p {p_text(said['p_value'], size)}, "
+            f"background events at or above: {said['background_above']}",
         )
     said = [o for o in event["opinions"] if o["value"] is not None]
     if said:
         told = ", ".join(f"{o['name']} {words(o['value'])}" for o in said)
         yield from wrapped("    -ln(survival): ", told)
-    if event["features"]:
-        yield f"    {'feature':<28}{'adds':>9}{'value':>11}{'median':>11}  central 68 %"
+    rows = []
     for one in event["features"]:
         known = one["low"] is not None
         interval = f"{words(one['low'])} to {words(one['high'])}" if known else words(None)
-        yield (
-            f"    {one['name'][:28]:<28}{one['contribution']:>9.3g}{words(one['value']):>11}"
-            f"{words(one['median']):>11}  {interval}"
-        )
+        numbers = (f"{one['contribution']:.3g}", words(one["value"]), words(one["median"]))
+        rows.append((one["name"], *numbers, interval))
+    heads = ("feature", "adds", "value", "median", "central 68 %")
+    for line in console.table(heads, rows, console.width() - 4):
+        yield f"    {line}"
     for one in event["neighbours"]:
         yield from wrapped(
             "    near: ", f"{name_of(one)}, distance {one['distance']:.3f}, p {one['p_value']:.2g}"
@@ -414,5 +413,5 @@ def words(value):
 
 
 def wrapped(start, text):
-    """Lines of a text behind `start`, at most WIDTH wide."""
-    return textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
+    """Lines of a text behind `start`, in the width of the terminal."""
+    return console.hanging(start, text, console.width())

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import kstwobign, nbinom, poisson
 
+from analysis import console
 from analysis.errors import InputError
 from analysis.files import write_json
 from analysis.output import MODELS, RUN, STUDY, TABLES, read_run, single_models
@@ -31,7 +32,7 @@ from analysis.performance import (
 from analysis.study_files import without_nan
 from ml.frozen import State
 from ml.study import Material
-from ml.study_tables import WIDTH
+from ml.study_tables import fitted
 
 STRENGTHS = (0.0, 1.0, 3.0, 5.0)  # expected significances of injected signals
 SMALL = 0.05  # p-values below this are counted
@@ -341,21 +342,23 @@ def as_text(content):
     yield ""
     signals = {signal for score in content["scores"].values() for signal in score["injections"]}
     for signal in sorted(signals):
-        heads = "".join(f"{f'{s:g} sigma':>17}" for s in STRENGTHS)
-        yield f"{f'{signal} injected':<22}{heads}"
+        rows = []
         for name, score in content["scores"].items():
             found = score["injections"].get(signal)
             if not found:
-                yield f"{name[:22]:<22}  nothing of it passes the cut"
+                rows.append((name, *["nothing passes"] * len(STRENGTHS)))
                 continue
-            cells = [f"{one['mean']:.2f}±{one['spread']:.2f}" for one in found]
-            yield f"{name[:22]:<22}" + "".join(f"{cell:>17}" for cell in cells)
+            rows.append((name, *(f"{one['mean']:.2f}±{one['spread']:.2f}" for one in found)))
+        heads = (f"{signal} injected", *(f"{strength:g} sigma" for strength in STRENGTHS))
+        yield from console.table(heads, rows, console.width())
         yield ""
-    yield "Observed significance at the cut, mean and spread; it should be what was injected, ±1."
+    yield from fitted(
+        "Observed significance at the cut, mean and spread; it should be what was injected, ±1."
+    )
     for detector, signals in content.get("seeds", {}).items():
         yield ""
         for signal, one in signals.items():
             values = ", ".join(f"{value:.2f}" for value in one["improvements"])
-            yield f"{detector}, {signal}: improvements over seeds {values}"[:WIDTH]
+            yield from fitted(f"{detector}, {signal}: improvements over seeds {values}")
             if one["improvements"]:
                 yield f"  mean {one['mean']:.2f}, spread {one['spread']:.2f}"

@@ -1,14 +1,14 @@
 """The content of a study as tables: for the terminal and for LaTeX."""
 
+from analysis import console
 from analysis.errors import listed
 from analysis.study_files import scores_in_order
 
-WIDTH = 100  # of the terminal
 NOTHING = "-"
 
 
 def as_text(content):
-    """Yield the lines of the tables, at most WIDTH wide."""
+    """Yield the lines of the tables, in the width of the terminal."""
     for signal in content["signals"]:
         yield from _signal_lines(content, signal)
         yield ""
@@ -20,24 +20,37 @@ def _signal_lines(content, signal):
     about = content["signals"][signal]
     share = about["share_without_pair"]
     without = f", {share:.0%} without an OSSF pair" if share is not None else ""
-    yield f"{signal}: {about['events']} simulated events, {about['yield']:.4g} expected{without}"
+    told = f"{signal}: {about['events']} simulated events, {about['yield']:.4g} expected{without}"
+    yield from fitted(told)
     points = content["working_points"]
-    heads = "".join(f" {f'at {100 * point:g} %':>15}" for point in points)
-    yield f"{'improvement':<17}{'AUC':>6}{heads}{'raw/eff':>9}{'Z':>5}{'no pair':>8}{'pair':>6}"
+    rows = []
     for name, score in scores_in_order(content):
         judged = score["signals"].get(signal)
         if judged is None:
             continue
         by_asked = {point["asked"]: point for point in judged["points"]}
-        cells = "".join(f" {improvement(by_asked.get(point)):>15}" for point in points)
         last = by_asked.get(points[-1])
         number = f"{last['background_events']}/{last['background_effective']:.0f}" if last else ""
-        z = _number(last and last["significance"])
         share = last["share_without_pair"] if last else None
-        without = NOTHING if share is None else f"{share:.0%}"
-        area = f"{judged['auc']:.3f}"
-        paired = _number(last and last["improvement_with_pair"], 1)
-        yield f"{name[:17]:<17}{area:>6}{cells}{number:>9}{z:>5}{without:>8}{paired:>6}"
+        rows.append(
+            (
+                name,
+                f"{judged['auc']:.3f}",
+                *(improvement(by_asked.get(point)) for point in points),
+                number,
+                _number(last and last["significance"]),
+                NOTHING if share is None else f"{share:.0%}",
+                _number(last and last["improvement_with_pair"], 1),
+            )
+        )
+    asked = (f"at {100 * point:g} %" for point in points)
+    heads = ("improvement", "AUC", *asked, "raw/eff", "Z", "no pair", "pair")
+    yield from console.table(heads, rows, console.width())
+
+
+def fitted(text):
+    """A text as lines of the terminal."""
+    return console.hanging("", text, console.width())
 
 
 def improvement(point):
@@ -66,15 +79,20 @@ def _ratio_lines(content):
     if not best:
         return
     point = content["working_points"][-1]
-    yield f"Best simple rival in hindsight, background {100 * point:g} % or as tight as supported"
-    for signal, rival in best.items():
-        yield f"  {signal:<30}{rival['name']:<12}{rival['improvement']:>8.2f}"
-    head = f"{'geometric mean':>16}{'minimum':>9}"
-    yield f"{'ratio to it':<22}{head}  worst signal"
-    for name, _ in scores_in_order(content):
-        if found := content["against_best_rival"].get(name):
-            mean, least = found["geometric_mean"], found["minimum"]
-            yield f"  {name[:20]:<20}{mean:>16.2f}{least:>9.2f}  {found['worst_signal'][:50]}"
+    share = f"{100 * point:g} %"
+    yield from fitted(
+        f"Best simple rival in hindsight, background {share} or as tight as supported"
+    )
+    rows = [(s, rival["name"], f"{rival['improvement']:.2f}") for s, rival in best.items()]
+    yield from console.table(("signal", "rival", "improvement"), rows, console.width())
+    ratios = content["against_best_rival"]
+    found = [(name, ratios[name]) for name, _ in scores_in_order(content) if ratios.get(name)]
+    rows = [
+        (name, f"{one['geometric_mean']:.2f}", f"{one['minimum']:.2f}", one["worst_signal"])
+        for name, one in found
+    ]
+    heads = ("ratio to it", "geometric mean", "minimum", "worst signal")
+    yield from console.table(heads, rows, console.width())
     yield ""
 
 
@@ -90,19 +108,19 @@ def _frozen_lines(content):
         )
         into.setdefault(key, []).append(name)
     for date, names in frozen.items():
-        yield f"frozen on {date}: {listed(names, 6)}"[:WIDTH]
+        yield from fitted(f"frozen on {date}: {listed(names, 6)}")
     for reason, names in others.items():
-        yield f"NOT FROZEN ({reason}): {listed(names, 4)}"[:WIDTH]
+        yield from fitted(f"NOT FROZEN ({reason}): {listed(names, 4)}")
     least = content["least_events"]
-    yield (
+    yield from fitted(
         f"Intervals: 68 %, {content['replicas']} replicas. @: fewer than {least} effective events "
         "pass the tighter cut."
     )
-    yield (
+    yield from fitted(
         f"Z: expected, at the tightest cut, background uncertainty "
         f"{content['background_uncertainty']:.0%} and that of the simulation."
     )
-    yield (
+    yield from fitted(
         "no pair: share without an OSSF pair of the signal that passes; pair: improvement for the "
         "rest."
     )

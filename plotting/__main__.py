@@ -2,10 +2,12 @@
 
 import argparse
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 
+from analysis import console
 from analysis.errors import Parser, exit_on_mistake, positive_integer
 from analysis.output import DEFAULT_DETECTOR, PLOTS
 from analysis.stats_files import DEFAULT_NAME, KINDS
@@ -53,13 +55,19 @@ def parser():
         add("--experiment", default="", help="bold label above the plot, such as ATLAS")
         add("--status", default="", help="after it, such as Internal")
         add("--energy", type=positive, metavar="TEV", help="centre-of-mass energy for the label")
-        add("--luminosity", type=positive, metavar="IFB", help="luminosity for the label")
+        add(
+            "--luminosity",
+            type=positive,
+            metavar="IFB",
+            help="luminosity for the label (default: that of the run)",
+        )
         if name in ("hist", "check", "report"):
             add("-j", "--processes", type=positive_integer, help="processes (default: all cores)")
         if name in ("hist", "rmm", "check", "cutflow", "report"):
             add("-r", "--region", nargs="+", default=[], metavar="REGION", help="only these")
         if name in ("hist", "check"):
             add("-f", "--feature", nargs="+", default=[], metavar="FEATURE", help="only these")
+            add("--list", action="store_true", help="print what the run has, draw nothing")
         if name in ("hist", "score", "report"):
             add("--signal-scale", type=positive, metavar="X", help="of signals (default: by yield)")
             add(
@@ -193,6 +201,12 @@ def act(chosen):
         other=getattr(chosen, "other", 0.0),
     )
     results = options.results
+    if getattr(chosen, "list", False):
+        print("\n".join(names_of(results)))
+        return
+    if not chosen.luminosity:
+        known = replace(options.caption, luminosity_ifb=results.luminosity)
+        options = replace(options, caption=known)
     results.choose_processes([name for name in options.relative_errors if name != "all"])
     regions = results.choose_regions(getattr(chosen, "region", []))
     features = results.choose_features(getattr(chosen, "feature", []))
@@ -224,6 +238,26 @@ def act(chosen):
         case "report":
             written = report.make_report(options, regions)
     name_files(written)
+
+
+def names_of(results):
+    """Lines with the names that options choose from."""
+    from plotting.yields import plain_text
+
+    most = console.width()
+    kinds = {
+        "regions": results.regions,
+        "samples": [sample.name for sample in results.samples],
+        "processes": [process.name for process in results.processes],
+    }
+    lines = []
+    for kind, names in kinds.items():
+        lines += console.hanging(f"{kind:<10} ", ", ".join(names), most)
+    rows = [
+        (feature.name, plain_text(feature.label), feature.unit, feature.kind)
+        for feature in results.features.values()
+    ]
+    return [*lines, "", *console.table(("feature", "label", "unit", "kind"), rows, most)]
 
 
 def name_files(written):

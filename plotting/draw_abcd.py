@@ -50,7 +50,7 @@ def draw_corners(content, *, title="", caption=NO_CAPTION):
         lines = [rf"$\bf{{{corner}}}$"]
         if found["data"] is not None:
             word = "Asimov" if content["asimov"] else "data"
-            lines.append(f"{word} {number(found['data'])}")
+            lines.append(f"{word} {found['data']:.5g}")
         elif corner == "A":
             lines.append("data hidden")
         lines.append(f"sim. {number(found['background'] + found['subtracted'])}")
@@ -126,8 +126,7 @@ def draw_closure(labels, ratios, simulated, *, title="", caption=NO_CAPTION):
     axes.set_xlabel("Observed / estimated", fontsize=FONT + 1)
     legend_above(figure, axes, 0.98)
     make_room(figure, axes)
-    add_caption(axes, caption)
-    figure.text(0.03, 1 - 0.28 / height, title, fontsize=FONT, va="center")
+    add_caption(axes, caption, title)
     return figure
 
 

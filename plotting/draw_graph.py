@@ -20,6 +20,7 @@ LINES = {
     "column": "#a0a0a0",
     "object": "#c77f00",
     "variable": "#9a8a00",
+    "feature": "#2f7fb0",
 }
 ROW = 0.27  # inches
 

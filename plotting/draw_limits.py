@@ -22,13 +22,21 @@ from plotting.style import (
 # Green and yellow as ever, in the hues of Okabe and Ito, which differ in brightness as well.
 ONE, TWO = "#39b185", "#f3e27a"
 THEORY = COLOURS[1]
+BELOW = 0.66  # inches below a panel, for the numbers and the label of its axis
 HIGHEST = 10  # significance that is drawn at its place
 EXPECTED = {"color": INK, "linestyle": "--", "linewidth": 1.3}
 OBSERVED = {"color": INK, "linewidth": 1.5}
+ASIMOV = {"color": QUIET, "markerfacecolor": "white"}  # no real data
+SEEN = "Observed"
+
+
+def observed_style(seen):
+    """How observed limits are drawn; seen: what the data are called."""
+    return OBSERVED if seen == SEEN else OBSERVED | ASIMOV
 
 
 @styled
-def draw_scan(mu, expected, observed, limits, *, seen="Observed", title="", caption=NO_CAPTION):
+def draw_scan(mu, expected, observed, limits, *, seen=SEEN, title="", caption=NO_CAPTION):
     """Draw CLs against the signal strength, with what is expected without signal.
 
     mu: (values,); expected: (5, values) CLs at -2 to 2 standard deviations; observed: (values,) or
@@ -42,7 +50,7 @@ def draw_scan(mu, expected, observed, limits, *, seen="Observed", title="", capt
     axes.fill_between(mu, low, high, color=ONE, linewidth=0)
     axes.plot(mu, median, **EXPECTED)
     if observed is not None:
-        axes.plot(mu, observed, **OBSERVED)
+        axes.plot(mu, observed, **observed_style(seen))
     axes.axhline(LIMIT, color=THEORY, linewidth=1.0)
     axes.text(
         0.985,
@@ -52,13 +60,13 @@ def draw_scan(mu, expected, observed, limits, *, seen="Observed", title="", capt
         ha="right",
         transform=axes.get_yaxis_transform(),
     )
-    for limit, style in zip(limits, (EXPECTED, OBSERVED), strict=True):
+    for limit, style in zip(limits, (EXPECTED, observed_style(seen)), strict=True):
         if limit is not None and limit <= mu[-1]:
             axes.plot([limit, limit], [0, LIMIT], **{**style, "linewidth": 0.9})
     # Where something happens
     below = np.flatnonzero(np.nan_to_num(highest) > LIMIT / 10)
     end = below[-1] + 1 if len(below) else len(mu) - 1
-    axes.set_xlim(0 if mu[0] >= 0 else mu[0], mu[min(end, len(mu) - 1)])
+    axes.set_xlim(mu[0], mu[min(end, len(mu) - 1)])
     axes.set_ylim(0, 1.05)
     axes.set_xlabel(r"Signal strength $\mu$", fontsize=FONT + 2)
     axes.set_ylabel(r"$\mathrm{CL_s}$", fontsize=FONT + 2)
@@ -69,8 +77,8 @@ def draw_scan(mu, expected, observed, limits, *, seen="Observed", title="", capt
 
 
 @styled
-def draw_limits(labels, panels, *, seen="Observed", title="", caption=NO_CAPTION):
-    """Draw upper limits of several signals or regions side by side, one row each, from the top.
+def draw_limits(labels, panels, *, seen=SEEN, title="", caption=NO_CAPTION):
+    """Draw upper limits of several signals or regions below each other, one row each.
 
     labels: (rows,) LaTeX; panels: list of (label of the axis, rows, marks, name of the marks):
         rows: (rows,) pairs of the five expected limits, None where there is none, and the observed
@@ -78,23 +86,21 @@ def draw_limits(labels, panels, *, seen="Observed", title="", caption=NO_CAPTION
     seen: what the data are called. Returns the Figure.
     """
     number = len(labels)
-    height = 1.55 + 0.42 * max(number, 2)
-    width = 3.0 + 3.4 * len(panels)
-    figure = Figure(figsize=(width, height))
-    left = 1.7 / width
-    span = (0.975 - left) / len(panels)
+    inside = 0.42 * max(number, 2)  # inches of a panel
+    height = 0.72 + len(panels) * (inside + BELOW)
+    figure = Figure(figsize=(6.4, height))
     everything = [Line2D([], [])]
     for place, (axis, rows, marks, mark_name) in enumerate(panels):
-        room = span if place == len(panels) - 1 else span - 0.25 / width
-        axes = figure.add_axes((left + place * span, 0.66 / height, room, 1 - 1.36 / height))
-        ends = _limit_rows(axes, rows, marks)
+        low = BELOW + (len(panels) - 1 - place) * (inside + BELOW)
+        axes = figure.add_axes((0.25, low / height, 0.715, inside / height))
+        ends = _limit_rows(axes, rows, marks, seen)
         axes.set_xscale("log")
         low, high = min(ends, default=0.5), max(ends, default=2.0)
         axes.set_xlim(low / 1.6, high * 1.6)
         _tick_powers(axes.xaxis, low, high)
         axes.set_xlabel(axis, fontsize=FONT + 1)
         axes.set_ylim(max(number, 1) - 0.4, -0.6)
-        axes.set_yticks(np.arange(number), labels if place == 0 else [""] * number, fontsize=FONT)
+        axes.set_yticks(np.arange(number), labels, fontsize=FONT)
         axes.tick_params(axis="y", which="both", left=False, right=False)
         if place == 0:
             first = axes
@@ -117,7 +123,7 @@ def draw_limits(labels, panels, *, seen="Observed", title="", caption=NO_CAPTION
         borderaxespad=0.25,
     )
     make_room(figure, first)
-    add_caption(first, caption, title, until=axes)
+    add_caption(first, caption, title)
     return figure
 
 
@@ -134,7 +140,7 @@ def _tick_powers(axis, low, high):
     axis.set_tick_params(labelsize=FONT - 1)
 
 
-def _limit_rows(axes, rows, marks):
+def _limit_rows(axes, rows, marks, seen):
     """Draw the rows of a panel of `draw_limits`; returns all their numbers."""
     ends = []
     for place, ((expected, observed), mark) in enumerate(zip(rows, marks, strict=True)):
@@ -147,7 +153,7 @@ def _limit_rows(axes, rows, marks):
         if median is not None:
             axes.plot([median] * 2, [place - 0.3, place + 0.3], **EXPECTED)
         if observed is not None:
-            axes.plot(observed, place, "o", color=INK, markersize=5, zorder=4)
+            axes.plot(observed, place, "o", markersize=5, zorder=4, **observed_style(seen))
         if mark is not None:
             axes.plot([mark] * 2, [place - 0.42, place + 0.42], color=THEORY, linewidth=2, zorder=3)
         ends += [x for x in (*expected, observed, mark) if x is not None]
@@ -156,7 +162,9 @@ def _limit_rows(axes, rows, marks):
 
 def _band_legend(observed, seen, marker=False):
     """Handles and names of observed limit, expected limit and its bands."""
-    style = {"marker": "o", "linestyle": "", "color": INK} if marker else OBSERVED
+    style = observed_style(seen)
+    if marker:
+        style = style | {"marker": "o", "linestyle": ""}
     entries = [(Line2D([], [], **style), seen)] if observed else []
     entries += [
         (Line2D([], [], **EXPECTED), "Expected"),
@@ -167,7 +175,7 @@ def _band_legend(observed, seen, marker=False):
 
 
 @styled
-def draw_significance(labels, expected, observed, *, seen="Observed", title="", caption=NO_CAPTION):
+def draw_significance(labels, expected, observed, *, seen=SEEN, title="", caption=NO_CAPTION):
     """Draw discovery significances of signals, one row each, from the top; arrows above HIGHEST.
 
     labels: (signals,) LaTeX; expected, observed: (signals,) standard deviations, None where unknown
@@ -179,11 +187,12 @@ def draw_significance(labels, expected, observed, *, seen="Observed", title="", 
     axes = figure.add_axes((0.25, 0.66 / height, 0.715, 1 - 1.3 / height))
     y = np.arange(number)
     known = [v for v in (*expected, *observed) if v is not None]
+    has_data = any(v is not None for v in observed)
     high = min(max([3.4, *known]), HIGHEST)
     for values, style, shift in (
         (expected, {"color": COLOURS[0], "markerfacecolor": "white", "label": "Expected"}, -0.12),
-        (observed, {"color": INK, "label": seen}, 0.12),
-    ):
+        (observed, {**observed_style(seen), "label": seen}, 0.12),
+    )[: 1 + has_data]:
         shown = [(v, place + shift) for v, place in zip(values, y, strict=True) if v is not None]
         inside = [pair for pair in shown if pair[0] <= HIGHEST]
         style |= {"linestyle": "", "markersize": 6, "clip_on": False, "zorder": 3}
@@ -215,7 +224,7 @@ def draw_significance(labels, expected, observed, *, seen="Observed", title="", 
 
 
 @styled
-def draw_plane(points, grid, axis_labels, *, seen="Observed", title="", caption=NO_CAPTION):
+def draw_plane(points, grid, axis_labels, *, seen=SEEN, title="", caption=NO_CAPTION):
     """Draw which part of a plane of masses is excluded at 95 %.
 
     points: list of (x, y, whether it is excluded) of the simulated signals
@@ -288,9 +297,7 @@ def _roomy(values):
 
 
 @styled
-def draw_mass_limits(
-    x, rows, theory, axis_labels, *, seen="Observed", title="", caption=NO_CAPTION
-):
+def draw_mass_limits(x, rows, theory, axis_labels, *, seen=SEEN, title="", caption=NO_CAPTION):
     """Draw upper limits against a mass, with what theory predicts.
 
     x: (points,) rising; rows: (points,) pairs of five expected limits and the observed one, as in
@@ -304,10 +311,10 @@ def draw_mass_limits(
     lowest, low, median, high, highest = expected
     axes.fill_between(x, lowest, highest, color=TWO, linewidth=0)
     axes.fill_between(x, low, high, color=ONE, linewidth=0)
-    axes.plot(x, median, **EXPECTED)
+    axes.plot(x, median, marker="o", markersize=3.5, markerfacecolor="white", **EXPECTED)
     has_data = bool(np.isfinite(observed).any())
     if has_data:
-        axes.plot(x, observed, marker="o", markersize=4.5, **OBSERVED)
+        axes.plot(x, observed, marker="o", markersize=4.5, **observed_style(seen))
     axes.plot(x, theory, color=THEORY, linewidth=1.8)
     axes.set_yscale("log")
     known = np.concatenate([expected.ravel(), observed, theory])
@@ -318,6 +325,6 @@ def draw_mass_limits(
     axes.set_ylabel(axis_labels[1], fontsize=FONT + 2)
     handles, names = _band_legend(has_data, seen)
     handles.append(Line2D([], [], color=THEORY, linewidth=1.8))
-    axes.legend(handles, [*names, "Theory"], loc="upper right", fontsize=FONT)
+    axes.legend(handles, [*names, "Prediction"], loc="upper right", fontsize=FONT)
     add_caption(axes, caption, title)
     return figure

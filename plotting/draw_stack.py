@@ -9,7 +9,7 @@ from matplotlib.patches import PathPatch, StepPatch
 from matplotlib.path import Path
 from matplotlib.ticker import AutoMinorLocator, LogLocator, MaxNLocator
 
-from plotting.legend import LINE, Entry, arrange, dash_of, draw_legend
+from plotting.legend import LINE, Entry, arrange, dash_of, draw_legend, text_width
 from plotting.style import (
     BAND,
     FONT,
@@ -27,8 +27,9 @@ from plotting.style import (
 LEFT, RIGHT, BOTTOM, MIDDLE, TOP = 0.125, 0.965, 0.115, 0.315, 0.94  # of the figure
 GAP = 0.02
 MOST_LETTERS = 62  # that fit below a plot
-DECADES = 5  # at most, between the highest bin and the lower end of a logarithmic axis
+DECADES = 6  # of a logarithmic axis, at most; more only so that data are seen
 NOTE = FONT - 3  # size of notes, points
+EDGE = 10  # between texts and the sides of the plot, where the ticks are, points
 HALO = 1.4  # width of the white edge of a signal's line on each side, points
 POINT = {"marker": "o", "color": INK, "linestyle": "", "markersize": 3.6}
 # Around a point, and at the upper edge of the ratio: data where there is no simulation.
@@ -73,7 +74,7 @@ class StackCanvas:
         main.set_position((LEFT, low, RIGHT - LEFT, TOP - low))
         wide, high = self.figure.get_size_inches() * 72
         self.size = (RIGHT - LEFT) * wide, (TOP - low) * high
-        self.legend = arrange(entries_of(stack), 0.965 * self.size[0])
+        self.legend = arrange(entries_of(stack), self.size[0] - 2 * EDGE)
         self.notes = [tail.sentence(stack.label, stack.unit) for tail in stack.tails]
         bottom, top = self.limits(stack, log)
         if main.get_yscale() != ("log" if log else "linear"):
@@ -130,9 +131,11 @@ class StackCanvas:
         if not log:
             lowest = min(0.0, float(stack.total.min(initial=0)) * 1.1)
             return lowest, lowest + (highest - lowest) / (1 - share)
-        seen = [stack.total] if stack.data is None else [stack.total, stack.data]
-        smallest = min(float(s[s > 0].min(initial=highest)) for s in seen)
-        floor = max(min(smallest / 3, 0.5, highest / 30), highest / 10**DECADES)
+        least = float(stack.total[stack.total > 0].min(initial=highest)) / 3
+        floor = max(min(least, 0.5, highest / 30), highest / 10 ** (DECADES * (1 - share)))
+        if stack.data is not None:  # of these all are seen
+            floor = min(floor, float(stack.data[stack.data > 0].min(initial=highest)) / 2)
+        floor = max(floor, highest / 10**DECADES)
         return floor, floor * (highest / floor) ** (1 / (1 - share))
 
     def draw_simulation(self, stack, floor):
@@ -213,7 +216,8 @@ class StackCanvas:
         self.artists += errorbars(axes, centres[shown], ratio, low, high)
         start, end = axes.get_ylim()
         room = 0.04 * (end - start)
-        joined = shown & (np.diff(edges) > 1.5 * np.diff(stack.edges)[0])
+        joined = shown.copy()
+        joined[[stop - start == 1 for start, stop in stack.bins]] = False
         if joined.any():
             y = np.clip(coarse.ratio[joined], start + room, end - room)
             left, right = edges[:-1][joined], edges[1:][joined]
@@ -251,7 +255,7 @@ class StackCanvas:
                 axes.xaxis.set_major_locator(MaxNLocator(6, min_n_ticks=3, integer=counts))
                 axes.xaxis.set_major_formatter("{x:g}")
                 axes.tick_params(axis="x", labelsize=STYLE["xtick.labelsize"])
-        main.tick_params(labelbottom=not with_ratio)
+        main.xaxis.set_visible(not with_ratio)  # its ticks are among tick_marks
         if with_ratio:
             ratio.set_ylabel("Data / sim.", loc="center")
         lowest.set_xlabel(axis_title(stack.label, stack.unit), fontsize=FONT + 2)
@@ -260,13 +264,14 @@ class StackCanvas:
     def add_legend(self, stack):
         """Add the legend, and below it notes: first what is in the tails."""
         main, (width, height) = self.main, self.size
-        right, top = 0.982 * width, height - 7
+        right, top = width - EDGE, height - 7
         self.artists += draw_legend(main, self.legend, self.size, (right, top))
         top -= self.legend.height + 0.4 * NOTE
         for lines, colour in ((self.notes, INK), (stack.notes, QUIET)):
             for line in lines:
                 place = right / width, top / height
-                style = {"ha": "right", "va": "top", "fontsize": NOTE, "color": colour}
+                fits = min(1.0, (width - 3 * EDGE) / text_width(line, NOTE))
+                style = {"ha": "right", "va": "top", "fontsize": NOTE * fits, "color": colour}
                 style |= {"transform": main.transAxes, "zorder": 6}
                 self.artists.append(main.text(*place, line, **style))
                 top -= 1.4 * NOTE
@@ -310,12 +315,8 @@ def tick_marks(axes, x_between, y_between):
         minor = np.setdiff1d(locator(), major)
         for kind, found in (("major", major), ("minor", minor)):
             found = found[(found > low) & (found < high)]
-            at = np.full((len(found), 2), low if which else 1.0)
+            at = np.tile([axes.get_xlim()[0], axes.get_ylim()[0]], (len(found), 1))
             at[:, which] = found
-            if not which:
-                at[:, 1] = axes.get_ylim()[0]
-            else:
-                at[:, 0] = axes.get_xlim()[0]
             place = to_axes.transform(at)[:, which]
             length = STYLE[f"{'xy'[which]}tick.{kind}.size"] / points[1 - which]
             for start, end in ((0, length), (1, 1 - length)):

@@ -21,7 +21,7 @@ from plotting.style import (
 )
 
 WINDOW = "#f3e27a"
-FILL = "#92dadd"
+FILL = "#c3ccd9"  # of all background together: the colour of no process
 
 
 @styled
@@ -150,9 +150,9 @@ def draw_p_values(labels, p_values, marks, *, title="", caption=NO_CAPTION):
     Returns the Figure.
     """
     number = len(labels)
-    height = 1.9 + 0.32 * max(number, 3)
+    height = 1.4 + 0.32 * max(number, 3)
     figure = Figure(figsize=(6.4, height))
-    axes = figure.add_axes((0.4, 0.66 / height, 0.56, 1 - 1.5 / height))
+    axes = figure.add_axes((0.4, 0.66 / height, 0.56, 1 - 1.0 / height))
     y = np.arange(number)
     size = -np.log10(np.maximum(p_values, 1e-300))
     colours = [COLOURS[1] if mark else COLOURS[0] for mark in marks]
@@ -173,8 +173,7 @@ def draw_p_values(labels, p_values, marks, *, title="", caption=NO_CAPTION):
             style = {"ha": "left", "va": "center", "fontsize": FONT - 2, "color": QUIET}
             axes.text(place, -0.85, rf" {sigma}$\,\sigma$", **style)
     make_room(figure, axes)
-    add_caption(axes, caption)
-    figure.text(0.03, 1 - 0.3 / height, title, fontsize=FONT, va="center")
+    add_caption(axes, caption, title)
     return figure
 
 

@@ -60,6 +60,14 @@ def make_graph(results):
                 key = f"cut {region['name']} {cut['name']}"
                 text = f"{region['name']}: {cut['name']}"
                 wanted[key] = ("cut", text, identifiers(cut["expression"]))
+        # Features that cuts or others are made of come where they are needed.
+        needed = {name for *_, needs in wanted.values() for name in needs}
+        for feature in record["features"]:
+            name = feature["name"]
+            expression = feature["expression"]
+            if name in needed and expression not in (None, name) and name not in declared:
+                declared[name] = ("feature", expression)
+                wanted.pop(f"feature {name}", None)
     except (KeyError, TypeError, ValueError) as error:
         path = results.folder / RUN
         raise InputError(f"{path} lacks declarations ({error!r}): {AGAIN}") from None

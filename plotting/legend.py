@@ -15,10 +15,15 @@ from matplotlib.textpath import text_to_path
 
 from plotting.style import BAND, FONT, INK
 
-SIZES = (FONT - 2, FONT - 2.5, FONT - 3)  # of letters, points; the smaller ones for many entries
+SIZES = (
+    FONT - 2,
+    FONT - 2.5,
+    FONT - 3,
+    FONT - 3.5,
+)  # of letters, points; the smaller ones for many entries
 MOST_ROWS = 4  # that ask for no smaller letters
 SHORT, LONG = 1.5, 3.3  # handles of areas and lines, in letters
-ROW, GAP = 1.5, 1.1  # height of a row and space between columns, likewise
+ROW, GAP = 1.4, 1.0  # height of a row and space between columns, likewise
 # On and off in widths of the line; no two of them have the same rhythm.
 SIGNAL_DASHES = (
     (0, (3, 1.2)),

@@ -1,23 +1,27 @@
-"""The page: everything about a run in one HTML file that needs no server and no network."""
+"""The page: everything about a run in one HTML file that needs no server and no network.
+
+Small pictures are inside it; beside it are files that are sharp at any size, see
+plotting/page_files.py.
+"""
 
 import base64
-import io
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from PIL import Image
 
 from analysis.errors import InputError
-from analysis.files import write_file
-from analysis.output import REPORT, RUN
+from analysis.files import atomic_folder, digest, lock, restore_folder, write_file
+from analysis.output import LATENT, MODELS, REPORT, RUN, SCORES, STATS, STUDY
 from analysis.records import AGAIN
 from analysis.shifts import background_shifts
 from analysis.stats_files import read_statistics, statistics_in
-from analysis.study_files import p_text, read_explained, read_study
+from analysis.study_files import STUDIED, p_text, read_explained, read_study
 from plotting import (
     agreement,
     agreement_pictures,
@@ -33,29 +37,28 @@ from plotting import (
 )
 from plotting import scores as score_files
 from plotting.draw_stack import StackCanvas
-from plotting.style import drawing
+from plotting.matrix import model_records
+from plotting.page_files import (
+    FILES,
+    SMALL,
+    Part,
+    Picture,
+    Shelf,
+    bytes_key,
+    key_of,
+    write_manifest,
+)
+from plotting.save import Drawn
 
 HERE = Path(__file__).parent
 CHUNK = 20  # pictures that a process draws before it reports
 GALLERY_DPI, LARGE_DPI = 96, 120
-COLOURS = 40  # in the palette of a picture, which makes it a third as large
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture of the page."""
-
-    name: str
-    title: str  # text, or HTML as Markup
-    text: str  # for those who do not see it
-    data: str  # as data: URL
-    width: int  # pixels
-    height: int
+CONSTANT = "constant"  # verdict of a feature whose picture would have one bin
 
 
 @dataclass(frozen=True)
 class Card:
-    """A feature in the gallery."""
+    """A feature in the gallery, or in the list of those that are constant."""
 
     region: str
     feature: str
@@ -64,66 +67,86 @@ class Card:
     order: int  # in the declaration
     verdict: str
     numbers: str  # of the tests
-    picture: Picture
+    picture: Picture | None  # None: constant
 
 
-def make_report(options, regions):
-    """Write OUT/report/index.html about some regions; returns the files written."""
+def make_report(options, regions, force=False):
+    """Write OUT/report about some regions; returns the page.
+
+    force: draw all pictures anew, also those that an earlier page has
+    """
     results = options.results
-    features = features_of(results)
+    folder = results.folder / REPORT
+    with lock(folder / FILES, shown=folder):
+        old = None if force else restore_folder(folder / FILES)
+        with atomic_folder(folder / FILES) as new:
+            page, parts = make_page(options, regions, Shelf(old, new))
+            write_manifest(new, parts)
+        write_file(folder / "index.html", page)
+    drawn, kept = (
+        sum(len(part.pictures) for part in parts.values() if part.kept == is_kept)
+        for is_kept in (False, True)
+    )
+    print(f"drew {drawn} pictures" + (f", kept {kept} that have not changed" if kept else ""))
+    return [folder / "index.html"]
+
+
+def make_page(options, regions, shelf):
+    """The text of the page, and its Parts by name; their files are on the Shelf then."""
+    results = options.results
     # The longest first, so that processes end together.
-    single = {"scores": score_section, "study": study_section, "graph": graph_image}
-    jobs = {name: [(function, options)] for name, function in single.items()}
-    names = statistics_in(results.folder)
-    jobs["statistics"] = [(statistics_section, options, name) for name in names]
-    jobs["matrices"] = [(matrix_section, options, region) for region in regions]
+    jobs = {
+        "scores": [(score_part, options, shelf)],
+        "study": [(study_part, options, shelf)],
+        "graph": [(graph_part, options, shelf)],
+    }
+    analyses = statistics_in(results.folder)
+    jobs |= {f"statistics/{name}": [(statistics_part, options, shelf, name)] for name in analyses}
+    jobs |= {f"matrices/{region}": [(matrix_part, options, shelf, region)] for region in regions}
     for region in regions:
-        parts = pool.in_chunks(features, CHUNK)
-        jobs[region] = [(gallery_chunk, options, region, part) for part in parts]
-    flat = [(name, job) for name, parts in jobs.items() for job in parts]
+        chunks = pool.in_chunks(features_of(results), CHUNK)
+        jobs[region] = [(gallery_chunk, options, shelf, region, chunk) for chunk in chunks]
+    flat = [(name, job) for name, several in jobs.items() for job in several]
     done = sorted(pool.each(call, [job for _, job in flat], options.processes, "part"))
     made = {name: [] for name in jobs}
     for (name, _), (_, result) in zip(flat, done, strict=True):
         made[name].append(result)
-    cards, agreements, flows, bars = [], [], [], []
+    parts = {name: made[name][0] for name in jobs if name not in regions}
+    cards, constant, counts, flows = [], [], {}, []
     for region in regions:
-        found = [pair for part in made[region] for pair in part]
-        judged = agreement.judge([one for one, _ in found])
-        pictures = {one.feature: image for one, image in found}
-        cards += [card(results, one, pictures[one.feature]) for one in judged]
-        if any(one.tested for one in judged):
-            figure = agreement_pictures.agreement_figure(options, region, judged)
-            text = f"The features of {region} with the worst agreement, and all against chance"
-            agreements.append(picture(figure, f"check_{region}", f"Agreement in {region}", text))
+        found = {one.feature: (one, part) for chunk in made[region] for one, part in chunk}
+        judged = agreement.judge([one for one, _ in found.values()])
+        for one in judged:
+            part = found[one.feature][1]
+            parts[feature_part(region, one.feature)] = part
+            picture = part.pictures[0] if part.pictures else None
+            (cards if picture else constant).append(card(results, one, picture))
+        counts[region] = {v: sum(one.verdict == v for one in judged) for v in agreement.VERDICTS}
+        parts[f"check/{region}"] = check_part(options, shelf, region, judged)
         flows.append(yields.make_cutflow(results, region))
-        figure = stack_pictures.cutflow_figure(options, flows[-1])
-        text = f"Events of each process after each cut of {region}"
-        bars.append(picture(figure, f"cutflow_{region}", f"Cutflow of {region}", text))
-    template = environment().get_template("report.html")
+        parts[f"cutflow/{region}"] = cutflow_part(options, shelf, flows[-1])
+    environment = make_environment(shelf.new)
     try:
-        page = template.render(
+        page = environment.get_template("report.html").render(
             results=results,
             record=results.record,
             regions=[results.regions[region] for region in regions],
             flows=[(flow, Markup(yields.as_html(flow))) for flow in flows],
-            bars=bars,
-            yields=yields_table(flows),
+            bars=pictures_of(parts, "cutflow", regions),
+            yields=yields_table(results, flows),
             cards=cards,
+            constant=constant,
             kinds=list(dict.fromkeys(feature.kind for feature in results.features.values())),
-            verdicts=[v for v in agreement.VERDICTS if any(c.verdict == v for c in cards)],
-            verdict_counts={
-                region: {
-                    v: sum(c.verdict == v and c.region == region for c in cards)
-                    for v in agreement.VERDICTS
-                }
-                for region in regions
-            },
-            agreements=agreements,
-            matrices=[image for part in made["matrices"] for image in part],
-            graph=made["graph"][0],
-            scored=made["scores"][0],
-            study=made["study"][0],
-            statistics=made["statistics"],
+            verdicts=[v for v in agreement.VERDICTS if any(counts[r][v] for r in regions)],
+            verdict_counts=counts,
+            agreements=pictures_of(parts, "check", regions),
+            matrices=pictures_of(parts, "matrices", regions),
+            graph=parts["graph"].pictures[0],
+            scored=score_section(options, parts["scores"]),
+            study=study_section(options, parts["study"]),
+            statistics=[
+                statistics_section(options, name, parts[f"statistics/{name}"]) for name in analyses
+            ],
             style=Markup((HERE / "report.css").read_text()),
             script=Markup((HERE / "report.js").read_text()),
         )
@@ -131,9 +154,12 @@ def make_report(options, regions):
         raise InputError(
             f"{results.folder / RUN} is not complete: {error.message}: {AGAIN}"
         ) from None
-    path = results.folder / REPORT / "index.html"
-    write_file(path, page)
-    return [path]
+    return page, parts
+
+
+def pictures_of(parts, kind, regions):
+    """The pictures of the parts of a kind, region after region."""
+    return [picture for region in regions for picture in parts[f"{kind}/{region}"].pictures]
 
 
 def features_of(results):
@@ -146,7 +172,7 @@ def call(function, *arguments):
     return function(*arguments)
 
 
-def card(results, found, image):
+def card(results, found, picture):
     """The Card of a feature from its Agreement and Picture."""
     feature = results.features[found.feature]
     return Card(
@@ -157,59 +183,137 @@ def card(results, found, image):
         list(results.features).index(found.feature),
         found.verdict,
         numbers(found),
-        image,
+        picture,
     )
 
 
-def graph_image(options):
-    """The Picture of the computation graph."""
-    figure = graph_picture.graph_figure(options)
-    text = "Which column needs which, from the ntuple to features and cuts"
-    return picture(figure, "graph", "Computation graph", text)
+def make_environment(files):
+    """What jinja2 needs to fill the page; files: folder of those of the pictures."""
 
+    def embedded(picture):
+        content = (files / f"{picture.place}.{SMALL}").read_bytes()
+        return "data:image/png;base64," + base64.b64encode(content).decode()
 
-def environment():
-    """What jinja2 needs to fill the page."""
-    loader = FileSystemLoader(HERE)
     made = Environment(
-        loader=loader,
+        loader=FileSystemLoader(HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["embedded"] = embedded
+    made.filters["beside"] = lambda picture, ending: quote(f"{FILES}/{picture.place}.{ending}")
     made.filters["plain"] = lambda latex: Markup(yields.plain(latex))
     made.filters["short"] = lambda value: comparison.NOTHING if value is None else f"{value:.4g}"
     made.globals["p_text"] = p_text
     return made
 
 
-def picture(figure, name, title, text, dpi=LARGE_DPI):
-    """A Figure as a Picture, in a palette that makes it small."""
-    if not isinstance(figure.canvas, FigureCanvasAgg):
-        FigureCanvasAgg(figure)
-    with drawing():
-        figure.set_dpi(dpi)
-        figure.canvas.draw()
-    image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3])
-    small = image.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    buffer = io.BytesIO()
-    small.save(buffer, format="PNG", compress_level=6)
-    data = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return Picture(name, title, text, data, *small.size)
+def make_part(shelf, name, key, draw, dpi=GALLERY_DPI):
+    """The Part of a name: an earlier one of this key, or what is drawn now.
+
+    draw: function of a function that is told lines; yields Drawn pictures
+    """
+    if kept := shelf.kept(name, key):
+        return kept
+    lines = []
+    pictures = [shelf.store(drawn, f"{name}/{drawn.name}", dpi) for drawn in draw(lines.append)]
+    return Part(key, tuple(pictures), tuple(lines))
 
 
-def gallery_chunk(options, region, names):
-    """[(Agreement, Picture)] of some features."""
+def graph_part(options, shelf):
+    """The computation graph."""
+
+    def draw(_):
+        yield graph_picture.drawn_graph(options)
+
+    return make_part(shelf, "graph", key_of(options), draw, LARGE_DPI)
+
+
+def check_part(options, shelf, region, judged):
+    """The agreement of all features of a region, from Agreements with verdicts."""
+
+    def draw(_):
+        if any(one.tested for one in judged):
+            figure = agreement_pictures.agreement_figure(options, region, judged)
+            text = f"The features of {region} with the worst agreement, and all against chance"
+            yield Drawn("agreement", f"Agreement in {region}", figure, text)
+
+    key = key_of(options, region, [repr(one) for one in judged])
+    return make_part(shelf, f"check/{region}", key, draw, LARGE_DPI)
+
+
+def cutflow_part(options, shelf, flow):
+    """The bars of a Cutflow."""
+
+    def draw(_):
+        figure = stack_pictures.cutflow_figure(options, flow)
+        text = f"Events of each process after each cut of {flow.region}"
+        yield Drawn("cutflow", f"Cutflow of {flow.region}", figure, text)
+
+    key = key_of(options, flow.region, options.results.cutflow[flow.region])
+    return make_part(shelf, f"cutflow/{flow.region}", key, draw, LARGE_DPI)
+
+
+def feature_part(region, feature):
+    """Name of the part of a feature in the gallery."""
+    return f"features/{region}/{feature}"
+
+
+def gallery_chunk(options, shelf, region, names):
+    """[(Agreement, Part)] of some features; constant ones have no picture."""
     results, canvas, made = options.results, StackCanvas(), []
+    common = key_of(options, region)
     for name in names:
         histograms = results.histograms(region, name)
         shifts = background_shifts(results, region, name, histograms)
-        found = agreement_pictures.compare_one(results, region, name, histograms, shifts)
-        drawn = stack_pictures.draw_feature(options, region, name, histograms, shifts, canvas)
-        label = Markup(yields.plain(drawn.title))
-        made.append((found, picture(drawn.figure, name, label, drawn.text, GALLERY_DPI)))
+        key = digest([common, name, bytes_key(histograms, shifts)])
+        part = shelf.kept(feature_part(region, name), key)
+        found = read_agreement(part.about) if part else None
+        if found is None:
+            found = agreement_pictures.compare_one(results, region, name, histograms, shifts)
+            pictures = ()
+            if not constant(histograms):
+                drawn = stack_pictures.draw_feature(
+                    options, region, name, histograms, shifts, canvas
+                )
+                label = Markup(yields.plain(drawn.title))
+                drawn = replace(drawn, title=label)
+                pictures = (shelf.store(drawn, feature_part(region, name), GALLERY_DPI),)
+            part = Part(key, pictures, about=write_agreement(found))
+        made.append((found, part))
     return made
+
+
+def constant(histograms):
+    """Whether all events of {sample: Histogram} are in one bin."""
+    filled = sum(histogram.sumw2 > 0 for histogram in histograms.values())
+    return np.count_nonzero(filled) < 2
+
+
+def write_agreement(found):
+    """An Agreement as text, empty if it would not come back as it is."""
+    text = as_text(found)
+    return text if text and as_text(read_agreement(text)) == text else ""
+
+
+def as_text(found):
+    """The fields of a dataclass as text, or empty."""
+    try:
+        return json.dumps(asdict(found), default=lambda value: value.tolist())
+    except (AttributeError, TypeError):
+        return ""
+
+
+def read_agreement(text):
+    """The Agreement of what `write_agreement` made, None of other text."""
+    try:
+        content = json.loads(text)
+        return agreement.Agreement(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        )
+    except (AttributeError, TypeError, ValueError):
+        return None
 
 
 def numbers(found):
@@ -219,7 +323,7 @@ def numbers(found):
     return f"χ²/ndof {found.chi2:.1f}/{found.ndof}, p = {found.p_chi2:.2g}; KS p = {found.p_ks:.2g}"
 
 
-def yields_table(flows):
+def yields_table(results, flows):
     """Rows (label, kind, [text per region]) of the events after all cuts."""
     rows = {}
     for flow in flows:
@@ -227,16 +331,38 @@ def yields_table(flows):
             rows.setdefault(row.name, (row.label, row.kind, {}))[2][flow.region] = (
                 yields.entries_of(row, "±")[-1]
             )
+
+    def missing(kind, flow):
+        return ("blind" if flow.blind else "no data") if kind == "data" else ""
+
     order = ("background", "total", "signal", "data")
     return [
-        (label, kind, [cells.get(flow.region, "blind" if flow.blind else "") for flow in flows])
+        (label, kind, [cells.get(flow.region, missing(kind, flow)) for flow in flows])
         for label, kind, cells in sorted(rows.values(), key=lambda row: order.index(row[1]))
     ]
 
 
-def matrix_section(options, region):
+def matrix_part(options, shelf, region):
     """Means of processes in GeV and as the network sees them, differences of the signals."""
-    made = []
+    results = options.results
+    models = sorted(model_records(results).items()), list(model_records(results))
+    flow = results.cutflow[region]
+    key = key_of(options, region, flow, models, files=table_files(results, [region]))
+    draw = partial(matrix_drawings, options, region)
+    return make_part(shelf, f"matrices/{region}", key, draw)
+
+
+def table_files(results, regions):
+    """The tables of regions that may be looked at."""
+    return [
+        results.folder / sample.tables[region]
+        for region in regions
+        for sample in results.visible(region)
+    ]
+
+
+def matrix_drawings(options, region, _):
+    """Yield the Drawn matrices of a region."""
     drawing = matrix_pictures.Matrices(options, region)
     filled = drawing.filled()
     signals = [p.name for p in options.results.processes if p.kind == "signal"]
@@ -246,40 +372,67 @@ def matrix_section(options, region):
             label = Markup(yields.plain(drawing.label(name)))
             title = Markup("{}: {}, mean, {}").format(region, label, words)
             text = f"Mean matrix of {name} in {region}, {words}"
-            figure = drawing.mean(name, unit)
-            made.append(picture(figure, f"{region}_{name}_{unit}", title, text, GALLERY_DPI))
+            yield Drawn(f"{name}_{unit}", title, drawing.mean(name, unit), text)
     for name in [n for n in signals if n in filled and matrix_pictures.BACKGROUND in filled]:
         label = Markup(yields.plain(drawing.label(name)))
         title = Markup("{}: {} − background").format(region, label)
         text = f"Mean matrix of {name} minus that of the background in {region}"
         figure = drawing.difference(name, matrix_pictures.BACKGROUND, "network")
-        made.append(picture(figure, f"{region}_{name}_difference", title, text, GALLERY_DPI))
-    return made
+        yield Drawn(f"{name}_difference", title, figure, text)
 
 
-def score_section(options):
+def score_part(options, shelf):
+    """What is drawn of scores; nothing where there are none."""
+    results = options.results
+    detectors = score_files.detectors(results)
+    if not detectors:
+        return Part(key_of(options))
+    files = [path for name in detectors for path in (results.folder / SCORES / name).glob("*")]
+    files += (results.folder / LATENT / detectors[0]).glob("*")
+    files += (results.folder / MODELS).glob("**/*.json")
+    files += (results.folder / STUDY).glob("*.json")
+    files += table_files(results, results.regions)
+    key = key_of(options, options.output, detectors, list(model_records(results)), files=files)
+    if kept := shelf.kept("scores", key):
+        return kept
+    explained = (read_explained(results.folder) or {}).get("events", ())
+    lines, pictures = [], []
+    for drawn in score_pictures.score_pictures(options, detectors, lines.append):
+        told = None if drawn.told is None else explained.index(drawn.told)
+        pictures.append(shelf.store(drawn, f"scores/{drawn.name}", GALLERY_DPI, told))
+    first = next((results.folder / SCORES / detectors[0]).glob("[!.]*.hdf5"))
+    return Part(key, tuple(pictures), tuple(lines), score_files.origin(first)["region"])
+
+
+def score_section(options, part):
     """Pictures and lines about scores, or None where there are none."""
     results = options.results
     detectors = score_files.detectors(results)
     if not detectors:
         return None
-    scores = score_files.read_scores(results, detectors[0])
-    lines, groups = [], {"training": [], "result": [], "why": [], "events": []}
-    for drawn in score_pictures.score_pictures(options, detectors, lines.append):
-        made = picture(drawn.figure, drawn.name, drawn.title, drawn.title, GALLERY_DPI)
-        groups[drawn.group].append((made, drawn.told) if drawn.group == "events" else made)
+    explained = read_explained(results.folder)
+    groups = {"training": [], "result": [], "why": [], "events": []}
+    for picture in part.pictures:
+        told = None if picture.told is None else explained["events"][picture.told]
+        groups[picture.group].append((picture, told) if picture.group == "events" else picture)
     return {
-        "region": scores.region,
+        "region": part.about,
         "detector": detectors[0],
         "others": detectors[1:],
         "shares": score_files.shares_of(results, detectors[0]),
-        "explained": read_explained(results.folder),
-        "lines": lines,
+        "explained": explained,
+        "lines": part.lines,
         **groups,
     }
 
 
-def study_section(options):
+def study_part(options, shelf):
+    """What is drawn of a study; nothing where there is none."""
+    key = key_of(options, files=[options.results.folder / STUDY / STUDIED])
+    return make_part(shelf, "study", key, lambda _: score_pictures.study_pictures(options))
+
+
+def study_section(options, part):
     """Tables and pictures of a study, or None where there is none."""
     study = read_study(options.results.folder)
     if study is None:
@@ -293,22 +446,27 @@ def study_section(options):
             for signal, about in study["signals"].items()
         ],
         "ratios": comparison.ratio_rows(study),
-        "pictures": [
-            picture(drawn.figure, drawn.name, drawn.title, drawn.title, GALLERY_DPI)
-            for drawn in score_pictures.study_pictures(options)
-        ],
+        "pictures": part.pictures,
     }
 
 
-def statistics_section(options, name):
+def statistics_part(options, shelf, name):
+    """What is drawn of a statistical analysis."""
+    folder = options.results.folder
+    key = key_of(options, name, files=[folder / RUN, *(folder / STATS / name).glob("*")])
+
+    def draw(_):
+        contents, _ = read_statistics(folder, name)
+        yield from stat_pictures.stat_pictures(options, name, contents)
+
+    return make_part(shelf, f"statistics/{name}", key, draw)
+
+
+def statistics_section(options, name, part):
     """Tables and pictures of a statistical analysis, by kind of result."""
     results = options.results
     contents, lines = read_statistics(results.folder, name)
     tables = stat_tables.make_tables(results, contents)
-    pictures = [
-        (drawn.group, picture(drawn.figure, drawn.name, drawn.title, drawn.text, GALLERY_DPI))
-        for drawn in stat_pictures.stat_pictures(options, name, contents)
-    ]
     return {
         "name": name,
         "lines": lines,
@@ -316,7 +474,7 @@ def statistics_section(options, name):
             {
                 "title": stat_tables.TITLES[kind],
                 "tables": [table for table in tables if table.kind == kind],
-                "pictures": [made for its_kind, made in pictures if its_kind == kind],
+                "pictures": [picture for picture in part.pictures if picture.group == kind],
             }
             for kind in contents
         ],

@@ -8,14 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.files import write_file
+from plotting.renderers import draw_once
 from plotting.style import DPI, drawing
 
-# Without the time and the version of matplotlib.
-METADATA = {
-    "png": {"Software": None},
-    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
-    "svg": {"Date": None, "Creator": None},
-}
 FORMATS = ("pdf", "png")
 NUMBERS = "csv"  # format of the numbers of a picture
 
@@ -32,6 +27,13 @@ class Drawn:
     told: dict | None = None  # of an event, what explained.json says
     numbers: pd.DataFrame | None = None  # what is drawn, a row per bin, cell, bar or point
 
+    def __repr__(self):
+        return f"picture {self.name}: {self.text or self.title}"
+
+    def _repr_png_(self):
+        """What a notebook shows."""
+        return figure_as_png(self.figure)
+
 
 def save_drawn(drawn, folder, formats=FORMATS):
     """Write a Drawn below a folder, see `save`."""
@@ -44,18 +46,32 @@ def save(figure, path, formats=FORMATS, numbers=None):
     numbers: DataFrame of what is drawn, for the format "csv"
     Raises OutputError where a file cannot be written.
     """
+    with drawing():
+        made = draw_once(figure, [ending for ending in formats if ending != NUMBERS])
+    if NUMBERS in formats and numbers is not None:
+        made[NUMBERS] = as_csv(numbers)
     written = []
     for ending in formats:
-        target = Path(f"{path}.{ending}")
-        if ending == NUMBERS:
-            if numbers is not None:
-                write_file(target, numbers.to_csv(index=False))
-                written.append(target)
-            continue
-        buffer = io.BytesIO()
-        with drawing():
-            more = {"pil_kwargs": {"compress_level": 3}} if ending == "png" else {}
-            figure.savefig(buffer, format=ending, dpi=DPI, metadata=METADATA[ending], **more)
-        write_file(target, buffer.getvalue())
-        written.append(target)
+        if ending in made:
+            written.append(Path(f"{path}.{ending}"))
+            content = made[ending]
+            write_file(written[-1], as_png(content) if ending == "png" else content)
     return written
+
+
+def figure_as_png(figure):
+    """The bytes of a PNG file of a Figure."""
+    with drawing():
+        return as_png(draw_once(figure, ["png"])["png"])
+
+
+def as_png(image):
+    """The bytes of a PNG file of an Image."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=3, dpi=(DPI, DPI))
+    return buffer.getvalue()
+
+
+def as_csv(numbers):
+    """The bytes of a CSV file of a DataFrame."""
+    return numbers.to_csv(index=False).encode()

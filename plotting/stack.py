@@ -30,7 +30,7 @@ PAIRS = "n_ossf"  # feature: the number of pairs that NO_PAIR is about
 
 LEAST = 1.0  # expected events that support a bin
 SPREAD = 0.5  # relative statistical error of the simulation up to which it supports a bin
-MOST = 20.0  # expected events of a bin that joins no bin without support
+MOST = 5.0  # expected events of a bin that joins no bin without support
 OTHER = "#bcbcbc"  # colour of several small backgrounds
 
 
@@ -65,13 +65,16 @@ class Tail:
         """Standard deviations with sign; without support an excess is at least that large."""
         return bin_significance(self.observed, self.expected, self.error)
 
-    def sentence(self, label, unit="", sign="\N{PLUS-MINUS SIGN}", sigma=r"$\,\sigma$"):
-        """What is known about it, as a line that begins with the label of the quantity."""
+    def sentence(self, label, unit="", sign="±", sigma=r"$\,\sigma$"):
+        """What is known about it, as a line that begins with the label of the quantity.
+
+        sign, sigma: how a plot writes them
+        """
         place = f"{label} {self.place}{unit and f' {unit}'}"
         decimals = 0 if self.error >= 10 else 1 if self.error >= 1 else 2
         few = "" if self.supported else "at most "
         expected = f"{few}{self.expected:.{decimals}f} {sign} {self.error:.{decimals}f} expected"
-        size = f"{self.significance:.1f}{sigma}"
+        size = f"{self.significance:+.1f}{sigma}"
         return f"{place}: {self.observed:.0f} observed, {expected}, {size}"
 
 
@@ -98,7 +101,7 @@ class Stack:
     data_label: str = "Data"  # for the legend
     band_label: str = ""  # likewise; empty: which errors it holds
     changes: tuple = ()  # pairs of (bins,) up and down that make up `systematic`, where known
-    groups: tuple[tuple[int, int], ...] = ()  # bins of the ratio: first and one after the last
+    groups: tuple[tuple[int, int], ...] = ()  # joined bins: first and one after the last; or none
 
     @cached_property
     def total(self):
@@ -147,14 +150,19 @@ class Stack:
     @property
     def unexpected(self):
         """(bins,) whether there are data where the simulation is empty, or not above 0."""
-        return (self.data > 0) & (self.total <= 0)
+        return (self.data > 0) & (self.total <= 0) & bool(self.layers)
+
+    @property
+    def bins(self):
+        """Bins of the ratio: pairs of the first bin and the one after the last."""
+        return self.groups or tuple((place, place + 1) for place in range(len(self.edges) - 1))
 
     @cached_property
     def coarse(self):
-        """The Stack with the bins of `groups`, in which the ratio is taken."""
-        if len(self.groups) in (0, len(self.edges) - 1):
+        """The Stack with joined bins, in which the ratio is taken."""
+        if len(self.bins) == len(self.edges) - 1:
             return self
-        starts = [start for start, _ in self.groups]
+        starts = [start for start, _ in self.bins]
 
         def joined(values):
             return values if values is None else np.add.reduceat(values, starts, axis=-1)
@@ -182,7 +190,7 @@ class Stack:
             return ()
         one = max(event_weight(x.sumw.sum(), x.sumw2.sum()) for x in self.layers)
         coarse, found = self.coarse, []
-        for place in dict.fromkeys((-1, 0)):
+        for place in (-1, 0)[: len(self.groups)]:
             start, stop = self.groups[place]
             total, error = float(coarse.total[place]), float(coarse.error[:, place].max())
             known = supported(total, coarse.statistical[place])
@@ -191,12 +199,8 @@ class Stack:
             if not known:
                 total, error = max(total, 0.0) + one, float(np.hypot(error, one))
             edge, half = self.edges[start if place else stop], self.counts / 2
-            sign = (
-                (">", "\N{GREATER-THAN OR EQUAL TO}")
-                if place
-                else ("<", "\N{LESS-THAN OR EQUAL TO}")
-            )
-            words = f"{sign[self.counts]} {edge + (half if place else -half):g}"
+            signs = (">", "≥") if place else ("<", "≤")
+            words = f"{signs[self.counts]} {edge + (half if place else -half):g}"
             found.append(Tail(words, float(coarse.data[place]), total, error, known))
         return tuple(found)
 
@@ -228,7 +232,8 @@ class Stack:
         statistical error; total, stat, syst_down, syst_up; where there are data these with the ends
         of their interval, the ratio, and the edges of the bin of the ratio.
         """
-        made = {"low": self.edges[:-1], "high": self.edges[1:]}
+        edges = np.array([float(f"{edge:.12g}") for edge in self.edges])
+        made = {"low": edges[:-1], "high": edges[1:]}
         if self.ticks:
             made = {"category": list(self.ticks)}
         for layer in (*self.layers, *self.signals):
@@ -240,12 +245,12 @@ class Stack:
         if self.data is not None:
             made["data"] = self.data
             made |= dict(zip(("data_low", "data_high"), self.data_interval, strict=True))
-            coarse = self.coarse
-            sizes = [stop - start for start, stop in self.groups] or 1
-            made["ratio"] = np.repeat(coarse.ratio, sizes)
+            groups = np.array(self.bins)
+            sizes = groups[:, 1] - groups[:, 0]
+            made["ratio"] = np.repeat(self.coarse.ratio, sizes)
             if not self.ticks:
-                made["ratio_from"] = np.repeat(coarse.edges[:-1], sizes)
-                made["ratio_to"] = np.repeat(coarse.edges[1:], sizes)
+                ends = zip(("ratio_from", "ratio_to"), groups.T, strict=True)
+                made |= {name: np.repeat(edges[end], sizes) for name, end in ends}
         return pd.DataFrame(made)
 
 
@@ -337,7 +342,8 @@ def missing(results, region, feature, histograms):
     value, why = WITHOUT[feature]
     edges = next(iter(histograms.values())).edges
     place = int(np.searchsorted(edges, value, side="right"))
-    if not any(histogram.sumw2[place] for histogram in histograms.values()):
+    here, beside = (sum(h.sumw2[n] for h in histograms.values()) for n in (place, place + 1))
+    if here <= (0 if why == NO_PAIR else beside):  # else they are small values, no missing ones
         return ()
     said = f"{value:.3g} where there is {why}"
     if why == NO_PAIR and PAIRS in results.features:

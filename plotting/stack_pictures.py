@@ -1,5 +1,6 @@
 """`hist` and `cutflow`: data against simulation, feature by feature and cut by cut."""
 
+from analysis import console
 from analysis.files import write_file
 from analysis.shifts import background_shifts
 from plotting import pool, yields
@@ -97,7 +98,7 @@ def make_cutflow(options, regions):
     for region in regions:
         made = yields.make_cutflow(options.results, region)
         lines = yields.as_text(made)
-        print("\n".join(lines), end="\n\n")
+        print("\n".join(yields.as_text(made, console.width())), end="\n\n")
         base = options.folder / "cutflow" / region
         for ending, text in (
             ("txt", "\n".join(lines) + "\n"),

@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import pandas as pd
 
 from analysis.errors import InputError
 from analysis.output import STATS
@@ -23,7 +24,8 @@ from plotting.draw_limits import (
 )
 from plotting.draw_scores import draw_ranking
 from plotting.draw_stack import draw_stack
-from plotting.draw_surprises import draw_bump, draw_calibration, draw_p_values, draw_statistic
+from plotting.draw_surprises import FILL, draw_bump, draw_calibration, draw_p_values, draw_statistic
+from plotting.intervals import poisson_interval
 from plotting.save import Drawn, save_drawn
 from plotting.stack import FLAVOURS, Layer, Stack
 from plotting.yields import plain_text
@@ -93,7 +95,11 @@ def fit_pictures(options, name, content, contents, made):
             figure = draw_stack(stack, log=options.log, caption=options.caption)
             title = f"{'All regions' if region == 'yields' else region}, {words}"
             text = f"Data and the model in {', '.join(p['region'] for p in parts)}, {words}"
-            yield made(f"fit_{region}_{when}", title=title, text=text, figure=figure)
+            numbers = stack_numbers(stack, results.processes)
+            if stack.data is not None and len(parts) > 1:
+                hidden = [part["data"] is None for part in parts]
+                numbers.loc[hidden, ["data", "data_low", "data_high"]] = np.nan
+            yield made(f"fit_{region}_{when}", title, figure, text, numbers=numbers)
     labels = parameter_labels(results)
     labels |= {p["name"]: parameter_label(p) for p in content["parameters"] if p["kind"] in FREE}
     yield from parameter_pictures(options, name, content, labels, made)
@@ -149,6 +155,25 @@ def fit_stack(results, channels, when):
     )
 
 
+def stack_numbers(stack, processes=()):
+    """The numbers of a Stack whose errors are those of a model, not of single processes."""
+    names = {process.label: process.name for process in processes}
+    layers = (*stack.layers, *stack.signals)
+    named = [(names.get(layer.label, layer.label), layer.sumw) for layer in layers]
+    bins = {"low": stack.edges[:-1], "high": stack.edges[1:]}
+    made = {"bin": stack.ticks} if stack.ticks else bins
+    made = made | dict(named) | {"total": stack.total, "error": stack.systematic[0]}
+    return pd.DataFrame(made | counted(stack.data))
+
+
+def counted(data):
+    """Columns of events of data and their Garwood interval; none for None."""
+    if data is None:
+        return {}
+    low, high = poisson_interval(data)
+    return {"data": data, "data_low": low, "data_high": high}
+
+
 FREE = ("mu", "norm")  # kinds of parameters without a name that people know
 
 
@@ -179,7 +204,10 @@ def parameter_pictures(options, name, content, labels, made):
         )
         text = f"Correlations of the parameters of the fit{more}"
         title = f"Correlations{more}"
-        yield made("fit_correlations", title=title, text=text, figure=figure)
+        kept_names = [names[k] for k in kept]
+        numbers = pd.DataFrame(matrix[np.ix_(kept, kept)], columns=kept_names)
+        numbers.insert(0, "parameter", kept_names)
+        yield made("fit_correlations", title, figure, text, numbers=numbers)
 
 
 def fitted_pictures(start, pulls, factors, labels, style, made):
@@ -190,13 +218,17 @@ def fitted_pictures(start, pulls, factors, labels, style, made):
         figure = draw_pulls(named, *zip(*part.values(), strict=True), **style)
         number = f"_{first // ROWS + 1}" if first else ""
         text = f"Pulls and errors after the fit of {len(part)} systematic uncertainties"
-        yield made(f"{start}_pulls{number}", title="Pulls", text=text, figure=figure)
+        numbers = pd.DataFrame(part.values(), columns=["pull", "error"])
+        numbers.insert(0, "parameter", list(part))
+        yield made(f"{start}_pulls{number}", "Pulls", figure, text, numbers=numbers)
     if factors:
         columns = zip(*((f["value"], f["error"]) for f in factors.values()), strict=True)
         figure = draw_factors([labels.get(n, n) for n in factors], *columns, **style)
         text = f"Normalisation factors of {', '.join(factors)}"
         title = "Normalisation factors"
-        yield made(f"{start}_normalisation", title=title, text=text, figure=figure)
+        rows = [(n, f["value"], f["error"]) for n, f in factors.items()]
+        numbers = pd.DataFrame(rows, columns=["process", "factor", "error"])
+        yield made(f"{start}_normalisation", title, figure, text, numbers=numbers)
 
 
 def parameter_labels(results):
@@ -231,7 +263,10 @@ def limit_pictures(options, name, content, contents, made):
         style = {"title": name, "caption": options.caption, "seen": seen}
         figure = draw_limits(labels, panels, **style)
         text = f"Upper limits at 95 % on {', '.join(signals)}"
-        yield made("limits", title="Upper limits", text=text, figure=figure)
+        columns = {"signal": list(signals), **limit_numbers("mu", rows)}
+        if len(panels) > 1:
+            columns |= {**limit_numbers("pb", scaled), "pb_prediction": sizes}
+        yield made("limits", "Upper limits", figure, text, numbers=pd.DataFrame(columns))
     for signal, found in signals.items():
         scan = found["scan"]
         if scan is None or len(scan["mu"]) < 2:
@@ -247,7 +282,23 @@ def limit_pictures(options, name, content, contents, made):
             caption=options.caption,
         )
         text = f"CLs against the signal strength of {signal}"
-        yield made(f"limit_{signal}", title=f"CLs, {signal}", text=text, figure=figure)
+        seen = observed or [None] * len(scan["mu"])
+        rows = list(zip(np.transpose(scan["cls_expected"]), seen, strict=True))
+        numbers = pd.DataFrame({"mu": scan["mu"], **limit_numbers("cls", rows)})
+        yield made(f"limit_{signal}", f"CLs, {signal}", figure, text, numbers=numbers)
+
+
+BAND_NAMES = ("minus_2_sigma", "minus_1_sigma", "median", "plus_1_sigma", "plus_2_sigma")
+
+
+def limit_numbers(start, rows):
+    """{column: (rows,)} of pairs of five expected values and the observed one, None: unknown."""
+    expected = np.array([row[0] for row in rows], float).reshape(-1, 5)
+    made = {
+        f"{start}_expected_{name}": column
+        for name, column in zip(BAND_NAMES, expected.T, strict=True)
+    }
+    return made | {f"{start}_observed": np.array([row[1] for row in rows], float)}
 
 
 def scale_row(row, factor):
@@ -255,6 +306,9 @@ def scale_row(row, factor):
     expected, observed = row
     times = [None if value is None else value * factor for value in (*expected, observed)]
     return times[:5], times[5]
+
+
+SEEN = ("expected", "observed")
 
 
 def significance_pictures(options, name, content, contents, made):
@@ -269,7 +323,14 @@ def significance_pictures(options, name, content, contents, made):
             caption=options.caption,
         )
         text = f"Discovery significances of {', '.join(signals)}"
-        yield made("significance", title="Significances", text=text, figure=figure)
+        numbers = pd.DataFrame(
+            [
+                (name, *(s[which] and s[which][key] for which in SEEN for key in ("z", "p0")))
+                for name, s in signals.items()
+            ],
+            columns=["signal", *(f"{which}_{key}" for which in SEEN for key in ("z", "p0"))],
+        )
+        yield made("significance", "Significances", figure, text, numbers=numbers)
 
 
 def plane_pictures(options, name, content, contents, made):
@@ -291,7 +352,16 @@ def plane_pictures(options, name, content, contents, made):
         x = [point["x"] for point in ordered]
         figure = draw_mass_limits(x, rows, sizes, (content["x"], axis), **style)
         text = f"Upper limits against the mass for {len(points)} signals"
-        yield made("plane", title="Limits against the mass", text=text, figure=figure)
+        start = "mu" if axis.endswith(r"$\mu$") else "pb"
+        numbers = pd.DataFrame(
+            {
+                "signal": [point["signal"] for point in ordered],
+                "x": x,
+                **limit_numbers(start, rows),
+                f"{start}_prediction": sizes,
+            }
+        )
+        yield made("plane", "Limits against the mass", figure, text, numbers=numbers)
         return
     grid = content["grid"]
     if grid is not None and min(len(grid["x"]), len(grid["y"])) < 2:
@@ -306,7 +376,16 @@ def plane_pictures(options, name, content, contents, made):
         f"Excluded part of the plane of masses; {sum(bool(m[2]) for m in marked)} of {len(marked)} "
         "simulated signals are excluded"
     )
-    yield made("plane", title="Excluded masses", text=text, figure=figure)
+    numbers = pd.DataFrame(
+        {
+            "signal": [point["signal"] for point in points],
+            "x": [point["x"] for point in points],
+            "y": [point["y"] for point in points],
+            **limit_numbers("mu", [(point["expected"], point["observed"]) for point in points]),
+            "excluded": [bool(excluded) for *_, excluded in marked],
+        }
+    )
+    yield made("plane", "Excluded masses", figure, text, numbers=numbers)
 
 
 def is_excluded(point):
@@ -330,7 +409,11 @@ def visible_pictures(options, name, content, contents, made):
     ]
     figure = draw_limits(list(regions), panels, title=name, caption=options.caption)
     text = f"Upper limits at 95 % on the visible cross-section in {', '.join(regions)}"
-    yield made("visible", title="Visible cross-sections", text=text, figure=figure)
+    columns = {"region": list(regions)}
+    for key, (_, rows, *_) in zip(("s95", "visible_fb"), panels, strict=True):
+        columns |= limit_numbers(key, rows)
+    numbers = pd.DataFrame(columns)
+    yield made("visible", "Visible cross-sections", figure, text, numbers=numbers)
 
 
 # --- surprises --------------------------------------------------------------------------------
@@ -341,7 +424,19 @@ def abcd_pictures(options, name, content, contents, made):
     region, caption = content["region"], options.caption
     figure = draw_corners(content, title=region, caption=caption)
     text = f"Plane of {content['x']['name']} and {content['y']['name']} in {region}, four corners"
-    yield made("abcd_plane", title="Four corners", text=text, figure=figure)
+    plane = content["plane"]
+    x, y = (np.asarray(plane[key], float) for key in ("x_edges", "y_edges"))
+    cells = np.array(plane["background"], float)
+    numbers = pd.DataFrame(
+        {
+            "x_low": np.repeat(x[:-1], len(y) - 1),
+            "x_high": np.repeat(x[1:], len(y) - 1),
+            "y_low": np.tile(y[:-1], len(x) - 1),
+            "y_high": np.tile(y[1:], len(x) - 1),
+            "background": cells.ravel(),
+        }
+    )
+    yield made("abcd_plane", "Four corners", figure, text, numbers=numbers)
     labels, ratios, simulated = [], [], []
     if seen := content["observed"]:
         labels.append("A")
@@ -360,7 +455,13 @@ def abcd_pictures(options, name, content, contents, made):
     title = f"{region}, tests of the estimate"
     figure = draw_closure(labels, ratios, simulated, title=title, caption=caption)
     text = f"Observed over estimated events where the estimate can be tested, {region}"
-    yield made("abcd_closure", title="Tests of the estimate", text=text, figure=figure)
+    rows = [
+        (label, *(ratio or (np.nan,) * 3), *(pair or (np.nan,) * 2))
+        for label, ratio, pair in zip(labels, ratios, simulated, strict=True)
+    ]
+    heads = ["test", "ratio", "ratio_down", "ratio_up", "simulation", "simulation_error"]
+    numbers = pd.DataFrame(rows, columns=heads)
+    yield made("abcd_closure", "Tests of the estimate", figure, text, numbers=numbers)
 
 
 def ratio_of(data, estimate, error):
@@ -398,12 +499,26 @@ def bump_pictures(options, name, content, contents, made):
         caption=options.caption,
     )
     text = f"Smallest local p-value in pseudo-experiments and observed: {words}"
-    yield made("bump_statistic", title="Chance of such a bump", text=text, figure=figure)
+    numbers = pseudo_numbers(content)
+    yield made("bump_statistic", "Chance of such a bump", figure, text, numbers=numbers)
     yield from nuisance_pictures(options, "bump", content, region, made)
 
 
+def pseudo_numbers(found):
+    """The statistic of pseudo-experiments: bins and their counts, and what was observed."""
+    edges = np.array(found["pseudo_statistic"]["edges"], float)
+    columns = {"low": edges[:-1], "high": edges[1:]}
+    columns["pseudo_experiments"] = found["pseudo_statistic"]["counts"]
+    return pd.DataFrame(columns | {"observed_statistic": found["statistic"]})
+
+
+def p_numbers(names, p_values):
+    """Names of tests and their p-values."""
+    return pd.DataFrame({"test": list(map(plain_text, names)), "p": p_values})
+
+
 def mass_picture(options, mass, found, region, label, start, made):
-    """The StatPicture of the spectrum of a mass."""
+    """The Drawn of the spectrum of a mass."""
     data, background, error = (np.array(found[k], float) for k in ("data", "background", "error"))
     said = []
     if found["share"] is not None:
@@ -413,16 +528,20 @@ def mass_picture(options, mass, found, region, label, start, made):
         if None not in (seen, expected, width):
             said.append(f"{seen:g} in the window, {expected:.3g} ± {width:.2g} expected")
         said.append(rf"Local $p$ = {found['local_p']:.2g} ({found['z']:.2g}$\,\sigma$)")
+    local = [bin_significance(*each) for each in zip(data, background, error, strict=True)]
     figure = draw_bump(
         found,
-        [bin_significance(*each) for each in zip(data, background, error, strict=True)],
+        local,
         log=options.log,
         title=region,
         note="\n".join(said),
         caption=options.caption,
     )
     text = f"Spectrum of {mass} in {region}, local p-value {found['local_p']:.2g}"
-    return made(f"{start}_{mass}", title=f"Bump hunt: {mass}", text=text, figure=figure)
+    edges = np.array(found["edges"], float)
+    columns = {"low": edges[:-1], "high": edges[1:], "background": background, "error": error}
+    numbers = pd.DataFrame(columns | counted(data) | {"local_significance": local})
+    return made(f"{start}_{mass}", f"Bump hunt: {mass}", figure, text, numbers=numbers)
 
 
 def global_words(content):
@@ -431,7 +550,7 @@ def global_words(content):
     error = content["global_p_error"]
     spread = "" if content["global_p_is_limit"] or not error else f" ± {error:.1g}"
     z = content["global_z"]
-    sigma = "" if z is None else f" ({'> ' if sign == '<' else ''}{z:.2g} σ)"
+    sigma = "" if z is None else f" ({'> ' if sign == '<' else ''}{z:.1f} σ)"
     return f"global p {sign} {content['global_p']:.2g}{spread}{sigma}"
 
 
@@ -445,7 +564,8 @@ def anything_pictures(options, name, content, contents, made):
     added = stat_tables.injected(content)
     title = content["answer"] + added
     figure = draw_p_values(labels, p_values, marks, title=title, caption=caption)
-    yield made("anything", title="Is there anything?", text=content["answer"], figure=figure)
+    numbers = p_numbers(labels, p_values)
+    yield made("anything", "Is there anything?", figure, content["answer"], numbers=numbers)
     figure = draw_statistic(
         content["pseudo_statistic"],
         content["statistic"],
@@ -455,7 +575,8 @@ def anything_pictures(options, name, content, contents, made):
         caption=caption,
     )
     text = f"Statistic of all tests in pseudo-experiments and observed: {global_words(content)}"
-    yield made("anything_global", title="All tests together", text=text, figure=figure)
+    numbers = pseudo_numbers(content)
+    yield made("anything_global", "All tests together", figure, text, numbers=numbers)
     for test, found in tests.items():
         figure = draw_statistic(
             found["pseudo_statistic"],
@@ -467,7 +588,8 @@ def anything_pictures(options, name, content, contents, made):
         )
         text = f"Statistic in pseudo-experiments and observed, p = {found['p']:.2g}"
         title = plain_text(found["label"])
-        yield made(f"anything_test_{test}", title=title, text=f"{title}: {text}", figure=figure)
+        numbers = pseudo_numbers(found)
+        yield made(f"anything_test_{test}", title, figure, f"{title}: {text}", numbers=numbers)
     if found := content["two_sample"]:
         yield from two_sample_pictures(options, name, found, made)
     ranked = content["excess"][:EXCESSES]
@@ -477,11 +599,13 @@ def anything_pictures(options, name, content, contents, made):
             named,
             [one["local_p"] for one in ranked],
             [False] * len(ranked),
-            title=f"{name}: the smallest local p-values of regions, before trials",
+            title=f"{name}, local p before trials",
             caption=caption,
         )
         text = f"The {len(ranked)} smallest of {len(content['excess'])} local p-values of regions"
-        yield made("anything_regions", title="Regions", text=text, figure=figure)
+        kept = ["region", "detector", "share", "data", "background", "error", "local_p"]
+        numbers = pd.DataFrame(ranked)[kept]
+        yield made("anything_regions", "Regions", figure, text, numbers=numbers)
     for mass, found in content["bump"].items():
         label = content["labels"].get(found["detector"], found["detector"])
         region = found["region"] + added
@@ -504,7 +628,7 @@ def two_sample_pictures(options, name, found, made):
     sums = np.array(scores["background"], float)
     error = np.array(scores["error"], float)
     data = np.array(scores["data"], float)
-    layer = Layer("Background", "#92dadd", sums, 0 * sums, float(sums.sum()))
+    layer = Layer("Background", FILL, sums, 0 * sums, float(sums.sum()))
     stack = Stack(
         region=f"{name}, AUC {found['auc']:.3f}",
         feature="two_sample",
@@ -520,7 +644,8 @@ def two_sample_pictures(options, name, found, made):
     )
     figure = draw_stack(stack, log=options.log, caption=options.caption)
     text = f"Classifier of data against simulation, area {found['auc']:.3f}"
-    yield made("anything_classifier", title="Data against simulation", text=text, figure=figure)
+    numbers = stack_numbers(stack)
+    yield made("anything_classifier", "Data against simulation", figure, text, numbers=numbers)
     if found["features"]:
         figure = draw_ranking(
             [feature["label"] for feature in found["features"]],
@@ -530,7 +655,9 @@ def two_sample_pictures(options, name, found, made):
             caption=options.caption,
         )
         text = "Features by which the classifier tells data from simulation"
-        yield made("anything_features", title="Features it uses", text=text, figure=figure)
+        shares = [(plain_text(f["label"]), f["share"]) for f in found["features"]]
+        numbers = pd.DataFrame(shares, columns=["feature", "share"])
+        yield made("anything_features", "Features it uses", figure, text, numbers=numbers)
 
 
 def calibration_pictures(options, name, content, contents, made):
@@ -550,7 +677,11 @@ def calibration_pictures(options, name, content, contents, made):
     )
     text = f"p-values of {content['data_sets']} sets of data without signal, against uniform ones"
     title = "p-values where there is nothing"
-    yield made("anything_calibration", title=title, text=text, figure=figure)
+    numbers = pd.DataFrame(
+        [(test, p) for test, values in content["p_values"].items() for p in values],
+        columns=["test", "p"],
+    )
+    yield made("anything_calibration", title, figure, text, numbers=numbers)
 
 
 DRAWN = {

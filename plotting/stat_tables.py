@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from analysis import console
 from plotting.comparison import NOTHING
 from plotting.yields import plain_text, with_error
 
@@ -35,17 +36,14 @@ def make_tables(results, contents):
 
 
 def as_text(table):
-    """A table as lines for a terminal."""
+    """A table as lines for the terminal."""
     rows = table.rows
     if table.latex:
         rows = [(plain_text(first), *rest) for first, *rest in rows]
-    cells = [table.heads, *rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(table.heads))]
+    most = console.width()
     lines = [table.title] if table.rows else []
-    for first, *rest in cells if table.rows else ():
-        columns = (f"{text:>{width}}" for text, width in zip(rest, widths[1:], strict=True))
-        lines.append("  ".join([f"{first:<{widths[0]}}", *columns]).rstrip())
-    return [*lines, *table.notes]
+    lines += console.table(table.heads, rows, most)
+    return [*lines, *(line for note in table.notes for line in console.hanging("", note, most))]
 
 
 def short(value, digits=3):

@@ -55,7 +55,7 @@ class Caption:
         if self.energy_tev:
             parts.append(rf"$\sqrt{{s}} = {self.energy_tev:g}$ TeV")
         if self.luminosity_ifb:
-            parts.append(rf"{self.luminosity_ifb:g} fb$^{{-1}}$")
+            parts.append(rf"{self.luminosity_ifb:.4g} fb$^{{-1}}$")
         return ", ".join(parts)
 
 

@@ -8,6 +8,7 @@ from math import floor, log10
 import numpy as np
 import pandas as pd
 
+from analysis import console
 from analysis.errors import InputError
 from analysis.output import varied_name
 from analysis.results import AGAIN
@@ -58,6 +59,13 @@ class Cutflow:
     cuts: tuple[str, ...]
     rows: tuple[Row, ...]  # backgrounds, their sum, signals, data
     blind: bool
+
+    def __repr__(self):
+        return "\n".join(as_text(self, console.width()))
+
+    def _repr_html_(self):
+        """What a notebook shows."""
+        return as_html(self)
 
     def rows_of(self, kind):
         """The rows of a kind."""
@@ -130,17 +138,10 @@ def total_systematic(results, region, nominal):
     return combine([(shift.up, shift.down) for shift in shifts]) if shifts else None
 
 
-def as_text(cutflow):
-    """The table as lines for a terminal."""
-    cells = [["", *cutflow.cuts]]
-    for row in cutflow.rows:
-        cells.append([row.name, *entries_of(row, "+-")])
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    lines = []
-    for line in cells:
-        first, *others = line
-        columns = (f"{text:>{width}}" for text, width in zip(others, widths[1:], strict=True))
-        lines.append(f"{first:<{widths[0]}}  " + "  ".join(columns))
+def as_text(cutflow, most=None):
+    """The table as lines of at most so many letters, None: any number."""
+    rows = [(row.name, *entries_of(row, "+-")) for row in cutflow.rows]
+    lines = console.table(("", *cutflow.cuts), rows, most)
     return [f"{cutflow.region}{', blind: no data' if cutflow.blind else ''}", *lines]
 
 

@@ -121,7 +121,8 @@ def with_rule(rule):
 PROMPT, HELPERS, ML, NOTEBOOK = "dataframes[", "import helpers", "from ml.", "import run_rdf"
 ONNX = "import onnxruntime"  # tests/test_ml_export.py
 SYSTEMATICS = "from analysis.systematics"
-KINDS = (HELPERS, ML, NOTEBOOK, ONNX, SYSTEMATICS, "import pandas", PROMPT)
+PICTURES = "from plotting.notebook"
+KINDS = (HELPERS, ML, NOTEBOOK, PICTURES, ONNX, SYSTEMATICS, "import pandas", PROMPT)
 
 
 def kind_of(block):
@@ -356,7 +357,7 @@ def test_notebook(block, checkout):
     assert int(printed.split()[-1]) > 1000
 
 
-@pytest.mark.parametrize("block", python_blocks("import pandas"))
+@pytest.mark.parametrize("block", python_blocks("import pandas") + python_blocks(PICTURES))
 def test_reading_the_output(block, checkout):
     prepare(block.text, checkout)
     run(shlex.join(("python", "-W", "error", "-c", block.text)), checkout)

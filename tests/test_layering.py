@@ -19,6 +19,7 @@ NEVER = {
 
 # Modules of analysis that work without ROOT and start in a fraction of a second.
 SHARED = (
+    "console",
     "content",
     "correlation",
     "detector_files",

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis import console
 from analysis.errors import InputError
 from analysis.files import checksum
 from analysis.performance import LEAST
@@ -17,7 +18,6 @@ from ml.challenges import Choices, Judge
 from ml.dataset import Dataset
 from ml.protocol import halves
 from ml.recompute import read_objects
-from ml.study_tables import WIDTH
 
 # Keras 3.15 with numpy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -263,7 +263,7 @@ def test_same_seed_gives_same_bytes_and_inputs_stay(folder, study, capsys):
     lines = text.splitlines()
     path = folder / "study" / f"{'_'.join(study.split(' --')[0].split()).replace('-', '_')}.json"
     assert lines[-1] == f"wrote {path}"
-    assert max(map(len, lines[:-1])) <= WIDTH
+    assert max(map(len, lines[:-1])) <= console.width()
     content = json.loads(path.read_text(), parse_constant=pytest.fail)
     assert content["format"] == 1 and content["seed"] == 1
     assert "small" in [score["name"] for score in content["scores"]]
@@ -372,7 +372,7 @@ def test_answer_is_told_on_request_only(folder, dataset, capsys):
     main(["challenge", str(folder), "blind", "--open"])
     text = capsys.readouterr().out
     assert f"hidden with seed {seed}:" in text and "of neutrino" in text
-    assert max(map(len, text.splitlines())) <= WIDTH
+    assert max(map(len, text.splitlines())) <= console.width()
     assert checksum(folder / "study" / "blind.json") == before
 
 

@@ -10,7 +10,7 @@ import pytest
 import score_inputs
 from explained_inputs import declare, learn, write_explainable
 
-from analysis import topology
+from analysis import console, topology
 from analysis.errors import InputError
 from analysis.study_files import EXPLAINED_RULE, read_explained
 from ml import explained
@@ -115,7 +115,7 @@ def test_command_writes_and_tells(folder, tmp_path, capsys):
     out = shutil.copytree(folder, tmp_path / "out")
     main(["explain", str(out), "-n", "3"])
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= explained.WIDTH
+    assert max(map(len, lines[:-1])) <= console.width()  # without the path
     assert any(line.startswith(" 3. data, dataset") for line in lines)
     assert any("75% of the background for tail in off_z" in line for line in lines)
     first = (out / "study" / "explained.json").read_bytes()
@@ -150,7 +150,7 @@ def test_old_tables_have_neither_objects_nor_topologies(tmp_path):
     assert event["objects"] is None and event["topology"] is None and event["opinions"] == []
     assert len(event["neighbours"]) == explained.NEIGHBOURS
     assert "do not tell topologies" in lines[0] and content["notes"] == lines
-    assert max(map(len, explained.as_text(content))) <= explained.WIDTH
+    assert max(map(len, explained.as_text(content))) <= console.width()
 
 
 def test_a_detector_that_gives_no_reasons(folder, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import score_inputs
 
+from analysis import console
 from analysis.errors import InputError
 from analysis.performance import judge
 from analysis.rivals import RIVALS
@@ -17,7 +18,7 @@ from ml import supervised
 from ml.__main__ import main
 from ml.dataset import Dataset
 from ml.study import BOUND, Material, judge_all, without_nan
-from ml.study_tables import WIDTH, as_latex, as_text
+from ml.study_tables import as_latex, as_text
 
 QUICK = {"bound": False, "replicas": 5, "say": lambda line: None}
 with_trees = pytest.mark.skipif(not supervised.is_possible(), reason="there is no LightGBM")
@@ -110,7 +111,7 @@ def test_events_that_were_trained_on_are_left_out(folder, tmp_path):
 
 def test_tables_fit(content):
     lines = list(as_text(content))
-    assert max(map(len, lines)) <= WIDTH
+    assert max(map(len, lines)) <= console.width()
     text = "\n".join(lines)
     for word in ("neutrino", "good", "z_veto", "NOT FROZEN", "geometric mean", "raw/eff"):
         assert word in text
@@ -231,7 +232,7 @@ def test_small_samples(tmp_path):
     assert {p["background_efficiency"] for p in points} == {1.0}
     assert {p["supported"] for p in points} == {False}
     assert {p["share_without_pair"] for p in points} == {0.0}
-    assert max(map(len, as_text(content))) <= WIDTH
+    assert max(map(len, as_text(content))) <= console.width()
     as_latex(content)
 
 
@@ -241,7 +242,7 @@ def test_old_tables_have_the_rivals_that_they_can(folder, tmp_path):
     content = judge_all(Material(out), **QUICK)
     assert "met" in content["scores"] and "z_veto" not in content["scores"]
     assert content["signals"]["neutrino"]["share_without_pair"] is None
-    assert max(map(len, as_text(content))) <= WIDTH
+    assert max(map(len, as_text(content))) <= console.width()
 
 
 def test_scores_that_do_not_fit(folder, tmp_path):

@@ -112,6 +112,40 @@ def test_wrong_names_have_near_misses(folder, call):
     one_line(call("hist", folder, "--uncertainty", "WZ=0.1"), "WZ")
 
 
+def test_a_misspelt_feature_tells_how_to_see_all_and_that_prints_them(folder, call):
+    _, _, err = call("hist", folder, "-f", "e_T_mis")
+    command = f"python -m plotting hist {folder} --list"
+    number = len(open_results(str(folder)).features)
+    assert err.endswith(f"did you mean 'e_T_miss'? ({command} prints all {number})\n")
+    status, out, _ = call(*command.split()[3:])
+    assert status == 0 and files(folder / "plots") == []
+    lines = out.splitlines()
+    assert lines[0].split() == ["regions", "SR3L"] and "ttbar" in lines[2]
+    assert [line.split()[0] for line in lines[5:]] == list(open_results(str(folder)).features)
+
+
+def captions(folder, monkeypatch, *words):
+    """The captions of the pictures that a command draws."""
+    found = []
+    monkeypatch.setattr(
+        "plotting.stack_pictures.hist",
+        lambda options, *_: found.append(options.caption.right) or [],
+    )
+    main(["hist", str(folder), *words])
+    return found[0]
+
+
+def test_the_luminosity_of_the_run_stands_in_the_caption(folder, monkeypatch):
+    assert captions(folder, monkeypatch) == r"10 fb$^{-1}$"
+    assert captions(folder, monkeypatch, "--luminosity", "36.2") == r"36.2 fb$^{-1}$"
+    assert captions(folder, monkeypatch, "--energy", "13").startswith(r"$\sqrt{s} = 13$ TeV, 10 fb")
+    for written, said in (("run2", r"139 fb$^{-1}$"), (0.0, "")):
+        content = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps(content | {"luminosity_ifb": written}))
+        open_results.cache_clear()
+        assert captions(folder, monkeypatch) == said
+
+
 def test_wrong_usage_has_status_2(folder, call):
     for words in (
         (),

@@ -340,9 +340,21 @@ def test_graph_has_what_is_needed_in_order(results):
     assert set(by_name["ele_SG"].needs) == {"ele_BL", "lepIsoLoose_VarRad", "lepTight", "lepD0Sig"}
     assert by_name["feature flcomp"].needs == ("lepFlavor", "leptons")
     assert "ele_SG" in by_name["matrix"].needs and "pho_SG" not in by_name
+    assert by_name["met_Phi"].kind == "column"
     figure = rendered(draw_graph(nodes, graph.places(nodes)))
     said = [t.get_text() for t in figure.axes[0].texts]
     assert "T3N5 matrix, 15 x 15" in said and "SR3L: 3 signal" in said
+
+
+def test_a_feature_in_a_cut_is_no_column_of_the_ntuple(tmp_path):
+    folder = plot_inputs.write_run(tmp_path / "out")
+    record = json.loads((folder / "run.json").read_text())
+    record["regions"][0]["cuts"].append({"name": "off", "expression": "m_3l > 100"})
+    (folder / "run.json").write_text(json.dumps(record))
+    by_name = {node.name: node for node in graph.make_graph(Results(folder))}
+    assert by_name["m_3l"].kind == "feature" and "feature m_3l" not in by_name
+    assert "leptons" in by_name["m_3l"].needs and by_name["cut SR3L off"].needs == ("m_3l",)
+    assert by_name["cut SR3L off"].level > by_name["m_3l"].level > 0
 
 
 def test_graph_of_declarations_that_need_themselves(tmp_path):

@@ -9,12 +9,14 @@ import plot_inputs
 import pytest
 import result_inputs
 from matplotlib.collections import QuadMesh
+from matplotlib.colors import same_color, to_rgb
 from matplotlib.patches import StepPatch
 from scipy.stats import poisson
 from test_plotting_main import call, files, one_line  # noqa: F401
 
 from analysis.stats_files import KINDS, read_statistics
 from plotting import report, stat_pictures, stat_tables
+from plotting.draw_limits import ONE, TWO
 from plotting.settings import Options, open_results
 from plotting.stat_pictures import bin_significance, fit_stack
 from plotting.style import drawing
@@ -46,7 +48,85 @@ def pictures(options, **contents):
     return {name: one.figure for name, one in made.items()}
 
 
+def numbers(options, **contents):
+    """{name of the file: DataFrame} of contents without headers."""
+    made = stat_pictures.stat_pictures(options, "search", contents)
+    return {one.name: one.numbers for one in made}
+
+
 # --- numbers ----------------------------------------------------------------------------------
+
+
+def test_every_picture_has_its_numbers(options, run):
+    contents, _ = read_statistics(run, "search")
+    found = numbers(options, **contents)
+    assert len(found) > 25
+    for name, table in found.items():
+        assert len(table) and table.columns.is_unique, name
+        assert not table.isna().all(axis=None), name
+
+
+def test_numbers_of_a_fit(options):
+    fit = result_inputs.fit()
+    fit["channels"][1]["data"] = None
+    found = numbers(options, fit=fit)
+    table, channel = found["fit_SR_search_postfit"], fit["channels"][-1]
+    assert table.low.tolist() == channel["edges"][:-1] and table.high.tolist()[-1] == 800
+    for key in ("total", "error"):
+        assert table[key].tolist() == pytest.approx(channel["postfit"][key])
+    assert table.diboson3L.tolist() == pytest.approx(channel["samples"]["diboson3L"]["postfit"])
+    assert table.data.tolist() == channel["data"]
+    assert (table.data_low <= table.data).all() and (table.data_high > table.data).all()
+    together = found["fit_yields_prefit"]
+    assert together.bin.tolist() == ["CR_WZ", "CR_ttbar", "VR_WZ"]
+    assert together.data.tolist() == pytest.approx([66, np.nan, 198], nan_ok=True)  # blind
+    assert together.data_high.isna().tolist() == [False, True, False]
+    pulls = found["fit_pulls"].set_index("parameter").pull
+    for parameter in fit["parameters"]:
+        if parameter["kind"] == "systematic":
+            assert pulls[parameter["name"]] == parameter["pull"]
+    matrix = found["fit_correlations"].set_index("parameter")
+    assert matrix.to_numpy() == pytest.approx(np.array(fit["correlation"]["matrix"]))
+
+
+def test_numbers_of_limits(options):
+    limit = result_inputs.contents()["limit"]
+    found = numbers(options, limit=limit)
+    table = found["limits"].set_index("signal")
+    for name, one in limit["signals"].items():
+        row = table.loc[name]
+        assert list(row.filter(like="mu_expected")) == one["expected"]
+        assert row.mu_observed == one["observed"]
+        size = one["cross_section_pb"]
+        assert row.pb_expected_median == pytest.approx(size * one["expected"][2])
+        assert row.pb_prediction == size
+        scan = found[f"limit_{name}"]
+        assert scan.mu.tolist() == one["scan"]["mu"]
+        assert scan.cls_expected_minus_2_sigma.tolist() == one["scan"]["cls_expected"][0]
+        assert scan.cls_observed.tolist() == one["scan"]["cls_observed"]
+
+
+def test_bands_differ_in_brightness():
+    """For greyscale prints, and for those who cannot tell green from yellow."""
+    grey = [np.dot(to_rgb(colour), (0.299, 0.587, 0.114)) for colour in (ONE, TWO, "white")]
+    assert np.diff(grey).min() > 0.1 and grey[1] - grey[0] > 0.3
+
+
+@pytest.mark.parametrize("asimov, face", [(False, "k"), (True, "w")])
+def test_asimov_limits_have_open_points(options, asimov, face):
+    limit = result_inputs.contents()["limit"]
+    for one in limit["signals"].values():
+        one["asimov"] = asimov
+    axes = pictures(options, limit=limit)["limits"].axes[0]
+    faces = [line.get_markerfacecolor() for line in axes.lines if line.get_marker() == "o"]
+    assert faces and all(same_color(one, face) for one in faces)
+
+
+def test_limits_stand_below_each_other_in_the_width_of_other_pictures(options):
+    figure = pictures(options, limit=result_inputs.contents()["limit"])["limits"]
+    first, second = figure.axes
+    assert first.get_position().y0 > second.get_position().y1
+    assert figure.get_figwidth() < 8
 
 
 def test_significance_of_a_bin():
@@ -191,7 +271,7 @@ def test_what_was_injected_is_said(options, run):
     bump = result_inputs.bump() | {"injected": {"HNL450": 60.0}}
     figure = pictures(options, bump=bump)["bump_m_3l"]
     assert "SR_search, with 60 of HNL450 injected" in [t.get_text() for t in figure.axes[0].texts]
-    assert "with 60 of HNL450 injected" in table_text(run, "bump", bump)
+    assert "with 60 of HNL450 injected" in " ".join(table_text(run, "bump", bump).split())
     anything = result_inputs.anything() | {"injected": {"HNL450": 60.0}}
     assert "p = 0.43, with 60 of HNL450 injected" in table_text(run, "anything", anything)
 

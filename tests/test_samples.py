@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from analysis import records, samples
-from analysis.errors import DeclarationError
+from analysis.errors import DeclarationError, near_miss
 from analysis.samples import Normalisation, Sample, normalisation
 
 
@@ -183,6 +183,39 @@ def test_choose_keeps_the_order_of_the_question_and_drops_doubles():
     known = ("SR3L", "SR2L")
     assert samples.choose(["SR2L", "SR3L", "SR2L"], known, "region") == ("SR2L", "SR3L")
     assert samples.choose([], known, "region") == known
+
+
+def problem_of(name, known, listing=""):
+    with pytest.raises(DeclarationError) as caught:
+        samples.choose([name], known, "feature", listing)
+    return str(caught.value)
+
+
+MANY = [f"m_T_jet_{number}" for number in range(240)]
+
+
+def test_a_misspelt_name_among_few_tells_all():
+    assert problem_of("SR3", ("SR3L", "CR_WZ"), "--list") == (
+        "no feature is called 'SR3', did you mean 'SR3L'? (known: SR3L, CR_WZ)"
+    )
+
+
+def test_a_misspelt_name_among_many_tells_how_to_see_all():
+    assert problem_of("e_T_mis", ["e_T_miss", *MANY], "x --list") == (
+        "no feature is called 'e_T_mis', did you mean 'e_T_miss'? (x --list prints all 241)"
+    )
+    assert problem_of("?", MANY, "x --list") == (
+        "no feature is called '?' (x --list prints all 240)"
+    )
+    assert problem_of("?", MANY).endswith(f"(known: {', '.join(MANY[:12])} (and 228 more))")
+
+
+def test_near_misses_know_capitals_and_name_all_that_are_equally_close():
+    assert near_miss("hNl450", ["HNL150", "HNL450"]) == ", did you mean 'HNL450'?"
+    known = ["jet_2", "jet_0", "jet_1", "muo_0"]
+    assert near_miss("jet_9", known) == ", did you mean 'jet_0' or 'jet_1' or 'jet_2'?"
+    assert near_miss("jet_1", known) == ", did you mean 'jet_1'?"
+    assert near_miss("xyz", known) == near_miss("xyz", []) == ""
 
 
 def test_the_demo_is_declared_well():

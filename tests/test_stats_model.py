@@ -11,8 +11,9 @@ from conftest import REPOSITORY, SAFETY_NET, read_json
 from plot_inputs import Shift
 
 from analysis.errors import DeclarationError, InputError
+from analysis.records import CAMPAIGNS
 from analysis.results import Results
-from analysis.stats import result, workspaces
+from analysis.stats import workspaces
 from analysis.stats.__main__ import main
 from analysis.stats.backgrounds import choose_normalisations
 from analysis.stats.binning import bin_sums, default_edges, quantile_edges
@@ -340,8 +341,8 @@ def test_the_luminosity_of_run_2_is_that_of_its_campaigns(tmp_path):
     out = stat_inputs.write_stats(tmp_path / "out", regions=("SR3L",), shifts=())
     content = read_json(out / "run.json")
     workspaces.write_json(out / "run.json", content | {"luminosity_ifb": "run2"})
-    assert result.luminosity_of(Results(out)) == pytest.approx(138.96515)
-    for number in result.CAMPAIGNS:
+    assert Results(out).luminosity == pytest.approx(138.96515)
+    for number in CAMPAIGNS:
         assert str(number) in (REPOSITORY / "helpers" / "weights.h").read_text()
 
 

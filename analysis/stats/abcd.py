@@ -23,6 +23,7 @@ from analysis.correlation import rank_correlation
 from analysis.errors import DeclarationError, InputError
 from analysis.stats.observable import observable_of, values_of
 from analysis.stats.result import write_result
+from analysis.stats.tables import columns, spread
 
 CORNERS = "ABCD"
 SIDES = ("high", "low")  # where an axis is signal-like
@@ -566,15 +567,16 @@ def as_text(found):
     x, y = (Axis(**found[axis]) for axis in "xy")
     how = "as given" if found["share"] is None else f"chosen: at least {found['share']:.0%} beyond"
     lines = [f"{found['region']}: {x} against {y}", f"cuts {how}", ""]
-    lines.append(f"{'signal-like':<14}{'data':>10}{'subtracted':>22}{'simulated background':>24}")
+    rows = []
     for corner, place in zip(CORNERS, ("both", "x only", "y only", "neither"), strict=True):
         inside = found["corners"][corner]
         data = "hidden" if inside["data"] is None else f"{inside['data']:.5g}"
-        cells = [
-            f"{inside[key]:.5g} +- {inside[key + '_error']:.2g}"
+        cells = (
+            f"{inside[key]:.5g} +- {spread(inside[key + '_error'])}"
             for key in ("subtracted", "background")
-        ]
-        lines.append(f"{corner}  {place:<11}{data:>10}{cells[0]:>22}{cells[1]:>24}")
+        )
+        rows.append((f"{corner}  {place}", data, *cells))
+    lines.append(columns(rows, ("signal-like", "data", "subtracted", "simulated background")))
     if found["asimov"]:
         lines.append("blind: what stands for data is simulated background")
     made, closed, related = found["estimate"], found["closure"], found["correlation"]
@@ -593,18 +595,24 @@ def as_text(found):
             f"observed in A  {seen['data']:.5g}, expected {seen['expected']:.4g}: z = "
             f"{seen['z']:.2f}, p0 = {seen['p0']:.2g}"
         )
-    if found["validation"]:
-        lines += ["", f"{'validation':<26}{'data':>8}{'estimate':>22}{'z':>8}{'simulation':>16}"]
-    for test in found["validation"]:
-        name = f"{test['within']:<3}x {test['x']:.4g}, y {test['y']:.4g}"
-        cells = [f"{test['estimate']:.4g} +{test['error'][1]:.2g} -{test['error'][0]:.2g}"]
-        cells += [f"{test['ratio']:.2f} +- {test['ratio_error']:.2f}"]
-        lines.append(f"{name:<26}{test['data']:>8.5g}{cells[0]:>22}{test['z']:>8.2f}{cells[1]:>16}")
-    if found["signals"]:
-        lines += ["", f"{'signal':<20}" + "".join(f"{c:>11}" for c in CORNERS) + "  changes A by"]
-    for name, content in found["signals"].items():
-        cells = "".join(f"{content['yields'][corner]:>11.3g}" for corner in CORNERS)
-        lines.append(f"{name[:20]:<20}{cells}{content['shift']:>14.1%}")
+    rows = [
+        (
+            f"{test['within']:<3}x {test['x']:.4g}, y {test['y']:.4g}",
+            f"{test['data']:.5g}",
+            f"{test['estimate']:.4g} +{spread(test['error'][1])} -{spread(test['error'][0])}",
+            f"{test['z']:.2f}",
+            f"{test['ratio']:.2f} +- {test['ratio_error']:.2f}",
+        )
+        for test in found["validation"]
+    ]
+    if rows:
+        lines += ["", columns(rows, ("validation", "data", "estimate", "z", "simulation"))]
+    rows = [
+        (name, *(f"{content['yields'][c]:.3g}" for c in CORNERS), f"{content['shift']:.1%}")
+        for name, content in found["signals"].items()
+    ]
+    if rows:
+        lines += ["", columns(rows, ("signal", *CORNERS, "changes A by"))]
     notes = (textwrap.wrap(f"note: {note}", 80, subsequent_indent="  ") for note in found["notes"])
     return [*lines, *chain.from_iterable(notes)]
 

@@ -18,7 +18,7 @@ from analysis.stats.hypotheses import Hypotheses
 from analysis.stats.model import make_model, signals_of, workspace
 from analysis.stats.observable import observable_of
 from analysis.stats.overlap import check_disjoint
-from analysis.stats.result import heading, luminosity_of, plain, stats_folder, write_result
+from analysis.stats.result import heading, plain, stats_folder, write_result
 
 AGAIN = "make it again with python -m analysis.stats workspace"
 
@@ -373,7 +373,7 @@ def limit_visible(options):
         fitted = {channel["region"]: channel["postfit"] for channel in content["channels"]}
     names = options.systematic
     systematics = known_systematics(results, () if names == ["none"] else names)
-    luminosity = luminosity_of(results)
+    luminosity = results.luminosity
     found = {}
     for name in results.choose_regions(options.region):
         asimov = is_blind(results, name, options.unblind)

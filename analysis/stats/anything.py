@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import kstest
 
+from analysis import console
 from analysis.results import Results
 from analysis.stats.bump import (
     best_of,
@@ -185,21 +186,28 @@ def told(content):
         f"scores: {', '.join(content['detectors'])}",
         f"{content['pseudo']} pseudo-experiments; systematic uncertainties are fitted in each",
         "",
-        f"{'test':34} {'trials':>6} {'p':>9} {'sigma':>6}",
     ]
     trials = content["trials"]
-    for name, test in content["tests"].items():
-        number = trials.get(name, 1)
-        lines.append(f"{test['label']:34} {number:6} {test['p']:9.2g} {test['z']:6.1f}")
+    rows = [
+        (test["label"], f"{trials.get(name, 1)}", f"{test['p']:.2g}", f"{test['z']:.1f}")
+        for name, test in content["tests"].items()
+    ]
+    lines += console.table(("test", "trials", "p", "sigma"), rows, console.width())
     lines.append(f"together: {global_words(content)}")
     lines += ["", "Counts above thresholds, most surprising first, p of this one alone"]
-    lines.append(f"{'region':12} {'score':18} {'share':>6} {'data':>6} {'expected':>16} {'p':>8}")
-    for count in content["excess"][:SHOWN_COUNTS]:
-        expected = f"{count['background']:.1f} +- {count['error']:.1f}"
-        lines.append(
-            f"{count['region']:12} {count['detector'] or 'all events':18} {count['share']:6.2g} "
-            f"{count['data']:6.0f} {expected:>16} {count['local_p']:8.2g}"
+    rows = [
+        (
+            count["region"],
+            count["detector"] or "all events",
+            f"{count['share']:.2g}",
+            f"{count['data']:.0f}",
+            f"{count['background']:.1f} +- {count['error']:.1f}",
+            f"{count['local_p']:.2g}",
         )
+        for count in content["excess"][:SHOWN_COUNTS]
+    ]
+    heads = ("region", "score", "share", "data", "expected", "p")
+    lines += console.table(heads, rows, console.width())
     lines += ["", "Bumps, p of this one alone"]
     for mass, bump in content["bump"].items():
         where = bump["region"] + (f", {bump['detector']}" if bump["detector"] else "")

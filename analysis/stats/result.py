@@ -6,11 +6,8 @@ import numpy as np
 
 from analysis.files import checksum, write_json
 from analysis.output import RUN, STATS
-from analysis.records import RUN2
 
 FORMAT = 1
-# Of the campaigns mc16a, mc16d and mc16e, in pb^-1 as helpers/weights.h has them.
-CAMPAIGNS = (36207.65, 44307.4, 58450.1)
 
 
 def stats_folder(folder, name):
@@ -23,20 +20,13 @@ def result_path(folder, name, kind):
     return stats_folder(folder, name) / f"{kind}.json"
 
 
-def luminosity_of(results):
-    """The luminosity of a run in fb^-1."""
-    if results.luminosity_ifb == RUN2:
-        return sum(CAMPAIGNS) / 1000
-    return float(results.luminosity_ifb)
-
-
 def heading(kind, words, results=None):
     """The first fields of every result.
 
     words: of the command line; results: None for a result that is of no run
     """
     about = results and {
-        "luminosity_ifb": luminosity_of(results),
+        "luminosity_ifb": results.luminosity,
         "sha256": checksum(results.folder / RUN),
     }
     command = ["python", "-m", "analysis.stats", *map(str, words)]

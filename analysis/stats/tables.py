@@ -1,6 +1,8 @@
-"""Tables of statistical results for a terminal of 80 columns."""
+"""Tables of statistical results for a terminal."""
 
 import numpy as np
+
+from analysis import console
 
 
 def number(value, digits=3):
@@ -15,40 +17,32 @@ def count(value):
     return f"{value:.1f}" if 10 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
+def spread(value):
+    """An error with two digits, or all before its dot; "-" for one that is not known."""
+    if value is None:
+        return "-"
+    return f"{float(f'{value:.2g}'):g}" if abs(value) < 1e6 else f"{value:.2g}"
+
+
 def columns(rows, header):
-    """Rows of words as lines: the first column to the left, others to the right."""
-    every = [header, *rows]
-    widths = [max(len(row[n]) for row in every) for n in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            word.ljust(width) if n == 0 else word.rjust(width)
-            for n, (word, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in every
-    )
-
-
-REGIONS_ABREAST = 4  # columns of a table of yields, in 80 characters
+    """Rows of words as lines of the terminal."""
+    return "\n".join(console.table(header, rows, console.width()))
 
 
 def yields_table(model):
     """The yields of a Model before any fit, a column per region."""
-    blocks = []
-    for start in range(0, len(model.channels), REGIONS_ABREAST):
-        part = model.channels[start : start + REGIONS_ABREAST]
-        names = dict.fromkeys(name for c in part for name in model.yields[c.region])
-        signals = {signal.name for signal in model.signals}
-        ordered = sorted(names, key=lambda name: name in signals)
-        rows = [
-            (name, *(yield_text([model.yields[c.region].get(name)]) for c in part))
-            for name in ordered
-        ]
-        sums = (yield_text(model.backgrounds(c.region).values()) for c in part)
-        seen = ("blind" if c.asimov else f"{model.data[c.region].sum():.0f}" for c in part)
-        rows.insert(len(names) - len(signals & set(names)), ("background", *sums))
-        rows.append(("data", *seen))
-        blocks.append(columns(rows, ("", *(c.region for c in part))))
-    return "\n\n".join(blocks)
+    channels = model.channels
+    names = dict.fromkeys(name for c in channels for name in model.yields[c.region])
+    signals = {signal.name for signal in model.signals}
+    rows = [
+        (name, *(yield_text([model.yields[c.region].get(name)]) for c in channels))
+        for name in sorted(names, key=lambda name: name in signals)
+    ]
+    sums = (yield_text(model.backgrounds(c.region).values()) for c in channels)
+    seen = ("blind" if c.asimov else f"{model.data[c.region].sum():.0f}" for c in channels)
+    rows.insert(len(names) - len(signals & set(names)), ("background", *sums))
+    rows.append(("data", *seen))
+    return columns(rows, ("", *(c.region for c in channels)))
 
 
 def yield_text(several):
@@ -57,7 +51,7 @@ def yield_text(several):
     if not several:
         return "-"
     error = np.sqrt(sum(one.variance.sum() for one in several))
-    return f"{count(sum(one.nominal.sum() for one in several))} +- {number(error, 2)}"
+    return f"{count(sum(one.nominal.sum() for one in several))} +- {spread(error)}"
 
 
 def fit_table(content):
@@ -79,8 +73,8 @@ def fit_table(content):
         rows.append(
             (
                 channel["region"] + (" *" if channel["region"] in content["fitted"] else ""),
-                f"{count(sum(before['total']))} +- {number(before['sum_error'], 2)}",
-                f"{count(sum(after['total']))} +- {number(after['sum_error'], 2)}",
+                f"{count(sum(before['total']))} +- {spread(before['sum_error'])}",
+                f"{count(sum(after['total']))} +- {spread(after['sum_error'])}",
                 seen,
             )
         )
@@ -148,7 +142,7 @@ def visible_table(regions):
         (
             name,
             "blind" if one["observed"] is None else f"{one['observed']:.0f}",
-            f"{count(one['background'])} +- {number(one['error'], 2)}",
+            f"{count(one['background'])} +- {spread(one['error'])}",
             number(one["s95_observed"]),
             number(one["s95_expected"][2]),
             number(one["visible_fb_observed"]),
