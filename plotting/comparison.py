@@ -286,7 +286,7 @@ def cut_lines(study, signal, name):
         background = with_error(point["background"], point["background_error"])
         at = asked_text(float(f"{point['background_efficiency']:.2g}"))
         yield (
-            f"  {at}: score >= {point['threshold']:.4g}, s = {number(point['signal'])} ({share}), "
+            f"  {at}: >= {point['threshold']:.4g}, s = {number(point['signal'])} ({share}), "
             f"b = {background}, Z = {point['significance'] or 0:.2g}"
         )
     if not point["supported"]:
@@ -348,7 +348,7 @@ def latex_improvement(point):
     value, low, high = (point[f"improvement{end}"] for end in ("", "_low", "_high"))
     text = short(value)
     if None not in (low, high):
-        text += f"_{{-{max(value - low, 0):.2g}}}^{{+{max(high - value, 0):.2g}}}"
+        text = "{}_{{-{}}}^{{+{}}}".format(*with_sides(value, low, high))
     where = "" if point["supported"] else rf"\ (\mathrm{{at}}\ {looser_text(point)}\,\%)"
     return f"${text}{where}$"
 
@@ -368,10 +368,15 @@ def asymmetric_text(point, events):
     elif not point["supported"]:
         text = with_error(value, (high - low) / 2)
     else:
-        down, up = max(value - low, 0.0), max(high - value, 0.0)
-        decimals = min(decimals_of(max(down, up)), 3)
-        text = f"{value:.{decimals}f} -{down:.{decimals}f} +{up:.{decimals}f}"
+        text = "{} -{} +{}".format(*with_sides(value, low, high))
     return text if point["supported"] else f"{text} @{looser_text(point)}%"
+
+
+def with_sides(value, low, high):
+    """A number and how far its interval reaches down and up, with two digits of the larger."""
+    down, up = max(value - low, 0.0), max(high - value, 0.0)
+    decimals = min(decimals_of(max(down, up)), 3)
+    return tuple(f"{number:.{decimals}f}" for number in (value, down, up))
 
 
 def looser_text(point):

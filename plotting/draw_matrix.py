@@ -104,7 +104,9 @@ def draw_matrix(
     if marked.any():
         rows, columns = np.nonzero(marked)
         colours = np.where(bright[marked], INK, "#ffffff")
-        axes.scatter(columns + 0.85, rows + 0.84, s=(45 / size) ** 2, c=colours, linewidths=0)
+        # In a corner beside a number, else in the middle
+        x, y, width = (0.85, 0.84, 45 / size) if numbers else (0.5, 0.5, 75 / size)
+        axes.scatter(columns + x, rows + y, s=width**2, c=colours, linewidths=0)
     if numbers:
         for row, column in zip(*np.nonzero(~missing), strict=True):
             axes.text(
