@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache, wraps
 
 import mplhep
-from matplotlib import rc_context
+from matplotlib import pyplot, rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.mathtext import MathTextParser
 
@@ -118,9 +118,13 @@ def add_caption(axes, caption, left="", until=None):
     for _ in range(2):
         artists = []
         if labelled:
+            before = pyplot.get_fignums()
             made = mplhep.label.exp_text(
                 exp=caption.experiment, text=caption.status, loc=0, ax=axes, fontsize=size + 2
             )
+            # mplhep may have made one, which a notebook would show.
+            for made_number in set(pyplot.get_fignums()) - set(before):
+                pyplot.close(made_number)
             artists += [text for text in made if text is not None]
         elif left:
             artists.append(write_above(axes, left, 0, "left", size))

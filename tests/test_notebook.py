@@ -7,6 +7,7 @@ import plot_inputs
 import pytest
 import result_inputs
 from conftest import run_code
+from matplotlib import pyplot
 
 from analysis.errors import DeclarationError
 from plotting import notebook
@@ -55,6 +56,12 @@ def test_several_pictures_stand_below_each_other(run):
         assert len(made) > 3 and html.count('src="data:image/png;base64,') == len(made)
         assert repr(made) == f"pictures: {', '.join(made)}"
     assert run.scores("small")["score"]._repr_png_().startswith(PNG)
+
+
+def test_captions_leave_no_other_figure(folder):
+    run = Run(folder, experiment="Toy", status="Internal")
+    assert run.statistics() and run.hist("m_3l")
+    assert pyplot.get_fignums() == []
 
 
 def test_matrices_and_the_graph_are_figures(run):
