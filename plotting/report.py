@@ -53,7 +53,6 @@ from plotting.save import Drawn
 HERE = Path(__file__).parent
 CHUNK = 20  # pictures that a process draws before it reports
 GALLERY_DPI, LARGE_DPI = 96, 120
-# What a manifest may hold of the tests.
 
 
 @dataclass(frozen=True)
