@@ -65,10 +65,11 @@ def rates_of(samples):
     shape = shape / shape.sum() if shape.any() else sumw2.sum(axis=0) / sumw2.sum()
     truth = own * sumw + (1 - own) * total * shape
     variance = own * sumw2 + (1 - own) * squares * shape
-    # The third moment of the weights in a bin is at least sumw2^2 / sumw, at most sumw2^1.5.
-    most = np.sqrt(sumw2) ** 3
-    least = np.divide(sumw2**2, np.abs(sumw), out=most.copy(), where=sumw != 0)
-    weight = np.minimum(least, most).sum(axis=1, keepdims=True) / squares
+    # A bin counts as one event of its effective weight, at most the root of its squared weights.
+    single = np.sqrt(sumw2)
+    ratio = np.divide(sumw2, np.abs(sumw), out=single.copy(), where=sumw != 0)
+    single = np.minimum(ratio, single)
+    weight = (single**3).sum(axis=1, keepdims=True) / (single**2).sum(axis=1, keepdims=True)
     heavy = (weight > 1).ravel()
     groups = [which for which in (~heavy, heavy) if which.any()]
 

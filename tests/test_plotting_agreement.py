@@ -298,7 +298,7 @@ def test_worst_comes_first_and_has_its_verdict():
     lines = agreement.table_lines(found)
     assert lines[1].endswith("disagrees") and max(map(len, lines)) <= 80
     # So far off that it is not counted: the smallest probability that is told.
-    assert bad.p == 2 * chance.LEAST and agreement.p_text(bad.p) == "< 1e-04"
+    assert bad.p == 2 * chance.LEAST and agreement.p_texts(bad) == ("< 5e-05", "< 5e-05", "< 1e-04")
     assert bad.pseudo_experiments < chance.MOST and bad.p_bulk < agreement.BULK_LEVEL
     assert good.pseudo_experiments == chance.STEPS[0] and np.isnan(good.p_bulk)
 
@@ -420,7 +420,7 @@ def test_probabilities_do_not_depend_on_order_or_neighbours(tmp_path):
 def test_ranking_is_drawn():
     p = np.array([0.5, 1e-4, 0.2, 0.9])
     verdicts = ["agrees", "tail", "agrees", "agrees"]
-    figure = draw_agreement(p, ["a", "b", "c", "d"], verdicts, least=1e-4, shown=3)
+    figure = draw_agreement(p, ["a", "b", "c", "d"], verdicts, ["9/3"] * 4, least=1e-4, shown=3)
     ranking, against = figure.axes
     assert [label.get_text() for label in ranking.get_yticklabels()] == ["b", "c", "a"]
     assert [bar.get_width() for bar in ranking.patches] == pytest.approx(
