@@ -32,11 +32,11 @@ import numpy as np
 from plotting.bin_tests import statistics
 from plotting.scores import seed_of
 
-STEPS = (1000, 4000, 20_000)  # pseudo-experiments
+STEPS = (1000, 4000, 20_000)  # pseudo-experiments after which to look
 MOST = STEPS[-1]
 FEW = 20
 FAR = 6.0
-LEAST = 1 / (1 + MOST)  # the smallest probability of a test; of the smaller of two it is twice that
+LEAST = 1 / (1 + MOST)  # the smallest probability; twice that for the smaller one of two
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Rates:
     truth: np.ndarray  # (groups, bins) events
     variance: np.ndarray  # (groups, bins) of the simulation
     weight: np.ndarray  # (groups, bins) effective weight of simulated events
-    effective: np.ndarray  # (groups,) simulated events
+    effective: np.ndarray  # (groups,) simulated events, at least 1
 
 
 def rates_of(samples):
@@ -82,7 +82,7 @@ def rates_of(samples):
         grouped(truth),
         second,
         np.divide(third, second, out=np.ones_like(second), where=second > 0),
-        (grouped(total) ** 2 / grouped(squares)).ravel(),
+        np.maximum(grouped(total) ** 2 / grouped(squares), 1.0).ravel(),
     )
 
 

@@ -400,6 +400,10 @@ def test_bins_of_negative_weight_and_empty_samples_are_no_obstacle():
     samples = [Histogram(edges, m, np.abs(m) / 2), Histogram.empty(edges)]
     found = agreement.compare("SR", "x", Histogram(edges, data, data), samples)
     assert found.tested and 0.05 < found.p <= 1
+    # Heavy weights that cancel.
+    nothing = Histogram(edges, np.array([0, 3.0, -3, 0, 0, 0]), np.array([0, 9.0, 9, 0, 0, 0]))
+    found = agreement.compare("SR", "x", Histogram(edges, data, data), [samples[0], nothing])
+    assert found.tested and 0.05 < found.p <= 1
 
 
 def test_probabilities_do_not_depend_on_order_or_neighbours(tmp_path):
