@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from plotting.bin_tests import statistics
-from plotting.chance import LEAST, STEPS, probabilities
+from plotting.chance import STEPS, probabilities
 
 FALSE_DISCOVERIES = 0.05  # expected share of good features among those called bad
 BULK_LEVEL = 0.02  # a bulk that chance makes as bad more often agrees
@@ -168,12 +168,13 @@ def parts(results, region, histograms):
     return sum(data[1:], data[0]) if data else None, samples
 
 
-def p_text(p):
-    """A probability in two digits, or that it is below the smallest that is told."""
-    for least in (LEAST, 2 * LEAST):
-        if p == least:
-            return f"< {least:.0e}"
-    return f"{p:.2g}"
+def p_texts(found):
+    """Texts of the probabilities of chi-squared, KS and both; "<" where they are not counted."""
+    least = 1 / (1 + found.pseudo_experiments)
+    return tuple(
+        f"< {p:.0e}" if p <= tests * least * (1 + 1e-9) else f"{p:.2g}"
+        for p, tests in ((found.p_chi2, 1), (found.p_ks, 1), (found.p, 2))
+    )
 
 
 def bin_text(one, unit):
@@ -201,8 +202,9 @@ def numbers_line(found):
     """The result of the tests in one line of text, empty where there are none."""
     if not found.tested:
         return ""
-    chi2 = f"χ²/ndof {found.chi2:.1f}/{found.ndof}, p = {p_text(found.p_chi2)}"
-    line = f"{chi2}; KS p = {p_text(found.p_ks)}; both p = {p_text(found.p)}".replace("= <", "<")
+    p_chi2, p_ks, p = (text if text[0] == "<" else f"= {text}" for text in p_texts(found))
+    ratio = f"χ²/ndof {found.chi2:.1f}/{found.ndof}"
+    line = f"{ratio}, p {p_chi2}; KS p {p_ks}; both p {p}"
     return "; ".join([line, *reasons(found)])
 
 
@@ -213,7 +215,7 @@ def table_lines(agreements, number=None):
     for a in agreements[:number]:
         numbers = f"{'':>11} {'':>8} {'':>6} {'':>8} {'':>8}"
         if a.tested:
-            p_chi2, p_ks, p = map(p_text, (a.p_chi2, a.p_ks, a.p))
+            p_chi2, p_ks, p = p_texts(a)
             ratio = f"{a.chi2:.1f}/{a.ndof}"
             numbers = f"{ratio:>11} {p_chi2:>8} {a.distance:>6.3f} {p_ks:>8} {p:>8}"
         lines.append(f"{a.feature:<20} {numbers}  {a.verdict}")

@@ -74,6 +74,7 @@ def agreement_figure(options, region, found):
         [one.p for one in tested],
         [options.results.features[one.feature].label for one in tested],
         [one.verdict for one in tested],
+        [f"{one.chi2:.0f}/{one.ndof}" for one in tested],
         least=2 * LEAST,
         title=region,
         caption=options.caption,

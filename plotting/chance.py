@@ -32,11 +32,11 @@ import numpy as np
 from plotting.bin_tests import statistics
 from plotting.scores import seed_of
 
-STEPS = (1000, 4000, 20_000)  # pseudo-experiments
+STEPS = (1000, 4000, 20_000)  # pseudo-experiments after which to look
 MOST = STEPS[-1]
 FEW = 20
 FAR = 6.0
-LEAST = 1 / (1 + MOST)  # the smallest probability of a test; of the smaller of two it is twice that
+LEAST = 1 / (1 + MOST)  # the smallest probability; twice that for the smaller one of two
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Rates:
     truth: np.ndarray  # (groups, bins) events
     variance: np.ndarray  # (groups, bins) of the simulation
     weight: np.ndarray  # (groups, bins) effective weight of simulated events
-    effective: np.ndarray  # (groups,) simulated events
+    effective: np.ndarray  # (groups,) simulated events, at least 1
 
 
 def rates_of(samples):
@@ -65,10 +65,11 @@ def rates_of(samples):
     shape = shape / shape.sum() if shape.any() else sumw2.sum(axis=0) / sumw2.sum()
     truth = own * sumw + (1 - own) * total * shape
     variance = own * sumw2 + (1 - own) * squares * shape
-    # The third moment of the weights in a bin is at least sumw2^2 / sumw, at most sumw2^1.5.
-    most = np.sqrt(sumw2) ** 3
-    least = np.divide(sumw2**2, np.abs(sumw), out=most.copy(), where=sumw != 0)
-    weight = np.minimum(least, most).sum(axis=1, keepdims=True) / squares
+    # A bin counts as one event of its effective weight, at most the root of its squared weights.
+    single = np.sqrt(sumw2)
+    ratio = np.divide(sumw2, np.abs(sumw), out=single.copy(), where=sumw != 0)
+    single = np.minimum(ratio, single)
+    weight = (single**3).sum(axis=1, keepdims=True) / (single**2).sum(axis=1, keepdims=True)
     heavy = (weight > 1).ravel()
     groups = [which for which in (~heavy, heavy) if which.any()]
 
@@ -81,7 +82,7 @@ def rates_of(samples):
         grouped(truth),
         second,
         np.divide(third, second, out=np.ones_like(second), where=second > 0),
-        (grouped(total) ** 2 / grouped(squares)).ravel(),
+        np.maximum(grouped(total) ** 2 / grouped(squares), 1.0).ravel(),
     )
 
 

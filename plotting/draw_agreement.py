@@ -16,13 +16,14 @@ LOOKS = {
 
 @styled
 def draw_agreement(
-    probabilities, labels, verdicts, *, least, shown=20, title="", caption=NO_CAPTION
+    probabilities, labels, verdicts, notes, *, least, shown=20, title="", caption=NO_CAPTION
 ):
     """Draw the features with the smallest probabilities, and all probabilities against chance.
 
     probabilities: (features,) of both tests together, not NaN
     labels: (features,) LaTeX or text
     verdicts: (features,) a key of LOOKS
+    notes: (features,) text behind the bar
     least: the smallest probability that can be told, which is marked
     shown: number of features in the ranking
     On the right, sorted probabilities stand against those expected of as many independent tests
@@ -41,11 +42,21 @@ def draw_agreement(
     for y, (length, verdict) in enumerate(zip(size[:shown], verdicts, strict=False)):
         colour, _, hatch = LOOKS[verdict]
         ranking.barh(y, length, color=colour, hatch=hatch, edgecolor=INK, linewidth=0, height=0.7)
+        note = notes[order[y]]
+        ranking.annotate(
+            note,
+            (length, y),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            color=QUIET,
+            fontsize=FONT - 2,
+        )
     ranking.set_yticks(range(shown), [labels[place] for place in order[:shown]], fontsize=FONT - 1)
     ranking.tick_params(axis="y", which="both", left=False, right=False)
     ranking.set_ylim(max(shown, 1) - 0.4, -0.6)
-    ranking.set_xlim(0, max(1.5, 1.15 * size.max(initial=0)))
-    ranking.set_xlabel(r"$-\log_{10}\,p$ of $\chi^2$ and KS", fontsize=FONT + 1)
+    ranking.set_xlim(0, max(1.5, 1.3 * size.max(initial=0)))
+    ranking.set_xlabel(r"$-\log_{10}\,p$ of $\chi^2$ and KS, and $\chi^2$/ndof", fontsize=FONT + 1)
     number = len(size)
     rank = np.arange(1, number + 1)
     expected = -np.log10(rank / (number + 1))
@@ -61,15 +72,14 @@ def draw_agreement(
             style |= {"markeredgecolor": INK, "markeredgewidth": 0.4}
         chance.plot(expected[which], size[which], marker, **style)
     chance.set_xlim(0, end)
-    chance.set_ylim(0, max(1.3 * end, 1.25 * size.max(initial=0)))
+    chance.set_ylim(0, max(1.3 * end, 1.45 * size.max(initial=0)))
     chance.set_xlabel(r"$-\log_{10}\,p$ expected by chance", fontsize=FONT + 1)
     chance.set_ylabel(r"$-\log_{10}\,p$ observed", fontsize=FONT + 1)
     if reached:
         style = {"color": QUIET, "linewidth": 1.0, "linestyle": (0, (1, 1.5))}
         ranking.axvline(floor, **style)
         chance.axhline(floor, **style, label="smallest told")
-    legend = chance.legend(loc="upper left", fontsize=FONT - 1)
-    legend.set_zorder(5)
+    chance.legend(loc="upper left", fontsize=FONT - 1)
     add_caption(ranking, caption, title)
     if caption.experiment or caption.status:
         chance.text(1, 1.015, title, transform=chance.transAxes, ha="right", color=QUIET)

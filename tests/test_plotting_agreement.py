@@ -298,7 +298,7 @@ def test_worst_comes_first_and_has_its_verdict():
     lines = agreement.table_lines(found)
     assert lines[1].endswith("disagrees") and max(map(len, lines)) <= 80
     # So far off that it is not counted: the smallest probability that is told.
-    assert bad.p == 2 * chance.LEAST and agreement.p_text(bad.p) == "< 1e-04"
+    assert bad.p == 2 * chance.LEAST and agreement.p_texts(bad) == ("< 5e-05", "< 5e-05", "< 1e-04")
     assert bad.pseudo_experiments < chance.MOST and bad.p_bulk < agreement.BULK_LEVEL
     assert good.pseudo_experiments == chance.STEPS[0] and np.isnan(good.p_bulk)
 
@@ -400,6 +400,10 @@ def test_bins_of_negative_weight_and_empty_samples_are_no_obstacle():
     samples = [Histogram(edges, m, np.abs(m) / 2), Histogram.empty(edges)]
     found = agreement.compare("SR", "x", Histogram(edges, data, data), samples)
     assert found.tested and 0.05 < found.p <= 1
+    # Heavy weights that cancel.
+    nothing = Histogram(edges, np.array([0, 3.0, -3, 0, 0, 0]), np.array([0, 9.0, 9, 0, 0, 0]))
+    found = agreement.compare("SR", "x", Histogram(edges, data, data), [samples[0], nothing])
+    assert found.tested and 0.05 < found.p <= 1
 
 
 def test_probabilities_do_not_depend_on_order_or_neighbours(tmp_path):
@@ -420,7 +424,7 @@ def test_probabilities_do_not_depend_on_order_or_neighbours(tmp_path):
 def test_ranking_is_drawn():
     p = np.array([0.5, 1e-4, 0.2, 0.9])
     verdicts = ["agrees", "tail", "agrees", "agrees"]
-    figure = draw_agreement(p, ["a", "b", "c", "d"], verdicts, least=1e-4, shown=3)
+    figure = draw_agreement(p, ["a", "b", "c", "d"], verdicts, ["9/3"] * 4, least=1e-4, shown=3)
     ranking, against = figure.axes
     assert [label.get_text() for label in ranking.get_yticklabels()] == ["b", "c", "a"]
     assert [bar.get_width() for bar in ranking.patches] == pytest.approx(
