@@ -120,7 +120,7 @@ def test_free_text_of_a_record_is_text_on_the_page(tmp_path, monkeypatch):
     stack_pictures.make_cutflow(options, ["SR3L"])
     stack_pictures.hist(replace(options, formats=("svg",)), ["SR3L"], names[:1])
     made = [*folder.rglob("*.svg"), *folder.rglob("cutflow/*.html")]
-    assert len(made) == 2
+    assert len([path for path in made if "report" not in path.parts]) == 2
     for path in made:
         assert "<script" not in path.read_text() and "<img" not in path.read_text()
     mutations.write(folder / "run.json", record_with(record, "samples", 0, "name", value=text))
