@@ -186,7 +186,7 @@ def bin_text(one, unit):
         where = f"above {one.low:.4g}{unit}"
     else:
         where = f"{one.low:.4g} to {one.high:.4g}{unit}"
-    return f"{where}: {one.data:.0f} for {one.expected:.1f} ({one.pull:+.1f})"
+    return f"{where}: {one.data:.0f} seen, {one.expected:.1f} expected ({one.pull:+.1f} sigma)"
 
 
 def reasons(found):

@@ -8,6 +8,7 @@ from math import floor, isfinite, sqrt
 
 import pandas as pd
 
+from analysis import console
 from analysis.performance import (
     LEAST,
     REPLICAS,
@@ -22,6 +23,7 @@ from plotting.yields import decimals_of, latex_text, with_error
 
 KINDS = {"detector": "detector", "rival": "simple cut", "supervised": "bound"}  # on the page
 NOTHING = "–"
+LINE = 80  # letters, also on the page
 SHOWN_DETECTORS, SHOWN = 3, 6  # curves of a plot: of detectors, of all
 
 
@@ -255,22 +257,28 @@ def ratio_rows(study):
 def signal_lines(study, signal):
     """Lines of at most 80 letters: areas, and improvements at the two tightest cuts."""
     points = study["working_points"][-2:]
-    best, marked = best_rival(study, signal), False
-    heads = "".join(f"{asked_text(asked):<20}" for asked in points)
-    yield signal
-    yield f"  improvement at   {heads}AUC"
+    best, rows = best_rival(study, signal), []
     for name, score in ranked(study, signal):
         mark = "*" if name == best else " "
-        marked |= name == best
         shown = "supervised bound" if score["kind"] == "supervised" else name
         found = [point_of(study, score, signal, asked) for asked in points]
         texts = [asymmetric_text(point, study["signals"][signal]["events"]) for point in found]
         if None not in found and found[0]["threshold"] == found[-1]["threshold"]:
             texts[-1] = "same cut"
-        cells = "".join(f"{text:<20}" for text in texts)
-        yield f"{mark} {shown[:16]:<16} {cells}{auc_text(study, score, signal)}".rstrip()
-    if marked:
+        rows.append((f"{mark} {shown}", *texts, auc_text(study, score, signal)))
+    heads = ("  improvement at", *map(asked_text, points), "AUC")
+    columns = zip(heads, *rows, strict=True)
+    first, *others = zip(*map(left, columns), strict=True)
+    yield signal
+    yield from console.table(first, others, LINE)
+    if any(row[0].startswith("*") for row in rows):
         yield "* the best simple cut, in hindsight"
+
+
+def left(texts):
+    """Texts of a column with blanks behind them, so that they begin below each other."""
+    width = max(map(len, texts))
+    return [text.ljust(width) for text in texts]
 
 
 def cut_lines(study, signal, name):

@@ -315,15 +315,18 @@ def test_bins_that_make_it_unlikely_are_named():
     assert first.pull == pytest.approx(40 / np.sqrt(10.1))
     assert (second.low, second.high) == (10, 20)
     texts = agreement.reasons(found)
-    assert texts[-2:] == ["above 40 GeV: 50 for 10.0 (+12.6)", "10 to 20 GeV: 150 for 100.0 (+5.0)"]
-    assert "above 40 GeV: 50 for 10.0 (+12.6)" in agreement.numbers_line(found)
+    assert texts[-2:] == [
+        "above 40 GeV: 50 seen, 10.0 expected (+12.6 sigma)",
+        "10 to 20 GeV: 150 seen, 100.0 expected (+5.0 sigma)",
+    ]
+    assert "above 40 GeV: 50 seen, 10.0 expected (+12.6 sigma)" in agreement.numbers_line(found)
     frame = agreement.as_frame([found])
     assert frame.loc[0, "bin1_low"] == 40 and frame.loc[0, "bin2_data"] == 150
     assert np.isnan(frame.loc[0, "bin3_pull"])
     # The first bin holds also what is below the axis.
     m[0] = m[1] = 0.5
     low = agreement.compare("SR", "x", Histogram(edges, data, data), [Histogram(edges, m, m / 100)])
-    assert agreement.bin_text(low.bins[0], "").startswith("below 20: 350 for")
+    assert agreement.bin_text(low.bins[0], "").startswith("below 20: 350 seen")
 
 
 def test_events_in_a_tail_are_no_reason_to_drop_a_feature():
