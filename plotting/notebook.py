@@ -11,13 +11,13 @@ import sys
 from html import escape
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.output import PLOTS
 from analysis.shifts import background_shifts
 from analysis.stats_files import DEFAULT_NAME, read_statistics
 from plotting import (
+    agreement,
     agreement_pictures,
     graph_picture,
     matrix_pictures,
@@ -71,7 +71,7 @@ class Run:
         """A DataFrame with a row for each feature, the worst agreement first."""
         chosen = self.results.choose_features(features)
         found = agreement_pictures.compare_all(self.options, self.region(region), chosen)
-        return pd.DataFrame(map(vars, found))
+        return agreement.as_frame(found)
 
     def matrix(self, process, region=None, units="gev"):
         """The Figure of the mean matrix of a process."""
