@@ -490,7 +490,7 @@ def test_what_is_missing_is_a_line(tmp_path, call):  # noqa: F811
 def page(monkeypatch):
     """Makes the page of a run without features and matrices, and gives its text."""
     monkeypatch.setattr(report, "features_of", lambda _: [])
-    monkeypatch.setattr(report, "matrix_section", lambda *_: [])
+    monkeypatch.setattr(report, "matrix_drawings", lambda *_: ())
 
     def made(folder):
         open_results.cache_clear()
