@@ -5,7 +5,8 @@ anew, the systematic uncertainties are fitted anew. It is a parametric bootstrap
 R. Tibshirani, An Introduction to the Bootstrap, 6.5) with these rates:
 
 - A sample with few effective events N has empty bins where its true rate is not zero. So of its
-  shape only the part N / (N + bins) is its own, the rest that of the whole background.
+  shape only the part N / (N + bins) is its own. The rest is that of the whole background and, since
+  the sample may have another, to a share FLAT the same in all bins.
 - The simulation of a bin is a sum of Poisson variables with weights. Those of samples with weights
   up to one, and those of the others, each become one scaled Poisson variable of the same mean,
   variance and skewness (G. Bohm and G. Zech, NIM A 748 (2014) 1).
@@ -36,6 +37,7 @@ STEPS = (1000, 4000, 20_000)  # pseudo-experiments after which to look
 MOST = STEPS[-1]
 FEW = 20
 FAR = 6.0
+FLAT = 0.25  # with less, heavy events of another shape make probabilities too small
 LEAST = 1 / (1 + MOST)  # the smallest probability; twice that for the smaller one of two
 
 
@@ -60,9 +62,11 @@ def rates_of(samples):
     sumw, sumw2 = sumw[filled], sumw2[filled]
     total, squares = sumw.sum(axis=1, keepdims=True), sumw2.sum(axis=1, keepdims=True)
     effective = total**2 / squares
-    own = effective / (effective + np.count_nonzero(sumw2.any(axis=0)))
+    inside = np.flatnonzero(sumw2.any(axis=0))
+    own = effective / (effective + len(inside))
     shape = np.maximum((own * sumw).sum(axis=0), 0.0)
-    shape = shape / shape.sum() if shape.any() else sumw2.sum(axis=0) / sumw2.sum()
+    shape = (1 - FLAT) * (shape / shape.sum() if shape.any() else sumw2.sum(axis=0) / sumw2.sum())
+    shape[inside[0] : inside[-1] + 1] += FLAT / (inside[-1] + 1 - inside[0])
     truth = own * sumw + (1 - own) * total * shape
     variance = own * sumw2 + (1 - own) * squares * shape
     # A bin counts as one event of its effective weight, at most the root of its squared weights.

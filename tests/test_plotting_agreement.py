@@ -143,8 +143,9 @@ def test_rates_keep_the_shape_of_many_events_and_the_size_of_few():
     assert rates.truth.sum(axis=1) == pytest.approx([1e6, 8])
     assert rates.variance.sum(axis=1) == pytest.approx([1e5, 32])
     assert rates.truth[0] == pytest.approx(large[0], rel=1e-4)
-    # Of four bins: a third is its own shape, two thirds that of all.
-    own = np.array([0, 0, 8, 0]) / 3 + 8 * np.array([4, 3, 2, 1]) / 15
+    # Of four bins: a third is its own shape; of two thirds a quarter is flat, the rest that of all.
+    rest = 0.75 * np.array([4, 3, 2, 1]) / 10 + 0.25 / 4
+    own = np.array([0, 0, 8, 0]) / 3 + 8 * 2 / 3 * rest
     assert rates.truth[1] == pytest.approx(own, rel=1e-3)
     assert rates.weight[1] == pytest.approx(4) and rates.weight[0] == pytest.approx(0.1)
     assert rates.effective == pytest.approx([1e7, 2])
