@@ -187,12 +187,13 @@ def write_manifest(folder, parts):
 
 
 def key_of(options, *content, files=()):
-    """The key of what is made from JSON values and from the content of files, if there.
+    """The key of what is made from JSON values and from the content of files of a run, if there.
 
     It changes with the program, the options, and what the run declares.
     """
     chosen = {f.name: repr(getattr(options, f.name)) for f in fields(options)}
-    record = options.results.record
+    record, folder = options.results.record, options.results.folder
+    there = sorted(path for path in files if path.is_file())
     return digest(
         [
             program(),
@@ -200,7 +201,7 @@ def key_of(options, *content, files=()):
             {name: record.get(name) for name in DECLARED},
             [{name: sample.get(name) for name in OF_SAMPLES} for sample in record["samples"]],
             content,
-            [[str(path), checksum(path)] for path in sorted(files) if path.is_file()],
+            [[str(path.relative_to(folder)), checksum(path)] for path in there],
         ]
     )
 

@@ -117,7 +117,7 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "matrix_drawings", lambda *a: islice(all_matrices(*a), 1))
     monkeypatch.setattr(score_pictures, "TOP_EVENTS", 1)
 
-    def make(capsys, force=False, **options):
+    def make(capsys, force=False, folder=folder, **options):
         open_results.cache_clear()
         chosen = Options(str(folder), folder / "plots", processes=1, **options)
         (path,) = report.make_report(chosen, ["SR3L"], force)
@@ -142,6 +142,14 @@ def test_second_page_keeps_what_has_not_changed(small, capsys):
     assert told == f"drew {number} pictures"
     assert contents(page) == before
     assert not [p for p in page.parent.iterdir() if p.name not in ("files", "index.html")]
+
+
+def test_page_of_a_run_elsewhere_keeps_all_but_lines_that_name_the_folder(small, capsys, tmp_path):
+    page, _ = small(capsys)
+    scored = sum(p.parent.name == "scores" for p in svgs(page))
+    elsewhere = page.parents[1].rename(tmp_path / "elsewhere")
+    page, told = small(capsys, folder=elsewhere)
+    assert told.startswith(f"drew {scored} pictures, kept {len(svgs(page)) - scored} ")
 
 
 def test_changed_scores_leave_other_pictures_alone(small, capsys):
