@@ -68,7 +68,7 @@ class StackCanvas:
         self.artists = []
         edges = stack.edges
         main, ratio = self.main, self.ratio
-        with_ratio = stack.data is not None
+        with_ratio = stack.data is not None and bool(stack.layers)
         ratio.set_visible(with_ratio)
         low = MIDDLE + GAP if with_ratio else BOTTOM
         main.set_position((LEFT, low, RIGHT - LEFT, TOP - low))
@@ -93,9 +93,10 @@ class StackCanvas:
         between = None if stack.ticks else AutoMinorLocator()
         self.artists += tick_marks(main, between, locators[1])
         self.draw_simulation(stack, bottom if log else None)
+        if stack.data is not None:
+            self.draw_data(stack)
         if with_ratio:
             self.artists += tick_marks(ratio, between, AutoMinorLocator())
-            self.draw_data(stack)
             self.draw_ratio(stack)
         note = f"{stack.region}, blind: data not drawn" if stack.blind else stack.region
         self.artists += add_caption(main, caption, note)
@@ -288,8 +289,9 @@ def entries_of(stack):
         factor = f" (×{layer.factor:g})" if layer.factor != 1 else ""
         label = f"{layer.label}  {number(layer.total)}{factor}"
         made.append(Entry(label, "line", layer.colour, dash_of(place)))
-    words = "Stat. unc." if stack.systematic is None else "Stat. + syst. unc."
-    made.append(Entry(stack.band_label or words, "band"))
+    if stack.layers:
+        words = "Stat. unc." if stack.systematic is None else "Stat. + syst. unc."
+        made.append(Entry(stack.band_label or words, "band"))
     if stack.data is not None and stack.unexpected.any():
         events = count(float(stack.data[stack.unexpected].sum()))
         made.append(Entry(f"Data without simulation  {events}", "point", style=RING))

@@ -17,6 +17,8 @@ from plotting.intervals import event_weight, poisson_interval
 from plotting.stack import Layer, Stack, signal_factor
 from plotting.style import number
 
+NONE = "none"  # of a yield without any simulated event
+
 
 @dataclass(frozen=True)
 class Row:
@@ -149,15 +151,15 @@ def entries_of(row, sign):
     """Yields with errors, as text; whole numbers for data.
 
     Systematic errors, where there are some, are the larger of down and up. Where no simulated event
-    is left, there is an upper bound instead, see `Row.bound`.
+    is left, there is an upper bound instead, see `Row.bound`, and NONE where there was none at all.
     """
     if row.kind == "data":
         return [f"{value:.0f}" for value in row.sumw]
     errors = [row.error] if row.systematic is None else [row.error, np.max(row.systematic, axis=0)]
-    columns = zip(row.sumw, row.bound, *errors, strict=True)
+    columns = zip(row.sumw2 > 0, row.sumw, row.bound, *errors, strict=True)
     return [
-        with_errors(value, errors, sign) if np.isnan(bound) else f"< {number(bound)}"
-        for value, bound, *errors in columns
+        f"< {number(bound)}" if bound > 0 else with_errors(value, errors, sign) if some else NONE
+        for some, value, bound, *errors in columns
     ]
 
 
@@ -192,7 +194,7 @@ def as_latex(cutflow):
         if before is not None and row.kind != before:
             lines.append(r"\midrule")
         before = row.kind
-        cells = [f"${text}$" for text in entries_of(row, r"\pm")]
+        cells = [text if text == NONE else f"${text}$" for text in entries_of(row, r"\pm")]
         lines.append(" & ".join([row.label, *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 

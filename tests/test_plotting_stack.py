@@ -187,6 +187,14 @@ def test_blind_region_has_no_data(tmp_path):
     assert not any(name.startswith(("data", "ratio")) for name in stack.numbers)
 
 
+def test_data_without_any_simulation_have_no_ratio(tmp_path):
+    results = Results(plot_inputs.write_run(tmp_path / "out", plot_inputs.SAMPLES[-1:]))
+    figure = draw_stack(stacked(results, "m_3l"))
+    ratio, main = figure.axes
+    assert not ratio.get_visible() and main.get_xlabel()
+    assert not any("unc." in text for text in said(figure))
+
+
 def test_data_of_a_blind_region_is_never_read_even_if_it_is_there(tmp_path):
     folder = plot_inputs.write_run(tmp_path / "out")
     record = json.loads((folder / "run.json").read_text())
@@ -434,7 +442,8 @@ def test_yield_without_simulated_events_has_a_bound():
     assert list(table["cut"]) == list("abcd") and list(table["events"]) == [10, 4, 0, 0]
     assert table["upper_bound"][3] == pytest.approx(0.4603, abs=1e-4)
     never = yields.Row("x", "x", "background", np.zeros(2), np.zeros(2), np.zeros(2))
-    assert np.isnan(never.bound).all()
+    assert np.isnan(never.bound).all() and yields.entries_of(never, "+-") == ["none", "none"]
+    assert "none & none" in yields.as_latex(yields.Cutflow("SR", ("a", "b"), (never,), False))
 
 
 def test_counts_have_no_decimals():
