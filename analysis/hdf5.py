@@ -213,15 +213,20 @@ class Frame:
 
 
 def verify(path, descriptor, sha256):
-    """Raise DamageError if an open file has another SHA-256; each file is read once per process."""
+    """Raise DamageError if an open file has another SHA-256."""
+    if sha256_of(path, descriptor) != sha256:
+        raise DamageError("is not as it was written (its checksum differs)")
+
+
+def sha256_of(path, descriptor):
+    """SHA-256 of an open file; each file is read once per process."""
     status = os.fstat(descriptor)
     known = (os.path.abspath(path), status.st_size, status.st_mtime_ns)
     if known not in _verified:
         with io.FileIO(descriptor, closefd=False) as file:
             file.seek(0)
             _verified[known] = hashlib.file_digest(file, "sha256").hexdigest()
-    if _verified[known] != sha256:
-        raise DamageError("is not as it was written (its checksum differs)")
+    return _verified[known]
 
 
 def look(file, key, descriptor, size):

@@ -15,11 +15,11 @@ from analysis.errors import InputError
 from analysis.files import atomic_file, checksum, read_json
 from analysis.hdf5_writer import FrameWriter
 from analysis.output import IDENTITY, STUDY, TABLE, WEIGHT
-from analysis.performance import LEAST, WORKING_POINTS, choose_cuts
+from analysis.performance import LEAST, WORKING_POINTS, bin_significance, choose_cuts
 from analysis.records import NAME, SHA256
 from analysis.study_files import without_nan
 from ml import challenges
-from ml.protocol import count_pvalue, halves, observed_significance
+from ml.protocol import count_pvalue, halves
 from ml.study_tables import fitted
 
 RESULT, ANSWER, PSEUDO_DATA = "blind.json", "blind_answer.json", "blind.hdf5"
@@ -153,7 +153,7 @@ def _points(value, first, calibration, drawn, taken, more):
                 "expected_error": float(error),
                 "observed": observed,
                 "p_value": count_pvalue(observed - 1, cut.background, float(error), 0.0),
-                "significance": observed_significance(observed, cut.background, float(error)),
+                "significance": bin_significance(observed, cut.background, float(error)),
             }
         )
     return points

@@ -23,6 +23,7 @@ from analysis.output import MODELS, RUN, STUDY, TABLES, read_run, single_models
 from analysis.performance import (
     COMPARED,
     EXPERIMENTS,
+    bin_significance,
     choose_cuts,
     effective_events,
     judge,
@@ -147,7 +148,7 @@ def examine_one(numbers, signals, count, seed, strengths=STRENGTHS):
                 # Signal events that fail the cut change no count.
                 found = background + int(random.poisson(factor * above).sum())
                 observed[signal][strength].append(
-                    observed_significance(found, made.expected, made.error)
+                    bin_significance(found, made.expected, made.error)
                 )
                 injected[signal][strength].append(factor * weight.sum())
     if not events:
@@ -214,17 +215,6 @@ def count_pvalue(observed, expected, error, uniform):
     else:
         chance = poisson(expected)
     return float(chance.sf(observed) + uniform * chance.pmf(observed))
-
-
-def observed_significance(observed, expected, error):
-    """Significance of a count on a background with an error, negative for too few events.
-
-    As `analysis.performance.significance`, for what was observed.
-    """
-    n, b, v = max(observed, 1e-9), expected, max(error**2, 1e-9 * expected)
-    first = n * np.log(n * (b + v) / (b**2 + n * v))
-    second = b**2 / v * np.log1p(v * (n - b) / (b * (b + v)))
-    return float(np.copysign(np.sqrt(max(0.0, 2 * (first - second))), n - b))
 
 
 def signal_for(strength, expected, error):

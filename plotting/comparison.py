@@ -59,10 +59,10 @@ def judge_detectors(results, compared, replicas=REPLICAS):
     names, numbers = [], []
     for scores in compared:
         names.append((scores.detector, "detector", scores.detector))
-        numbers.append(numbers_of(scores, 0))
+        numbers.append(scores.numbers(0))
     for column, rival in enumerate(compared[0].rivals, 1):
         names.append((rival.name, "rival", rival.label))
-        numbers.append(numbers_of(compared[0], column))
+        numbers.append(compared[0].numbers(column))
     judged = judge_all(numbers, relative=UNCERTAINTY, replicas=replicas)
     scores = {}
     for (name, kind, label), (_, weight, _), found in zip(names, numbers, judged, strict=True):
@@ -101,20 +101,6 @@ def judge_detectors(results, compared, replicas=REPLICAS):
     )
 
 
-def numbers_of(scores, column):
-    """Values and weights of the background, and {signal: (values, weights)}, of some Scores.
-
-    column: 0 for the score, others for the rivals
-    """
-    value, weight = scores.joined(scores.of("background"))
-    signals = {}
-    for process in dict.fromkeys(s.process for s in scores.of("signal")):
-        v, w = scores.joined([s for s in scores.of("signal") if s.process == process])
-        if len(w):
-            signals[process] = v[:, column], w
-    return value[:, column], weight, signals
-
-
 def same_scores(study, judged, kinds=("detector",)):
     """Whether a study is of the scores of some kinds that `judge_detectors` has judged."""
     if study["region"] != judged["region"]:
@@ -131,9 +117,10 @@ def same_scores(study, judged, kinds=("detector",)):
 
 def judge_or_look_up(results, compared, study):
     """As `judge_detectors`; intervals are those of a study of the same scores, if it has them."""
+    if study is None or study["replicas"] < REPLICAS:
+        return judge_detectors(results, compared)
     judged = judge_detectors(results, compared, replicas=0)
-    known = study is not None and study["replicas"] >= REPLICAS
-    if not (known and same_scores(study, judged, ("detector", "rival"))):
+    if not same_scores(study, judged, ("detector", "rival")):
         return judge_detectors(results, compared)
     judged["scores"] = {name: study["scores"][name] for name in judged["scores"]}
     taken = ("replicas", "background_uncertainty", "working_points", "least_events")

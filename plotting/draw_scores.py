@@ -9,6 +9,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocato
 
 from plotting.comparison import share_text
 from plotting.legend import LINE, LONG, dash_of
+from plotting.stack import divide
 from plotting.style import BAND, FONT, INK, NO_CAPTION, QUIET, add_caption, styled
 from plotting.yields import with_error
 
@@ -170,12 +171,11 @@ def choose_colours(names, known):
 
 def draw_signal_shares(axes, one, labels, colours, handles):
     """Draw the signals of a Survival over the background; returns the largest value."""
-    good = one.background > 0
     flat = one.background / one.background.sum()
     axes.axhline(1, color=INK, linewidth=0.8)
     highest = 1.0
     for place, (process, shares) in enumerate(one.signals.items()):
-        ratio = np.divide(shares, flat, out=np.full(len(good), np.nan), where=good)
+        ratio = divide(shares, flat)
         style = {"color": colours[process], "linestyle": dash_of(place), "linewidth": LINE}
         line = axes.stairs(np.maximum(ratio, 0.01), one.edges, baseline=None, **style)
         handles.setdefault(labels[process], line)

@@ -24,8 +24,3 @@ def drawn_graph(options):
     figure = draw_graph(nodes, places(nodes), caption=caption)
     text = "Which column needs which, from the ntuple to features and cuts"
     return Drawn("graph", "Computation graph", figure, text, numbers=numbers)
-
-
-def graph_figure(options):
-    """The Figure of the computation graph."""
-    return drawn_graph(options).figure

@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.errors import InputError
 from analysis.output import MODEL_RECORD, MODELS, WEIGHT, read_model_record
+from plotting.stack import divide
 
 BLOCK = 1000  # events at once, which stay in the cache of a processor
 
@@ -158,14 +159,12 @@ class Difference:
     @property
     def relative(self):
         """The difference over the second mean; NaN where that is not positive."""
-        shares, second = np.full_like(self.values, np.nan), self.subtracted
-        return np.divide(self.values, second, out=shares, where=second > 0)
+        return divide(self.values, self.subtracted)
 
     @property
     def significance(self):
         """The difference over its error; NaN where the error is 0."""
-        z = np.full_like(self.values, np.nan)
-        return np.divide(self.values, self.error, out=z, where=self.error > 0)
+        return divide(self.values, self.error)
 
 
 def difference_of(first, second, shared=None):

@@ -12,7 +12,6 @@ drawn again.
 
 import hashlib
 import io
-import json
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib.metadata import version
@@ -25,6 +24,7 @@ import analysis
 from analysis.content import FLAG, Fields, ListOf, MapOf, Maybe, matching, text, whole
 from analysis.errors import InputError
 from analysis.files import checksum, digest, read_json, write_json
+from analysis.hdf5 import sha256_of
 from plotting.renderers import draw_once
 from plotting.save import NUMBERS, as_csv
 from plotting.style import drawing
@@ -183,7 +183,7 @@ def write_manifest(folder, parts):
         pictures = [asdict(p) | {"html": isinstance(p.title, Markup)} for p in part.pictures]
         content[name] = asdict(part) | {"pictures": pictures}
         del content[name]["kept"]
-    write_json(folder / MANIFEST, {"format": 1, "parts": json.loads(json.dumps(content))})
+    write_json(folder / MANIFEST, {"format": 1, "parts": content})
 
 
 def key_of(options, *content, files=()):
@@ -201,9 +201,15 @@ def key_of(options, *content, files=()):
             {name: record.get(name) for name in DECLARED},
             [{name: sample.get(name) for name in OF_SAMPLES} for sample in record["samples"]],
             content,
-            [[str(path.relative_to(folder)), checksum(path)] for path in there],
+            [[str(path.relative_to(folder)), content_of(path)] for path in there],
         ]
     )
+
+
+def content_of(path):
+    """The SHA-256 of a file, which tables have already where they were read in this process."""
+    with open(path, "rb") as file:
+        return sha256_of(path, file.fileno())
 
 
 @cache

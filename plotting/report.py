@@ -324,7 +324,7 @@ def yields_table(results, flows):
 def matrix_part(options, shelf, region):
     """Means of processes in GeV and as the network sees them, differences of the signals."""
     results = options.results
-    models = sorted(model_records(results).items()), list(model_records(results))
+    models = list(model_records(results).items())
     flow = results.cutflow[region]
     key = key_of(options, region, flow, models, files=table_files(results, [region]))
     draw = partial(matrix_drawings, options, region)

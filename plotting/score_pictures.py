@@ -1,7 +1,7 @@
 """`score`: what a detector found, beside others and simple cuts."""
 
 from dataclasses import dataclass, replace
-from itertools import chain
+from functools import cache
 from textwrap import wrap
 
 import numpy as np
@@ -48,10 +48,11 @@ def score(options, detectors=()):
     names = score_files.choose_detectors(options.results, detectors)
     for line in score_files.shares_of(options.results, names[0]):
         print(*wrap(f"{names[0]}: {line}", 80, subsequent_indent="  "), sep="\n")
-    pictures = chain(score_pictures(options, names, print), study_pictures(options))
-    for drawn in pictures:
+    for drawn in score_pictures(options, names, print):
         written += save_drawn(drawn, folder, options.formats)
     if study := read_study(options.results.folder):
+        for drawn in comparison_pictures(study, "study", "study", options.caption):
+            written += save_drawn(drawn, folder, options.formats)
         print("", *comparison.table_lines(study), sep="\n")
         written += save_tables(study, folder / "study")
     return written
@@ -113,7 +114,7 @@ def score_pictures(options, detectors, say):
     numbers = numbers.assign(data=in_data) if events else numbers
     text = "Correlation with features"
     yield Drawn("correlations", text, figure, group="why", numbers=numbers)
-    yield from error_pictures(options, scores, labels, feature_labels, say)
+    yield from error_pictures(options, scores, feature_labels, say)
     yield from event_pictures(options, scores, say)
 
 
@@ -149,17 +150,16 @@ def compared_pictures(options, compared, say):
         numbers = score_numbers.survival_numbers(survivals)
         text = "Data and signals over background, detector by detector"
         yield Drawn("detectors", text, figure, group="result", numbers=numbers)
-    colours = {}
+    colours, numbers_of = {}, cache(lambda name: by_name[name][0].numbers(by_name[name][1]))
     by_name = {one.detector: (one, 0) for one in compared}
     by_name |= {rival.name: (first, n) for n, rival in enumerate(first.rivals, 1)}
     for process in [p for p in results.processes if p.kind == "signal"]:
-        if process.name not in judged["signals"]:
+        if process.name not in judged["scores"][first.detector]["signals"]:
             say(f"{process.name} has no events in {region}: no curves")
             continue
         curves = {}
         for name in comparison.shown_curves(judged, process.name, first.detector):
-            scores, column = by_name[name]
-            background, weight, signals = comparison.numbers_of(scores, column)
+            background, weight, signals = numbers_of(name)
             pair = (background, weight, *signals[process.name])
             if name == first.detector:
                 curves[name] = make_curve(*pair, score_files.seed_of(*pair))
@@ -219,7 +219,7 @@ def latent_figure(options, scores, labels, vectors, weights, axes):
     )
 
 
-def error_pictures(options, scores, labels, feature_labels, say):
+def error_pictures(options, scores, feature_labels, say):
     """Yield Drawn pictures: which cells make the top events of data, background and signals odd."""
     results = options.results
     groups = {}
@@ -241,8 +241,7 @@ def error_pictures(options, scores, labels, feature_labels, say):
         values = np.array(
             [[shares.get(cell, np.nan) for cell in row] for row in results.cells], float
         )
-        label = "Background" if name == BACKGROUND else labels[name]
-        title = f"{scores.region}, top {TOP_SHARE:.0%} of {label}"
+        title = f"{scores.region}, top {TOP_SHARE:.0%} of {drawing.label(name)}"
         bar = "Mean share of the score [%]"
         if np.isfinite(values).mean() > FEW_CELLS:
             figure = draw_matrix(
@@ -263,12 +262,13 @@ def error_pictures(options, scores, labels, feature_labels, say):
         yield Drawn(f"features_{name}", text, figure, group="why", numbers=numbers)
 
 
-def shown_events(options, scores, say):
+def shown_events(options, scores, content, say):
     """The most anomalous events, of data, or else of background: [(Scored, position, told)].
 
-    Those that `python -m ml explain` has told; without it the first TOP_EVENTS, told None.
+    content: of explained.json, what `python -m ml explain` has told; None: the first TOP_EVENTS,
+        told None
     """
-    content, why = read_explained(options.results.folder), "no events are explained"
+    why = "no events are explained"
     try:
         if content is not None:
             return score_files.explained_events(scores, content)
@@ -289,8 +289,8 @@ def event_pictures(options, scores, say):
     """Yield Drawn pictures of the most anomalous events, and say what they are."""
     results = options.results
     objects, owners = results.objects
-    effective = effective_of_explained(results, scores)
-    for rank, (scored, place, told) in enumerate(shown_events(options, scores, say), 1):
+    content = read_explained(results.folder)
+    for rank, (scored, place, told) in enumerate(shown_events(options, scores, content, say), 1):
         dataset, run, event = scored.identity[place]
         score = scored.score[place]
         table = results.table(scores.region, scored.sample)
@@ -302,8 +302,10 @@ def event_pictures(options, scores, say):
             energy_scale=results.energy_scale,
             h=results.h,
         )
-        p_value = told and p_text(told["scores"][scores.detector]["p_value"], effective)
-        p_value = p_value and (f"p < {p_value[1:]}" if p_value[0] == "<" else f"p = {p_value}")
+        if told:
+            effective = content["background"][scores.detector]["effective"]
+            p_value = p_text(told["scores"][scores.detector]["p_value"], effective)
+            p_value = f"p < {p_value[1:]}" if p_value[0] == "<" else f"p = {p_value}"
         drivers = [driver(results, one) for one in (told["features"] if told else ())[:DRIVERS]]
         about = f"{scored.sample} {event}, score {score:.2f}"
         if rank <= TOP_EVENTS:
@@ -360,13 +362,6 @@ def three_digits(value):
     if value is None:
         return comparison.NOTHING
     return f"{value:.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
-
-
-def effective_of_explained(results, scores):
-    """Effective events of the background that p-values are of; 0 where nothing is explained."""
-    content = read_explained(results.folder)
-    background = content["background"].get(scores.detector) if content else None
-    return background["effective"] if background else 0.0
 
 
 def study_pictures(options):

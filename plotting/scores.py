@@ -67,6 +67,20 @@ class Scores:
         values = [np.column_stack([s.score, s.rivals]) for s in samples]
         return np.concatenate(values), np.concatenate([s.weight for s in samples])
 
+    def numbers(self, column):
+        """Values and weights of the background, and {signal: (values, weights)}.
+
+        column: 0 for the score, others for the rivals
+        Signals whose sum of weights is not above 0 are left out.
+        """
+        value, weight = self.joined(self.of("background"))
+        signals = {}
+        for process in dict.fromkeys(s.process for s in self.of("signal")):
+            v, w = self.joined([s for s in self.of("signal") if s.process == process])
+            if w.sum() > 0:
+                signals[process] = v[:, column], w
+        return value[:, column], weight, signals
+
 
 def detectors(results):
     """Names of the detectors that have scored a sample, the one to be shown first."""
@@ -191,17 +205,14 @@ class Survival:
 
 def survival_of(scores, per_decade=3):
     """The Survival of a detector; bins as far as LEAST effective background events are in each."""
-    value, weight = scores.joined(scores.of("background"))
+    value, weight, found = scores.numbers(0)
     if not weight.sum() > 0:
         return None
 
-    def p_values(samples):
-        v, w = scores.joined(samples)
-        return np.clip(survival(v[:, 0], value[:, 0], weight), 0, 1), w
+    def p_of(values):
+        return np.clip(survival(values, value, weight), 0, 1)
 
-    p, _ = p_values(scores.of("background"))
-    edges = [1.0]
-    supported = [1.0]
+    p, supported = p_of(value), [1.0]
     while effective_events(weight[p <= 10 ** (-len(supported) / per_decade)]) >= LEAST:
         supported.append(10 ** (-len(supported) / per_decade))
     edges = np.array([10 ** (-len(supported) / per_decade), *reversed(supported)])
@@ -210,19 +221,14 @@ def survival_of(scores, per_decade=3):
         place = np.maximum(np.searchsorted(edges, p, side="left") - 1, 0)
         return np.bincount(place, w, len(edges) - 1)
 
-    signals = {}
-    for process in dict.fromkeys(s.process for s in scores.of("signal")):
-        p_signal, w = p_values([s for s in scores.of("signal") if s.process == process])
-        if w.sum() > 0:
-            signals[process] = count(p_signal, w) / w.sum()
-    data = scores.of("data")
+    data = [(p_of(scored.score), scored.weight) for scored in scores.of("data")]
     return Survival(
         scores.detector,
         edges,
         count(p, weight),
         np.sqrt(count(p, weight**2)),
-        count(*p_values(data)) if data else None,
-        signals,
+        sum(count(*one) for one in data) if data else None,
+        {process: count(p_of(v), w) / w.sum() for process, (v, w) in found.items()},
     )
 
 

@@ -118,8 +118,8 @@ def fit_stack(results, channels, when):
     total, error = (joined(lambda c, k=key: c[when][k]) for key in ("total", "error"))
     layers, signals = [], []
     names = list(dict.fromkeys(n for channel in channels for n in channel["samples"]))
-    known = [process for process in results.processes if process.name in names]
-    others = [n for n in names if n not in [process.name for process in known]]
+    declared = [process.name for process in results.processes]
+    others = [name for name in names if name not in declared]
     known = coloured([*results.processes, *(process_of(n, "background") for n in others)])
     known = [process for process in known if process.name in names]
     for process in known:

@@ -11,11 +11,11 @@ import pytest
 import score_inputs
 from scipy.stats import kstest, poisson
 
-from analysis.performance import significance
+from analysis.performance import bin_significance, significance
 from ml import protocol
 from ml.__main__ import main
 from ml.frozen import State
-from ml.protocol import count_pvalue, examine_one, ks_pvalue, observed_significance, signal_for
+from ml.protocol import count_pvalue, examine_one, ks_pvalue, signal_for
 from ml.study import Numbers
 
 
@@ -88,10 +88,10 @@ def test_p_value_of_a_count():
 
 def test_observed_significance_is_that_which_is_expected():
     for s in (1.0, 10.0):
-        assert observed_significance(20 + s, 20.0, 3.0) == pytest.approx(significance(s, 20, 3))
-    assert observed_significance(20, 20.0, 3.0) == pytest.approx(0)
-    assert observed_significance(12, 20.0, 3.0) < -1
-    assert observed_significance(0, 5.0, 0.0) == pytest.approx(-np.sqrt(10), rel=1e-3)
+        assert bin_significance(20 + s, 20.0, 3.0) == pytest.approx(significance(s, 20, 3))
+    assert bin_significance(20, 20.0, 3.0) == pytest.approx(0)
+    assert bin_significance(12, 20.0, 3.0) < -1
+    assert bin_significance(0, 5.0, 0.0) == pytest.approx(-np.sqrt(10), rel=1e-3)
     for strength in (0.0, 1.0, 5.0):
         found = signal_for(strength, 20.0, 3.0)
         assert significance(found, 20.0, 3.0) == pytest.approx(strength)

@@ -14,7 +14,7 @@ from analysis.errors import InputError, M3LError
 from analysis.output import DEFAULT_DETECTOR
 from analysis.performance import make_curve
 from analysis.results import Results
-from analysis.study_files import read_study
+from analysis.study_files import read_explained, read_study
 from plotting import comparison, event, graph, matrix, score_pictures, scores, yields
 from plotting.draw_event import draw_event
 from plotting.draw_graph import draw_graph
@@ -125,28 +125,41 @@ def test_explained_events_are_shown_if_they_are_of_these_scores(tmp_path):
     folder = plot_inputs.write_scores(plot_inputs.write_run(tmp_path / "out"), errors=False)
     options = Options(str(folder), folder / "plots", processes=1)
     found, said = scores.read_scores(Results(folder), MODEL), []
-    first = score_pictures.shown_events(options, found, said.append)
+
+    def shown_events(found):
+        return score_pictures.shown_events(options, found, read_explained(folder), said.append)
+
+    first = shown_events(found)
     assert len(first) == score_pictures.TOP_EVENTS and {told for *_, told in first} == {None}
     assert "python -m ml explain" in said.pop()
     plot_inputs.write_explained(folder, number=9)
-    shown = score_pictures.shown_events(options, found, said.append)
+    shown = shown_events(found)
     assert said == [] and len(shown) == 9
     for (one, place, told), (same, also, _) in zip(shown, first, strict=False):
         assert (one.sample, place) == (same.sample, also)
         assert told["EventNumber"] == one.identity[place][2]
     plot_inputs.write_scores(folder, errors=False, detector="big")
     big = scores.read_scores(Results(folder), "big")
-    assert score_pictures.shown_events(options, big, said.append)[0][2] is None
+    assert shown_events(big)[0][2] is None
     assert "explained are events of small in SR3L: python -m ml explain" in said.pop()
     path = folder / "study" / "explained.json"
     content = json.loads(path.read_text())
     content["events"][0]["scores"][MODEL]["score"] += 1
     path.write_text(json.dumps(content))
-    assert score_pictures.shown_events(options, found, said.append)[0][2] is None
+    assert shown_events(found)[0][2] is None
     assert "with other scores" in said.pop()
     path.write_text(json.dumps(content | {"kind": "noise"}))
     with pytest.raises(InputError, match="explained.json: kind must be one of"):
         list(score_pictures.event_pictures(options, found, said.append))
+
+
+def test_a_signal_without_positive_weights_has_no_curves(tmp_path):
+    samples = [(*s[:5], -s[5]) if s[2] == "signal" else s for s in plot_inputs.SAMPLES]
+    folder = plot_inputs.write_scores(plot_inputs.write_run(tmp_path / "out", samples))
+    options, said = Options(str(folder), folder / "plots", processes=1), []
+    names = [p.name for p in score_pictures.score_pictures(options, (MODEL,), said.append)]
+    assert "HNL450 has no events in SR3L: no curves" in said
+    assert "score" in names and "curves_HNL450" not in names
 
 
 def test_study_is_a_picture_and_tables(tmp_path):
