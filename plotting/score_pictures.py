@@ -7,6 +7,7 @@ from textwrap import wrap
 import numpy as np
 import pandas as pd
 
+from analysis import console
 from analysis.errors import InputError
 from analysis.files import write_file
 from analysis.performance import make_curve
@@ -313,9 +314,9 @@ def event_pictures(options, scores, say):
             if told:
                 say(f"   {p_value}, the share of the background that is as anomalous")
             for one in drivers:
-                say(
-                    f"   {one.name[:18]:<18} {one.value}, usually {one.usual}, adds {one.adds}"[:80]
-                )
+                said = f"{one.value}, usually {one.usual}, adds {one.adds}"
+                for line in console.hanging(f"   {one.name:<18} ", said, comparison.LINE):
+                    say(line)
         figure = draw_event(
             seen.labels,
             seen.types,
