@@ -63,26 +63,16 @@ class Source:
     @classmethod
     def of(cls, plan, cells):
         """Write the file of a plan."""
-        selecting, selected = selection(plan)
-        row, rows = row_of(plan, cells)
-        all_branches = [*plan.inputs]
         holes = {
             "includes": "\n".join(f"#include <{header}>" for header in headers(plan)),
             "functions": "\n".join(functions(plan)),
             "inputs": "\n".join(
-                f'         {{"{name}", &typeid(branch_{name}), '
-                f"{cpp_flag(name in selecting.branches)}, {cpp_flag(name in row.branches)}}},"
-                for name in plan.inputs
+                f'         {{"{name}", &typeid(branch_{name})}},' for name in plan.inputs
             ),
-            "all_branches": declared_branches(plan, all_branches),
-            "ask": "\n".join(f"      {branch_value(plan, name)};" for name in all_branches),
-            "all_names": listed_branches(all_branches),
-            "select_columns": selecting.text,
-            "select_names": listed_branches(selecting.branches),
-            "select": selected,
-            "row_columns": row.text,
-            "row_names": listed_branches(row.branches),
-            "rows": rows,
+            "branches": declared_branches(plan),
+            "ask": "\n".join(f"      {branch_value(plan, name)};" for name in plan.inputs),
+            "names": "".join(f", b_{name}" for name in plan.inputs),
+            "process": process(plan, cells),
         }
         key = hashlib.sha256(FILE.substitute(holes, name="").encode()).hexdigest()[:12]
         name = f"m3lchain_{key}"
@@ -139,25 +129,17 @@ $inputs
 
    void check(const Event &event) const override
    {
-$all_branches
+$branches
 $ask
-      checkNumbers(event$all_names);
+      checkNumbers(event$names);
    }
 
-   void select(unsigned slot, const Event &event, const vector<double> &constants,
-               const Cutflows &cutflows, vector<char> &in) const override
+   void process(unsigned slot, const Event &event, const vector<double> &constants,
+                const Cutflows &cutflows, vector<char> &in, const RowStores &rows) const override
    {
-$select_columns
-$select
-      checkNumbers(event$select_names);
-   }
-
-   void addRows(unsigned slot, const Event &event, const vector<double> &constants,
-                const vector<char> &in, const RowStores &rows) const override
-   {
-$row_columns
-$rows
-      checkNumbers(event$row_names);
+$branches
+$process
+      checkNumbers(event$names);
    }
 };
 } // namespace $name
@@ -167,35 +149,27 @@ extern "C" m3l::CompiledChain *make_$name() { return new $name::Chain; }
 
 # Counting in a variation, or without one; `passed` are the cuts of each region.
 COUNTED = Template("""\
-      unsigned passed[$regions]{};
-      {
-$columns
+      unsigned passed_$number[$regions]{};
 $cuts
-         cutflows[$number]->add(slot, passed, $weight);
-      }""")
+      cutflows[$number]->add(slot, passed_$number, $weight);""")
 
 REGION = Template("""\
-         [&] {
+      [&] {
 $cuts
-         }();
-         in[$store] = passed[$region] == $number;""")
+      }();
+      in[$store] = passed_$number[$region] == $cuts_in_all;""")
 
 CUT = Template("""\
-            if (!$passes)
-               return;
-            ++passed[$region];""")
+         if (!$passes)
+            return;
+         ++passed_$number[$region];""")
 
 # Counting again, with another weight.
-WEIGHED = Template("""\
-      {
-$columns
-         cutflows[$number]->add(slot, passed, $weight);
-      }""")
+WEIGHED = Template("      cutflows[$number]->add(slot, passed_0, $weight);")
 
 # The row of an event, for the stores of all regions.
 ROW = Template("""\
       if (find(&in[$first], &in[$first] + $regions, 1) != &in[$first] + $regions) {
-$columns
          const double weights[] = {$weights};
          m3l::addRow(&rows[$first], &in[$first], $regions, slot, $cells, $identity, weights, $row);
       }""")
@@ -215,52 +189,65 @@ $body
 MATH = ("Math/Vector3D.h", "Math/Vector4D.h", "Math/VectorUtil.h", "Math/DistFunc.h")
 
 
-def selection(plan):
-    """The Columns and the statements of C++ that count an event and find its regions."""
-    events, regions = plan.event_variations, len(plan.cuts)
-    varied = {
-        each.name: Varied(plan, [WEIGHT, *plan.cut_inputs] if each in events else [WEIGHT], each)
+def process(plan, cells):
+    """The statements of C++ that count an event, find its regions and add it to their rows.
+
+    cells: number of values of the matrix
+    """
+    wanted, events = [WEIGHT, *plan.cut_inputs, *(plan.columns if plan.cuts else ())], {}
+    varied = [
+        Varied(plan, wanted if plan.changes_events(each) else [WEIGHT], each)
         for each in plan.variations
-        if plan.changes_counts(each)
-    }
-    unchanged = [name for each in varied.values() for name in each.unchanged]
-    columns = Columns(plan, [WEIGHT, *plan.cut_inputs, *unchanged])
-    lines, first = [counted(plan, columns, 0, 0, "")], 0
-    for number, each in enumerate(plan.variations, 1):
-        universe = varied[each.name].over(columns) if each.name in varied else None
-        if each in events:
-            first += regions
+    ]
+    columns = Columns(plan, [*wanted, *(name for each in varied for name in each.unchanged)])
+    universes = [each.over(columns) for each in varied]
+    # An event may be selected in a variation only, so that each value is made when it is needed.
+    lines = [columns.text, *(each.text for each in universes), counted(plan, columns, 0, 0)]
+    regions = len(plan.cuts)
+    for number, (each, universe) in enumerate(zip(plan.variations, universes, strict=True), 1):
+        first = regions * (1 + len(events))
+        if plan.changes_events(each):
+            events[first] = universe
             lines += (
-                [f"      {{\n{counted(plan, universe, number, first, universe.text)}\n      }}"]
-                if universe
+                [counted(plan, universe, number, first)]
+                if plan.changes_counts(each)
                 else [f"      in[{first + n}] = in[{n}];" for n in range(regions)]
             )
-        elif universe:
-            weight = universe.value(WEIGHT)
-            lines.append(WEIGHED.substitute(columns=universe.text, weight=weight, number=number))
-    return columns, "\n".join(lines)
+        elif plan.changes_counts(each):
+            lines.append(WEIGHED.substitute(weight=universe.value(WEIGHT), number=number))
+    if plan.cuts:
+        # What the weight is in other variations matters without a variation only.
+        weights = [each for each in universes if each not in events.values()]
+        lines.append(added(plan, columns, weights, 0, cells))
+        lines += [added(plan, universe, (), first, cells) for first, universe in events.items()]
+    return "\n".join(line for line in lines if line)
 
 
-def counted(plan, columns, number, first, text):
+def counted(plan, columns, number, first):
     """C++ that counts an event and finds its regions.
 
-    number: of the cutflow; first: flag of the first region; text: declarations of columns
+    number: of the cutflow; first: flag of the first region
     """
     regions = []
     for region, cuts in enumerate(plan.cuts.values()):
         body = "\n".join(
             CUT.substitute(
+                number=number,
                 region=region,
-                cut=place,
                 passes=columns.call(f"cut_{region}_{place}", cut.inputs),
             )
             for place, cut in enumerate(cuts)
         )
         regions.append(
-            REGION.substitute(cuts=body, region=region, store=first + region, number=len(cuts))
+            REGION.substitute(
+                cuts=body,
+                number=number,
+                region=region,
+                store=first + region,
+                cuts_in_all=len(cuts),
+            )
         )
     return COUNTED.substitute(
-        columns=text,
         weight=columns.value(WEIGHT),
         number=number,
         cuts="\n".join(regions),
@@ -268,38 +255,14 @@ def counted(plan, columns, number, first, text):
     )
 
 
-def row_of(plan, cells):
-    """The Columns and the statements of C++ that add the rows of an event.
-
-    cells: number of values of the matrix
-    """
-    if not plan.cuts:
-        return Columns(plan, []), ""
-    weights = [Varied(plan, [WEIGHT], each) for each in plan.weight_variations]
-    events = [Varied(plan, plan.columns, each) for each in plan.event_variations]
-    # An event may be selected in a variation only, so that each value is made when it is needed.
-    wanted = [*plan.columns, *(name for each in (*weights, *events) for name in each.unchanged)]
-    columns = Columns(plan, wanted)
-    weights = [each.over(columns) for each in weights]
-    text = "\n".join(each.text for each in weights)
-    lines = [added(plan, columns, text, weights, 0, cells)]
-    for number, each in enumerate(events, 1):
-        universe = each.over(columns)
-        # What the weight is in other variations matters without a variation only.
-        lines.append(added(plan, universe, universe.text, (), number * len(plan.cuts), cells))
-    return columns, "\n".join(lines)
-
-
-def added(plan, columns, text, weights, first, cells):
+def added(plan, columns, weights, first, cells):
     """C++ that adds the row of an event.
 
-    text: declarations of columns; weights: Columns of the other weights
-    first: flag of the first region
+    weights: Columns of the other weights; first: flag of the first region
     """
     row = [columns.value(name) for name in plan.columns]
     identity, (weight, *features) = row[: len(IDENTITY)], row[len(IDENTITY) :]
     return ROW.substitute(
-        columns=text,
         weights=", ".join([weight, *(each.value(WEIGHT) for each in weights)]),
         identity=", ".join(identity),
         row=", ".join(features),
@@ -307,11 +270,6 @@ def added(plan, columns, text, weights, first, cells):
         regions=len(plan.cuts),
         cells=cells,
     )
-
-
-def cpp_flag(value):
-    """A C++ bool."""
-    return "true" if value else "false"
 
 
 def headers(plan):
@@ -391,7 +349,6 @@ class Columns:
     def __init__(self, plan, wanted):
         """wanted: names of the columns, as often as they are asked for"""
         self.plan = plan
-        self.branches = []  # of the plan's inputs, those that are needed
         self.values = {name: f"constants[{n}]" for n, name in enumerate(plan.constants)}
         lazy, needed = [], plan.needed(wanted)[0]
         uses = Counter([*wanted, *(name for each in needed for name in each.inputs)])
@@ -403,22 +360,11 @@ class Columns:
                 continue
             lazy.append(f"      const Lazy v_{name}{{[&] {{ return {call}; }}}};")
             self.values[name] = f"v_{name}()"
-        for name in wanted:
-            self.value(name)
-        self.lazy = lazy
-
-    @property
-    def text(self):
-        """C++ that declares them."""
-        return "\n".join((declared_branches(self.plan, self.branches), *self.lazy))
+        self.text = "\n".join(lazy)  # C++ that declares them
 
     def value(self, name):
         """C++ for the value of a column."""
-        if name in self.values:
-            return self.values[name]
-        if name not in self.branches:
-            self.branches.append(name)
-        return branch_value(self.plan, name)
+        return self.values.get(name) or branch_value(self.plan, name)
 
     def call(self, function, names):
         """C++ that calls a function with columns."""
@@ -451,7 +397,7 @@ class Varied:
 
     def over(self, columns):
         """The same with those Columns that the variation does not change."""
-        self.base, self.values, self.lazy = columns, {}, []
+        self.base, self.values, lazy = columns, {}, []
         # Shifted columns first: they are made of unchanged ones only.
         for name in sorted(self.needed, key=lambda name: name not in self.columns):
             own = f"{self.shifted.name}_{name}"
@@ -460,14 +406,10 @@ class Varied:
                 call = columns.call(shift, self.columns[name].inputs)
             else:
                 call = self.call(f"f_{name}", self.calls[name])
-            self.lazy.append(f"         const Lazy v_{own}{{[&] {{ return {call}; }}}};")
+            lazy.append(f"      const Lazy v_{own}{{[&] {{ return {call}; }}}};")
             self.values[name] = f"v_{own}()"
+        self.text = "\n".join(lazy)  # C++ that declares them
         return self
-
-    @property
-    def text(self):
-        """C++ that declares them."""
-        return "\n".join(self.lazy)
 
     def value(self, name):
         """C++ for the value of a column."""
@@ -478,18 +420,15 @@ class Varied:
         return f"{function}({', '.join(map(self.value, names))})"
 
 
-def declared_branches(plan, names):
-    """C++ that declares branches of an event."""
-    numbers = {name: number for number, name in enumerate(plan.inputs)}
-    objects = dict.fromkeys(plan.checks[name] for name in names if plan.checks.get(name))
+def declared_branches(plan):
+    """C++ that declares the branches of an event."""
+    objects = dict.fromkeys(plan.checks[name] for name in plan.inputs if plan.checks.get(name))
     lengths = (f"      Length length_{of};" for of in objects)
-    branches = (f"      const Branch<branch_{n}, {numbers[n]}> b_{n}(event);" for n in names)
+    branches = (
+        f"      const Branch<branch_{name}, {number}> b_{name}(event);"
+        for number, name in enumerate(plan.inputs)
+    )
     return "\n".join((*lengths, *branches))
-
-
-def listed_branches(names):
-    """C++ for branches as further arguments."""
-    return "".join(f", b_{name}" for name in names)
 
 
 def branch_value(plan, name):

@@ -477,7 +477,26 @@ def make_demo(folder, seed):
 
 
 REPEAT = """
-double repeat_events(TChain &chain, TTree &tree, long wanted) {
+template <typename T>
+struct Arrays : std::deque<std::vector<T> *> {
+   bool take(TChain &chain, TBranch &branch) {
+      if (branch.GetClassName() != "vector<" + ROOT::Internal::RDF::TypeID2TypeName(typeid(T)) + ">")
+         return false;
+      chain.SetBranchAddress(branch.GetName(), &this->emplace_back(nullptr));
+      return true;
+   }
+   void resize(std::size_t n) { for (auto *values : *this) values->resize(n); }
+};
+
+double repeat_events(TChain &chain, TTree &tree, long wanted, long trilepton) {
+   Arrays<float> floats;
+   Arrays<int> ints;
+   Arrays<bool> bools;
+   for (TObject *object : *chain.GetListOfBranches())
+      if (TString(object->GetName()).BeginsWith("lep")) {
+         auto &branch = static_cast<TBranch &>(*object);
+         floats.take(chain, branch) || ints.take(chain, branch) || bools.take(chain, branch);
+      }
    ULong64_t number = 0;
    float weight = 0;
    double sum = 0;
@@ -486,6 +505,11 @@ double repeat_events(TChain &chain, TTree &tree, long wanted) {
    const auto available = chain.GetEntries();
    for (long i = 0; i < wanted; ++i) {
       chain.GetEntry(i % available);
+      if (i % trilepton) {
+         floats.resize(2);
+         ints.resize(2);
+         bools.resize(2);
+      }
       number = i + 1;
       sum += weight;
       tree.Fill();
@@ -496,8 +520,11 @@ double repeat_events(TChain &chain, TTree &tree, long wanted) {
 """
 
 
-def make_benchmark(files, events, path):
-    """One file of exactly `events` events: those of `files` in turn, with new event numbers."""
+def make_benchmark(files, events, path, trilepton=1):
+    """One file of exactly `events` events: those of `files` in turn, with new event numbers.
+
+    trilepton: keep all leptons in one of so many events, two in the others
+    """
     import ROOT
 
     ROOT.gInterpreter.Declare(REPEAT)
@@ -509,7 +536,7 @@ def make_benchmark(files, events, path):
     with create(path):
         tree = chain.CloneTree(0)
         tree.SetAutoFlush(25_000)  # events per cluster
-        sum_of_weights = ROOT.repeat_events(chain, tree, events)
+        sum_of_weights = ROOT.repeat_events(chain, tree, events, trilepton)
         tree.Write()
         fill_meta("benchmark", isData=False, xsec=1.0, kFactor=1.0, sumw=sum_of_weights)
 
@@ -529,6 +556,13 @@ def main():
     benchmark.add_argument("--events", type=int, default=840_000, help="default: 840000")
     benchmark.add_argument(
         "--from", dest="files", nargs="+", metavar="FILE", help="default: the demo"
+    )
+    benchmark.add_argument(
+        "--trilepton",
+        type=int,
+        default=1,
+        metavar="N",
+        help="keep all leptons in one of N events, two in the others",
     )
     benchmark.set_defaults(files=[HERE / f"{name}.root" for name in PROCESSES])
     for command, seed in ((demo, SEED), (sample, SEED), (data, SEED + 1)):
@@ -553,7 +587,7 @@ def main():
         case "data":
             make_data(options.luminosity, options.seed, options.out)
         case "benchmark":
-            make_benchmark(options.files, options.events, options.out)
+            make_benchmark(options.files, options.events, options.out, options.trilepton)
 
 
 if __name__ == "__main__":

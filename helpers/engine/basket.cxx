@@ -168,7 +168,7 @@ bool place(TFile &file, TBranch &branch, int number, long long &position, int &b
 char *RawMemory::get(std::size_t size)
 {
    if (size > fSize) {
-      fBytes.reset(new char[size]);
+      fBytes.reset(new char[size + kChunk]);
       fSize = size;
    }
    return fBytes.get();
@@ -224,13 +224,6 @@ bool Basket::divide(std::size_t values, std::size_t size)
    if (bytes.get<std::int32_t>() != fEntries + 1 || bytes.left() != 4 * std::size_t(fEntries + 1))
       return false;
    fStarts = bytes.skip(0);
-   std::int64_t last = 0;
-   for (long long entry = 0; entry < fEntries; ++entry) {
-      const std::int64_t start = std::int64_t(decoded<std::int32_t>(fStarts + 4 * entry)) - fShift;
-      if (start < last || start > std::int64_t(values))
-         return false;
-      last = start;
-   }
    return true;
 }
 

@@ -53,7 +53,21 @@ T decoded(const char *bytes)
    return value;
 }
 
-/// Memory that grows and is not initialised.
+/// Numbers are decoded in chunks of so many bytes: a loop over as many as an event has objects would
+/// end each time where the processor does not expect it. What is decoded or read beyond them is not
+/// used, so that memory must be longer by a chunk.
+constexpr std::size_t kChunk = 32;
+
+template <typename T>
+void decode(const char *bytes, std::size_t size, T *values)
+{
+   constexpr std::size_t step = kChunk / sizeof(T);
+   for (std::size_t first = 0; first < size; first += step)
+      for (std::size_t i = first; i < first + step; ++i)
+         values[i] = decoded<T>(bytes + i * sizeof(T));
+}
+
+/// Memory that grows and is not initialised, longer than asked for by a chunk.
 class RawMemory
 {
 public:
@@ -83,15 +97,21 @@ public:
    const char *end() const { return fEnd; }
    bool hasStarts() const { return fStarts != nullptr; }
 
-   /// Where the values of an entry begin; between `begin` and `end`. Only for one that hasStarts.
-   /// \param entry  at most the number of entries, for which it is the end
-   const char *start(long long entry) const
+   /// The bytes of an entry. Only for one that hasStarts.
+   /// \return whether they lie between `begin` and `end`
+   bool find(long long entry, const char *&first, const char *&last) const
    {
-      return entry < fEntries ? fBegin + (decoded<std::int32_t>(fStarts + 4 * entry) - fShift)
-                              : fEnd;
+      first = start(entry);
+      last = entry + 1 < fEntries ? start(entry + 1) : fEnd;
+      return fBegin <= first && first <= last && last <= fEnd;
    }
 
 private:
+   const char *start(long long entry) const
+   {
+      return fBegin + (std::int64_t(decoded<std::int32_t>(fStarts + 4 * entry)) - fShift);
+   }
+
    bool readFromFile(TFile &file, long long position, int bytes, RawMemory &compressed);
    bool takeFromTree(TBranch &branch, int number);
    bool divide(std::size_t values, std::size_t size);

@@ -1,14 +1,10 @@
 #include "engine/bookchain.h"
 
-#include "engine/action.h"
-#include "engine/branchcontent.h"
-#include "engine/treesource.h"
+#include "engine/eventsource.h"
 
 #include <ROOT/RDF/RDatasetSpec.hxx>
 #include <ROOT/RDataFrame.hxx>
-#include <TFile.h>
 #include <TSystem.h>
-#include <TTree.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -44,92 +40,59 @@ bool withType(const std::type_info &type, const Visit &visit, Types<T...>)
            (tryType(static_cast<T *>(nullptr)) || tryType(static_cast<ROOT::RVec<T> *>(nullptr))));
 }
 
-/// An event whose branches ROOT has read.
-class GatheredEvent final : public Event
-{
-public:
-   GatheredEvent()
-      : Event(kSuspect)
-   {
-   }
+/// A branch that ROOT has read.
+struct GivenBranch final : BranchReader {
+   const void *value = nullptr;
 
-   std::vector<const void *> addresses;
-
-private:
-   static constexpr bool kSuspect = true;
-
-   const void *address(unsigned branch) const override { return addresses[branch]; }
+   const void *at(long long) override { return value; }
 };
 
-struct Booking {
-   ROOT::RDF::RNode rdf;
-   std::string event; ///< name of the column with the event
-};
-
-/// Makes one column of those branches for which `wanted` is set, or of all if it is null. A node
-/// for each branch, since the types of all are known here only.
-Booking gather(ROOT::RDF::RNode rdf, const CompiledChain &chain, bool CompiledChain::Input::*wanted,
-               const std::string &name)
+/// Makes one column of all branches of a chain as ROOT reads them. A node for each branch, since
+/// the types of all are known here only.
+ROOT::RDF::RNode gather(ROOT::RDF::RNode rdf, const CompiledChain &chain)
 {
+   static constexpr bool isSuspect = true;
    const auto &branches = chain.branches();
-   GatheredEvent empty;
-   empty.addresses.resize(branches.size());
-   auto events = std::make_shared<std::vector<GatheredEvent>>(rdf.GetNSlots(), empty);
-   std::string column = name;
-   rdf = rdf.DefineSlot(column, [events](unsigned slot) { return &(*events)[slot]; });
+   auto events = std::make_shared<std::vector<Event>>();
+   for (unsigned slot = 0; slot < rdf.GetNSlots(); ++slot) {
+      Event &event = events->emplace_back(isSuspect);
+      for (std::size_t n = 0; n < branches.size(); ++n)
+         event.readers.push_back(std::make_unique<GivenBranch>());
+   }
+   std::string column = "m3l_given";
+   rdf = rdf.DefineSlot(column, [events](unsigned slot) { return EventRef{&(*events)[slot]}; });
    for (unsigned n = 0; n < branches.size(); ++n) {
-      if (wanted && !(branches[n].*wanted))
-         continue;
+      const std::string next =
+         n + 1 < branches.size() ? "m3l_given_" + std::to_string(n) : EventSource::kEvent;
       const auto add = [&, n](auto *none) {
          using Value = std::remove_pointer_t<decltype(none)>;
-         const std::string next = name + "_" + std::to_string(n);
          rdf = rdf.Define(next,
-                          [n](GatheredEvent *event, const Value &value) {
-                             event->addresses[n] = &value;
+                          [n](const EventRef &event, const Value &value) {
+                             static_cast<GivenBranch &>(*event.event->readers[n]).value = &value;
                              return event;
                           },
                           {column, branches[n].name});
-         column = next;
       };
       withType(*branches[n].type, add, BranchTypes());
+      column = next;
    }
-   rdf =
-      rdf.Define(name + "_event", [](GatheredEvent *event) { return EventRef{event}; }, {column});
-   return {rdf, name + "_event"};
+   return rdf;
 }
 
-/// Whether a TreeSource can read all branches of a chain from a tree.
-bool isDecoded(TTree &tree, const CompiledChain &chain)
+/// The events of a sample, in a column EventSource::kEvent.
+ROOT::RDF::RNode open(const Dataset &dataset, std::shared_ptr<const CompiledChain> chain)
 {
-   const auto &branches = chain.branches();
-   return std::all_of(branches.begin(), branches.end(), [&](const CompiledChain::Input &input) {
-      TBranch *branch = findBranch(tree, input.name);
-      return branch && !contentOf(*branch).element.empty();
-   });
-}
-
-/// The tree of a file; null for one that has none.
-struct OpenTree {
-   explicit OpenTree(const Dataset &dataset, const TreeFile &of)
-      : file(TFile::Open(of.path.c_str())),
-        tree(file ? file->Get<TTree>(dataset.tree.c_str()) : nullptr)
-   {
-   }
-
-   std::unique_ptr<TFile> file;
-   TTree *tree;
-};
-
-/// Whether a TreeSource can read all branches of a chain from all files.
-bool isDecoded(const Dataset &dataset, const OpenTree &first, const CompiledChain &chain)
-{
-   if (!first.tree || !isDecoded(*first.tree, chain))
-      return false;
-   return std::all_of(dataset.files.begin() + 1, dataset.files.end(), [&](const TreeFile &file) {
-      const OpenTree next(dataset, file);
-      // One that cannot be opened is left to the TreeSource, which names it.
-      return !next.tree || isDecoded(*next.tree, chain);
-   });
+   auto source = std::make_unique<EventSource>(dataset, chain);
+   if (source->isComplete())
+      return ROOT::RDataFrame(std::move(source));
+   std::vector<std::string> paths;
+   for (const InputFile &part : dataset.files)
+      paths.push_back(part.path);
+   ROOT::RDF::Experimental::RDatasetSpec spec;
+   spec.AddSample({"sample", dataset.tree, paths});
+   if (dataset.end >= 0)
+      spec.WithGlobalRange({dataset.begin, dataset.end});
+   return gather(ROOT::RDataFrame(spec), *chain);
 }
 
 bool isGood(const CompiledChain &chain, const Event &event)
@@ -170,58 +133,25 @@ std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
                                                 const std::vector<double> &constants,
                                                 const Cutflows &cutflows, const RowStores &rows)
 {
-   const OpenTree first(dataset, dataset.files.at(0));
-   const bool decoded = isDecoded(dataset, first, *chain);
-   const auto open = [&] {
-      if (decoded)
-         return ROOT::RDataFrame(std::make_unique<TreeSource>(
-            dataset.tree, *first.tree, dataset.files, dataset.begin, dataset.end, chain));
-      std::vector<std::string> paths;
-      for (const TreeFile &part : dataset.files)
-         paths.push_back(part.path);
-      ROOT::RDF::Experimental::RDatasetSpec spec;
-      spec.AddSample({"sample", dataset.tree, paths});
-      if (dataset.end >= 0)
-         spec.WithGlobalRange({dataset.begin, dataset.end});
-      return ROOT::RDataFrame(spec);
-   };
-   const auto events = [&](ROOT::RDF::RNode rdf, bool CompiledChain::Input::*wanted,
-                           const std::string &name) {
-      return decoded ? Booking{rdf, TreeSource::kEvent} : gather(rdf, *chain, wanted, name);
-   };
-
    for (const auto &cutflow : cutflows)
       cutflow->byLastCut = true;
-   ROOT::RDF::RNode rdf = open();
-   const bool dropBad = dataset.dropBad;
-   Booking all = events(rdf, dropBad ? nullptr : &CompiledChain::Input::select, "m3l_select");
-   using Flags = std::vector<char>; // for each store, whether it wants the event
+   ROOT::RDF::RNode rdf = open(dataset, chain);
+   using Flags = std::vector<char>; // for each store, whether it has the event
    auto flags = std::make_shared<std::vector<Flags>>(rdf.GetNSlots(), Flags(rows.size()));
-   const auto select = [=](unsigned slot, const EventRef &event) {
+   const auto process = [=, dropBad = dataset.dropBad](unsigned slot, const EventRef &ref) {
       Flags &in = (*flags)[slot];
-      if (dropBad && !isGood(*chain, *event.event)) {
+      if (dropBad && !isGood(*chain, *ref.event)) {
          cutflows[0]->dropped.add(slot, 0.);
          std::fill(in.begin(), in.end(), 0);
       } else {
-         chain->select(slot, *event.event, constants, cutflows, in);
+         chain->process(slot, *ref.event, constants, cutflows, in, rows);
       }
       return const_cast<const Flags *>(&in);
    };
-   rdf = all.rdf.DefineSlot("m3l_regions", select, {all.event});
-   // All events are selected from, also where no region wants their rows.
    const auto any = [](const Flags *) { return true; };
-   std::vector<ROOT::RDF::RResultHandle> handles{rdf.Filter(any, {"m3l_regions"}).Count()};
-   const auto wanted = [](const Flags *in) {
-      return std::find(in->begin(), in->end(), 1) != in->end();
-   };
-   auto [in, event] =
-      events(rdf.Filter(wanted, {"m3l_regions"}), &CompiledChain::Input::row, "m3l_row");
-   const auto add = [=](const RowStores &stores, unsigned slot, const EventRef &entry) {
-      chain->addRows(slot, *entry.event, constants, (*flags)[slot], stores);
-   };
-   const auto stores = std::make_shared<RowStores>(rows);
-   handles.push_back(in.Book<EventRef>(Action<RowStores, decltype(add)>(stores, add), {event}));
-   return handles;
+   return {rdf.DefineSlot("m3l_regions", process, {EventSource::kEvent})
+              .Filter(any, {"m3l_regions"})
+              .Count()};
 }
 
 } // namespace m3l

@@ -4,6 +4,7 @@
 #define M3L_BOOKCHAIN_H
 
 #include "engine/compiledchain.h"
+#include "engine/openfile.h"
 
 #include <ROOT/RResultHandle.hxx>
 
@@ -13,29 +14,6 @@
 
 namespace m3l
 {
-
-/// A file of a sample.
-struct TreeFile {
-   std::string path;
-   long long entries;
-   // As in DatasetInfo, to be found again when the file is opened.
-   std::string uuid = ""; ///< empty for any
-   long long size = -1;   ///< in bytes, negative for any
-};
-
-/// The files of a sample, and which of their entries are read.
-struct Dataset {
-   std::string tree;
-   std::vector<TreeFile> files;
-   long long begin, end; ///< counted over all files; end < 0 reads all
-   bool dropBad = false; ///< leave out events with bad values, which else end the event loop
-
-   void addFile(const std::string &path, long long entries, const std::string &uuid = "",
-                long long size = -1)
-   {
-      files.push_back({path, entries, uuid, size});
-   }
-};
 
 /// The chain in a library that analysis/compiled.py has made.
 /// \param function  name of the C function that makes it
@@ -47,7 +25,7 @@ std::shared_ptr<const CompiledChain> loadChain(const std::string &library,
 std::string foreignBranch(const CompiledChain &chain);
 
 /// Books a chain on a new RDataFrame: all events are counted at each cut, those of each region
-/// become rows. Where a TreeSource can read all branches, it does.
+/// become rows. Where an EventSource can read all branches, it does.
 /// \param cutflows, rows  as CompiledChain takes them
 /// \return handles that must live until `runEventLoop` has run one of them
 /// \throws std::runtime_error if a branch is of another type than in the chain

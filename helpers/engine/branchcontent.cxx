@@ -1,13 +1,36 @@
 #include "engine/branchcontent.h"
 
+#include <ROOT/RField.hxx>
+#include <ROOT/RNTupleDescriptor.hxx>
 #include <TBranch.h>
 #include <TBranchElement.h>
 #include <TLeaf.h>
 #include <TLeafC.h>
 #include <TTree.h>
 
+#include <stdexcept>
+
 namespace m3l
 {
+
+namespace
+{
+
+/// The name in C++ for the type of a field of an RNTuple; empty for one that is no number.
+std::string numberOfField(const std::string &type)
+{
+   std::string found;
+   const auto tryNumber = [&](auto number, const char *name) {
+      if (found.empty() && type == ROOT::RField<decltype(number)>::TypeName())
+         found = name;
+   };
+   std::apply(
+      [&, i = 0](auto... numbers) mutable { (tryNumber(numbers, kNumberNames[i++].second), ...); },
+      NumberTypes());
+   return found;
+}
+
+} // namespace
 
 std::string BranchContent::type() const
 {
@@ -63,6 +86,30 @@ BranchContent contentOf(TBranch &branch)
    content.element = numberName(name);
    if (!content.element.empty())
       content.kind = kind;
+   return content;
+}
+
+BranchContent contentOf(const ROOT::RNTupleDescriptor &ntuple, const std::string &name)
+{
+   const auto id = ntuple.FindFieldId(name);
+   if (id == ROOT::kInvalidDescriptorId)
+      throw std::runtime_error("there is no field '" + name + "'");
+   const auto &field = ntuple.GetFieldDescriptor(id);
+   BranchContent content;
+   content.kind = field.GetTypeName();
+   if (field.IsProjectedField() || field.GetNRepetitions() != 0)
+      return content;
+   content.element = numberOfField(content.kind);
+   const auto &parts = field.GetLinkIds();
+   if (content.element.empty() && parts.size() == 1) {
+      const auto &part = ntuple.GetFieldDescriptor(parts[0]);
+      const std::string type = part.GetTypeName();
+      if (part.GetNRepetitions() == 0 && (content.kind == "std::vector<" + type + ">" ||
+                                          content.kind == "ROOT::VecOps::RVec<" + type + ">")) {
+         content.shape = Shape::vector;
+         content.element = numberOfField(type);
+      }
+   }
    return content;
 }
 

@@ -12,19 +12,24 @@
 
 class TBranch;
 class TTree;
+namespace ROOT
+{
+class RNTupleDescriptor;
+}
 
 namespace m3l
 {
 
 /// Types of numbers that ROOT's leaves hold. Others, such as Double32_t, are stored otherwise.
-using Numbers = std::tuple<bool, char, unsigned char, short, unsigned short, int, unsigned int,
+using NumberTypes = std::tuple<bool, char, signed char, unsigned char, short, unsigned short, int, unsigned int,
                            long, unsigned long, Long64_t, ULong64_t, float, double>;
 
 /// Their names in ROOT and in C++.
-constexpr std::array<std::pair<const char *, const char *>, std::tuple_size_v<Numbers>>
+constexpr std::array<std::pair<const char *, const char *>, std::tuple_size_v<NumberTypes>>
    kNumberNames = {{
       {"Bool_t", "bool"},
       {"Char_t", "char"},
+      {"signed char", "signed char"},
       {"UChar_t", "unsigned char"},
       {"Short_t", "short"},
       {"UShort_t", "unsigned short"},
@@ -41,7 +46,7 @@ constexpr std::array<std::pair<const char *, const char *>, std::tuple_size_v<Nu
 /// The name in C++ for one of either; empty for another type.
 std::string numberName(const std::string &name);
 
-/// How the numbers of an entry lie in a basket.
+/// How the numbers of an entry are stored.
 enum class Shape {
    number, ///< one
    array,  ///< a C array whose length is another branch
@@ -52,13 +57,17 @@ enum class Shape {
 struct BranchContent {
    Shape shape = Shape::number;
    std::string element; ///< C++ type of the numbers, empty for what cannot be decoded here
-   std::string kind;    ///< "number", "array", "vector", "RVec", or ROOT's names for another one
+   std::string kind;    ///< "number", "array", "vector", "RVec", or ROOT's names for another one;
+                        ///< of an RNTuple its type
 
    /// In RDataFrame; empty for what cannot be decoded here.
    std::string type() const;
 };
 
 BranchContent contentOf(TBranch &branch);
+
+/// The same of a field of an RNTuple.
+BranchContent contentOf(const ROOT::RNTupleDescriptor &ntuple, const std::string &field);
 
 /// A branch of a tree itself, by its whole name; null where there is none. ROOT's own look-up also
 /// finds those of friends, whose entries may be others.

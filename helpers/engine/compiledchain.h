@@ -13,6 +13,7 @@
 #include "engine/rowstore.h"
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <typeinfo>
@@ -21,30 +22,43 @@
 namespace m3l
 {
 
+/// Reads a branch.
+class BranchReader
+{
+public:
+   virtual ~BranchReader() = default;
+
+   /// To be called before the first entry of a file, and before that of another one.
+   virtual void open() {}
+
+   /// Address of the value of an entry of the file, which stays until the next call.
+   virtual const void *at(long long entry) = 0;
+};
+
 /// The branches of one event, each read when it is asked for.
 class Event
 {
 public:
    /// \param suspect  whether numbers may not be finite; it may become true when a branch is read
    explicit Event(const bool &suspect)
-      : fSuspect(&suspect)
+      : fSuspect(suspect)
    {
    }
-   virtual ~Event() = default;
 
-   bool isSuspect() const { return *fSuspect; }
+   std::vector<std::unique_ptr<BranchReader>> readers; ///< as CompiledChain::branches has them
+   long long entry = 0;
 
-   /// The value of a branch, by its number in CompiledChain::branches.
+   bool isSuspect() const { return fSuspect; }
+
+   /// The value of a branch, by its number.
    template <typename T>
    const T &get(unsigned branch) const
    {
-      return *static_cast<const T *>(address(branch));
+      return *static_cast<const T *>(readers[branch]->at(entry));
    }
 
 private:
-   virtual const void *address(unsigned branch) const = 0;
-
-   const bool *fSuspect;
+   const bool &fSuspect;
 };
 
 /// An event as the value of a column.
@@ -125,8 +139,6 @@ public:
    struct Input {
       std::string name;
       const std::type_info *type;
-      bool select; ///< whether `select` asks for it
-      bool row;    ///< whether `addRows` asks for it
    };
 
    virtual ~CompiledChain() = default;
@@ -137,21 +149,18 @@ public:
    /// \throws std::domain_error if one is not sound
    virtual void check(const Event &event) const = 0;
 
-   /// Counts an event at each cut of each region that it reaches, also in systematic variations.
+   /// Counts an event at each cut of each region that it reaches, also in systematic variations, and
+   /// adds it to the rows of those regions that it is in. A branch that only rows need is not asked
+   /// for where there is no row.
    /// \param constants  of the sample, in the order of the plan
    /// \param cutflows   without variation, then of each variation
    /// \param in         becomes whether the event is in each region, without variation, then in
    ///                   each variation that changes more than weights
+   /// \param rows       a store for each of these
    /// \throws std::domain_error if a branch that it asks for is not sound
-   virtual void select(unsigned slot, const Event &event, const std::vector<double> &constants,
-                       const Cutflows &cutflows, std::vector<char> &in) const = 0;
-
-   /// Adds the rows of an event to stores.
-   /// \param in    what `select` has found
-   /// \param rows  a store for each of these
-   /// \throws std::domain_error if a branch that it asks for is not sound
-   virtual void addRows(unsigned slot, const Event &event, const std::vector<double> &constants,
-                        const std::vector<char> &in, const RowStores &rows) const = 0;
+   virtual void process(unsigned slot, const Event &event, const std::vector<double> &constants,
+                        const Cutflows &cutflows, std::vector<char> &in,
+                        const RowStores &rows) const = 0;
 };
 
 } // namespace m3l

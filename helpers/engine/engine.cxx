@@ -10,5 +10,7 @@
 // Where there is no compiler, there are no compiled chains.
 #ifndef M3L_INTERPRETED
 #include "engine/bookchain.cxx"
-#include "engine/treesource.cxx"
+#include "engine/branchreader.cxx"
+#include "engine/eventsource.cxx"
+#include "engine/openfile.cxx"
 #endif

@@ -20,7 +20,7 @@ struct DatasetInfo {
    std::vector<std::string> columns; ///< names
    std::vector<std::string> types;   ///< C++ type of each column as RDataFrame gives it
 
-   /// How each column is stored. "number", "array", "vector" and "RVec": branches that a TreeSource
+   /// How each column is stored. "number", "array", "vector" and "RVec": branches that an EventSource
    /// reads, also where they are different ones of the last three in the files of a sample. Others
    /// are read by ROOT, which with one thread takes the first file's kind for that of all. All
    /// columns of an RNTuple are of the kind "RNTuple".

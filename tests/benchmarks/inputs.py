@@ -21,15 +21,29 @@ BRANCHES = (
 )
 
 
-def events_file(folder, events):
-    """Return a file of so many events, made where the folder does not have it yet."""
-    path = folder / f"{'-'.join(MIXTURE)}-{events}.root"
+def events_file(folder, events, trilepton=1):
+    """Return a file of so many events, made where the folder does not have it yet.
+
+    trilepton: one of so many events keeps its third lepton
+    """
+    path = folder / f"{'-'.join(MIXTURE)}-{events}{f'-{trilepton}' * (trilepton > 1)}.root"
+    files = [DEMO / f"{name}.root" for name in MIXTURE]
+    generate = ("-m", "analysis.demo.generate", "benchmark", "--events", events)
+    return made(path, *generate, "--trilepton", trilepton, "--from", *files, "--out")
+
+
+def copy_of(events, kind, compression="zstd"):
+    """Return a file with the same events, written in another way."""
+    path = events.with_name(f"{events.stem}-{kind}-{compression}.root")
+    return made(path, "-m", "tests.benchmarks.copies", events, kind, compression)
+
+
+def made(path, *words):
+    """A file that a command makes, whose last word is its name, where it is not there yet."""
     if not path.exists():
-        made = path.with_name(f"unfinished-{path.name}")
-        files = [DEMO / f"{name}.root" for name in MIXTURE]
-        generate = ("-m", "analysis.demo.generate", "benchmark", "--events", events, "--out", made)
-        python(*generate, "--from", *files)
-        os.replace(made, path)
+        unfinished = path.with_name(f"unfinished-{path.name}")
+        python(*words, unfinished)
+        os.replace(unfinished, path)
     return path
 
 

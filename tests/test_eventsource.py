@@ -1,4 +1,4 @@
-"""Baskets of a TTree decoded by TreeSource, against what was written into them."""
+"""Baskets of a TTree decoded by EventSource, against what was written into them."""
 
 from array import array
 
@@ -85,8 +85,8 @@ def written(ROOT, tmp_path_factory):
 
 
 SOURCE = """
-#include "engine/treesource.h"
-ROOT::RDataFrame openTreeSource(const std::string &tree, const std::vector<std::string> &files,
+#include "engine/eventsource.h"
+ROOT::RDataFrame openEventSource(const std::string &tree, const std::vector<std::string> &files,
                                 long long entries, long long begin, long long end,
                                 const std::string &uuid, long long size)
 {
@@ -95,7 +95,7 @@ ROOT::RDataFrame openTreeSource(const std::string &tree, const std::vector<std::
    for (const auto &path : files)
       parts.push_back({path, entries, uuid, size});
    return ROOT::RDataFrame(
-      std::make_unique<m3l::TreeSource>(tree, *file->Get<TTree>(tree.c_str()), parts, begin,
+      std::make_unique<m3l::EventSource>(tree, *file->Get<TTree>(tree.c_str()), parts, begin,
                                         end));
 }
 """
@@ -103,12 +103,12 @@ ROOT::RDataFrame openTreeSource(const std::string &tree, const std::vector<std::
 
 @pytest.fixture(scope="module")
 def open_dataset(ROOT):
-    """Function that opens files of equal numbers of entries with a TreeSource."""
+    """Function that opens files of equal numbers of entries with a EventSource."""
     assert ROOT.gInterpreter.Declare(SOURCE)
 
     def open_files(paths, begin=0, end=-1, entries=EVENTS, uuid="", size=-1):
         names = [str(path) for path in paths]
-        return ROOT.openTreeSource("events", names, entries, begin, end, uuid, size)
+        return ROOT.openEventSource("events", names, entries, begin, end, uuid, size)
 
     return open_files
 
@@ -158,9 +158,9 @@ def read(df, columns):
 
 
 def decoded(ROOT, path, column, tree="events"):
-    """Whether TreeSource can read a branch."""
+    """Whether EventSource can read a branch."""
     with ROOT.TFile(str(path)) as file:
-        return bool(str(ROOT.m3l.TreeSource.typeOf(file.Get(tree).GetBranch(column))))
+        return bool(str(ROOT.m3l.EventSource.typeOf(file.Get(tree).GetBranch(column))))
 
 
 def test_every_kind_of_number_is_read_as_written(ROOT, open_dataset, written):

@@ -1,0 +1,194 @@
+#include "engine/eventsource.h"
+
+#include "engine/branchreader.h"
+
+#include <ROOT/RDF/RColumnReaderBase.hxx>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace m3l
+{
+
+namespace
+{
+
+constexpr int kTasksPerSlot = 16;
+
+} // namespace
+
+/// What a thread has open.
+struct EventSource::Slot {
+   explicit Slot(const Dataset &dataset)
+      : file(dataset)
+   {
+   }
+
+   bool holds(long long entry) const { return entry >= first && entry < end; }
+
+   OpenFile file;
+   long long first = 0, end = 0; ///< entries of the file, counted over all files
+};
+
+/// A branch as a column.
+class EventSource::Column final : public ROOT::Detail::RDF::RColumnReaderBase
+{
+public:
+   Column(const Slot &slot, std::unique_ptr<BranchReader> reader)
+      : fSlot(slot),
+        fReader(std::move(reader))
+   {
+   }
+
+private:
+   void *GetImpl(Long64_t entry) override
+   {
+      if (fGeneration != fSlot.file.generation()) {
+         fReader->open();
+         fGeneration = fSlot.file.generation();
+      }
+      return const_cast<void *>(fReader->at(entry - fSlot.first));
+   }
+
+   const Slot &fSlot;
+   std::unique_ptr<BranchReader> fReader;
+   unsigned fGeneration = 0;
+};
+
+/// The branches of a chain as a column.
+class EventSource::EventColumn final : public ROOT::Detail::RDF::RColumnReaderBase
+{
+public:
+   EventColumn(EventSource &source, unsigned slot)
+      : fSlot(*source.fSlots.at(slot)),
+        fEvent(fSlot.file.isSuspect())
+   {
+      for (const auto &branch : source.fChain->branches())
+         fEvent.readers.push_back(source.readerOf(slot, branch.name, *branch.type));
+   }
+
+private:
+   void *GetImpl(Long64_t entry) override
+   {
+      if (fGeneration != fSlot.file.generation()) {
+         for (const auto &reader : fEvent.readers)
+            reader->open();
+         fGeneration = fSlot.file.generation();
+      }
+      fEvent.entry = entry - fSlot.first;
+      return &fRef;
+   }
+
+   const Slot &fSlot;
+   Event fEvent;
+   EventRef fRef{&fEvent};
+   unsigned fGeneration = 0;
+};
+
+EventSource::EventSource(const Dataset &dataset, std::shared_ptr<const CompiledChain> chain)
+   : fDataset(dataset),
+     fChain(std::move(chain)),
+     fOffsets(1, 0)
+{
+   for (const InputFile &file : fDataset.files)
+      fOffsets.push_back(fOffsets.back() + file.entries);
+   fBegin = std::max(0LL, fDataset.begin);
+   fEnd = fDataset.end < 0 ? fOffsets.back() : std::min(fDataset.end, fOffsets.back());
+   OpenFile first(fDataset);
+   first.open(0);
+   fIsTree = first.tree();
+   for (const auto &[name, content] : first.branches())
+      fTypes[name] = content.type();
+   if (fChain)
+      fTypes[kEvent] = "m3l::EventRef";
+   for (const auto &[name, type] : fTypes)
+      fColumns.push_back(name);
+}
+
+EventSource::~EventSource() = default;
+
+bool EventSource::isComplete() const
+{
+   const auto &branches = fChain->branches();
+   return std::all_of(branches.begin(), branches.end(),
+                      [this](const auto &branch) { return HasColumn(branch.name); });
+}
+
+void EventSource::SetNSlots(unsigned slots)
+{
+   fNSlots = slots;
+   fSlots.clear();
+   for (unsigned slot = 0; slot < slots; ++slot)
+      fSlots.push_back(std::make_unique<Slot>(fDataset));
+}
+
+bool EventSource::HasColumn(std::string_view column) const
+{
+   return fTypes.find(column) != fTypes.end();
+}
+
+std::string EventSource::GetTypeName(std::string_view column) const
+{
+   return fTypes.at(std::string(column));
+}
+
+std::unique_ptr<ROOT::Detail::RDF::RColumnReaderBase>
+EventSource::GetColumnReaders(unsigned slot, std::string_view column, const std::type_info &type)
+{
+   if (column == kEvent && type == typeid(EventRef))
+      return std::make_unique<EventColumn>(*this, slot);
+   return std::make_unique<Column>(*fSlots.at(slot), readerOf(slot, std::string(column), type));
+}
+
+std::unique_ptr<BranchReader> EventSource::readerOf(unsigned slot, const std::string &column,
+                                                    const std::type_info &type)
+{
+   const std::string name = GetTypeName(column);
+   auto made = makeReader(fSlots.at(slot)->file, fIsTree, column, name, type);
+   if (!made)
+      throw std::runtime_error("column '" + column + "' is of type " + name);
+   return made;
+}
+
+std::vector<std::pair<ULong64_t, ULong64_t>> EventSource::GetEntryRanges()
+{
+   std::vector<std::pair<ULong64_t, ULong64_t>> ranges;
+   if (std::exchange(fGiven, true))
+      return ranges;
+   // Some tasks per slot, so that none has to wait long for the last one, each within a file.
+   const long long task = (fEnd - fBegin) / (kTasksPerSlot * fNSlots) + 1;
+   for (std::size_t number = 0; number < fDataset.files.size(); ++number) {
+      const long long last = std::min(fEnd, fOffsets[number + 1]);
+      long long begin = std::max(fBegin, fOffsets[number]);
+      if (begin >= last)
+         continue;
+      if (fNSlots > 1 && last - begin > task) {
+         // No two tasks should decompress the same cluster.
+         OpenFile file(fDataset);
+         file.open(number);
+         for (const long long end : file.clusterEnds()) {
+            const long long here = fOffsets[number] + end;
+            if (here - begin >= task && here < last) {
+               ranges.emplace_back(begin, here);
+               begin = here;
+            }
+         }
+      }
+      ranges.emplace_back(begin, last);
+   }
+   return ranges;
+}
+
+bool EventSource::SetEntry(unsigned slot, ULong64_t entry)
+{
+   Slot &open = *fSlots[slot];
+   if (!open.holds(entry)) {
+      const auto next = std::upper_bound(fOffsets.begin(), fOffsets.end(), (long long)entry);
+      open.file.open(next - fOffsets.begin() - 1);
+      open.first = next[-1];
+      open.end = *next;
+   }
+   return true;
+}
+
+} // namespace m3l

@@ -1,0 +1,96 @@
+/// \file openfile.h
+/// The files of a sample, and the one that is being read.
+#ifndef M3L_OPENFILE_H
+#define M3L_OPENFILE_H
+
+#include "engine/basket.h"
+#include "engine/branchcontent.h"
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+class TFile;
+class TTree;
+namespace ROOT
+{
+class RNTupleReader;
+}
+
+namespace m3l
+{
+
+/// A file of a sample.
+struct InputFile {
+   std::string path;
+   long long entries;
+   // As in DatasetInfo, to be found again when the file is opened.
+   std::string uuid = ""; ///< empty for any
+   long long size = -1;   ///< in bytes, negative for any
+};
+
+/// The files of a sample, and which of their entries are read.
+struct Dataset {
+   std::string tree; ///< name of the TTree or RNTuple
+   std::vector<InputFile> files;
+   long long begin, end; ///< counted over all files; end < 0 reads all
+   bool dropBad = false; ///< leave out events with bad values, which else end the event loop
+
+   void addFile(const std::string &path, long long entries, const std::string &uuid = "",
+                long long size = -1)
+   {
+      files.push_back({path, entries, uuid, size});
+   }
+};
+
+/// The file that a thread reads from.
+class OpenFile
+{
+public:
+   explicit OpenFile(const Dataset &dataset);
+   ~OpenFile();
+
+   /// Opens one of the files.
+   /// \throws std::runtime_error if it is not as it was looked at
+   void open(std::size_t number);
+
+   unsigned generation() const { return fGeneration; } ///< changes with the file
+   const std::string &path() const { return fDataset.files[fNumber].path; }
+   std::size_t number() const { return fNumber; }
+   TFile &file() const { return *fFile; }
+   TTree *tree() const { return fTree; }                          ///< null for an RNTuple
+   ROOT::RNTupleReader *ntuple() const { return fNTuple.get(); } ///< null for a TTree
+
+   /// The branches that can be decoded, and what they hold.
+   std::map<std::string, BranchContent, std::less<>> branches() const;
+   BranchContent contentOf(const std::string &branch) const;
+
+   /// Ends of the clusters, in which entries are compressed together.
+   std::vector<long long> clusterEnds() const;
+
+   /// Announces a branch: all that are used are read together.
+   void use(const std::string &branch) { fUsed.insert(branch); }
+
+   /// Whether a number that is not finite was decoded, in this file or before.
+   const bool &isSuspect() const { return fSuspect; }
+   void suspect() { fSuspect = true; }
+
+   RawMemory &compressed() { return fCompressed; } ///< for a basket that is being read
+
+private:
+   const Dataset &fDataset;
+   std::set<std::string> fUsed;
+   std::unique_ptr<TFile> fFile;
+   TTree *fTree = nullptr;
+   std::unique_ptr<ROOT::RNTupleReader> fNTuple;
+   std::size_t fNumber = 0;
+   unsigned fGeneration = 0;
+   bool fSuspect = false;
+   RawMemory fCompressed;
+};
+
+} // namespace m3l
+
+#endif
