@@ -151,17 +151,18 @@ template <typename T>
 class PageColumn
 {
 public:
-   static bool isIn(const OpenFile &file) { return file.ntuple(); }
+   static bool isIn(const OpenFile &file) { return !file.tree(); }
 
    void open(OpenFile &file, const std::string &name, Shape shape)
    {
       fPages.reset();
       fArrays.reset();
-      fEntries = file.ntuple()->GetNEntries();
+      fNTuple = file.ntuple();
+      fEntries = fNTuple->GetNEntries();
       if (shape == Shape::number) {
-         fPages.emplace(file.ntuple()->GetDirectAccessView<T>(name));
+         fPages.emplace(fNTuple->GetDirectAccessView<T>(name));
       } else {
-         fArrays.emplace(file.ntuple()->GetCollectionView(name));
+         fArrays.emplace(fNTuple->GetCollectionView(name));
          fPages.emplace(fArrays->template GetDirectAccessView<T>("_0"));
       }
    }
@@ -200,6 +201,7 @@ private:
       }
    };
 
+   std::shared_ptr<ROOT::RNTupleReader> fNTuple;
    std::optional<Pages> fPages;
    std::optional<ROOT::RNTupleCollectionView> fArrays;
    long long fEntries = 0;

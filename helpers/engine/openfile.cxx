@@ -21,41 +21,48 @@ OpenFile::OpenFile(const Dataset &dataset)
 
 OpenFile::~OpenFile() = default;
 
+OpenFile::Content::~Content() = default;
+
+std::shared_ptr<ROOT::RNTupleReader> OpenFile::ntuple() const
+{
+   return {fContent, fContent->ntuple.get()};
+}
+
 void OpenFile::open(std::size_t number)
 {
    const InputFile &wanted = fDataset.files.at(number);
+   const char *const name = fDataset.tree.c_str();
    fNumber = number;
    ++fGeneration;
-   fNTuple.reset();
-   fFile.reset(TFile::Open(wanted.path.c_str())); // deletes the tree of the last one
-   fTree = nullptr;
+   fContent = std::make_shared<Content>();
+   auto &[file, tree, ntuple] = *fContent;
+   file.reset(TFile::Open(wanted.path.c_str()));
    long long entries = -1;
-   if (fFile && !fFile->IsZombie()) {
-      if ((fTree = fFile->Get<TTree>(fDataset.tree.c_str()))) {
-         entries = fTree->GetEntries();
-      } else if (const std::unique_ptr<ROOT::RNTuple> anchor{
-                    fFile->Get<ROOT::RNTuple>(fDataset.tree.c_str())}) {
-         ROOT::RNTupleReadOptions options;
-         options.SetUseImplicitMT(ROOT::RNTupleReadOptions::EImplicitMT::kOff); // threads have tasks
-         fNTuple = ROOT::RNTupleReader::Open(*anchor, options);
-         entries = fNTuple->GetNEntries();
+   if (file && !file->IsZombie()) {
+      tree = file->Get<TTree>(name);
+      const std::unique_ptr<ROOT::RNTuple> anchor(tree ? nullptr : file->Get<ROOT::RNTuple>(name));
+      if (anchor) {
+         ROOT::RNTupleReadOptions options; // threads have tasks of their own
+         options.SetUseImplicitMT(ROOT::RNTupleReadOptions::EImplicitMT::kOff);
+         ntuple = ROOT::RNTupleReader::Open(*anchor, options);
       }
+      entries = tree ? tree->GetEntries() : ntuple ? (long long)(ntuple->GetNEntries()) : -1;
    }
    const bool isIt = entries == wanted.entries &&
-                     (wanted.uuid.empty() || wanted.uuid == fFile->GetUUID().AsString()) &&
-                     (wanted.size < 0 || wanted.size == fFile->GetSize());
+                     (wanted.uuid.empty() || wanted.uuid == file->GetUUID().AsString()) &&
+                     (wanted.size < 0 || wanted.size == file->GetSize());
    if (!isIt)
       throw std::runtime_error("the file has changed while it was in use: " + wanted.path);
-   if (!fTree)
+   if (!tree)
       return;
    // All baskets of some thousand entries in few large reads, as remote files need them. A tree
    // that is small gets no cache.
-   fTree->SetCacheSize();
-   if (fTree->GetReadCache(fFile.get())) {
-      fTree->SetCacheEntryRange(0, wanted.entries);
+   tree->SetCacheSize();
+   if (tree->GetReadCache(file.get())) {
+      tree->SetCacheEntryRange(0, entries);
       for (const auto &branch : fUsed)
-         fTree->AddBranchToCache(branch.c_str());
-      fTree->StopCacheLearningPhase();
+         tree->AddBranchToCache(branch.c_str());
+      tree->StopCacheLearningPhase();
    }
 }
 
@@ -67,11 +74,11 @@ std::map<std::string, BranchContent, std::less<>> OpenFile::branches() const
       if (!content.element.empty())
          found[name] = std::move(content);
    };
-   if (fTree) {
-      for (TObject *branch : *fTree->GetListOfBranches())
+   if (tree()) {
+      for (TObject *branch : *tree()->GetListOfBranches())
          add(branch->GetName());
    } else {
-      for (const auto &field : fNTuple->GetDescriptor().GetTopLevelFields())
+      for (const auto &field : ntuple()->GetDescriptor().GetTopLevelFields())
          add(field.GetFieldName());
    }
    return found;
@@ -79,9 +86,9 @@ std::map<std::string, BranchContent, std::less<>> OpenFile::branches() const
 
 BranchContent OpenFile::contentOf(const std::string &name) const
 {
-   if (fNTuple)
-      return m3l::contentOf(fNTuple->GetDescriptor(), name);
-   TBranch *branch = findBranch(*fTree, name);
+   if (!tree())
+      return m3l::contentOf(ntuple()->GetDescriptor(), name);
+   TBranch *branch = findBranch(*tree(), name);
    if (!branch)
       throw std::runtime_error(path() + " has no branch '" + name + "'");
    return m3l::contentOf(*branch);
@@ -90,12 +97,12 @@ BranchContent OpenFile::contentOf(const std::string &name) const
 std::vector<long long> OpenFile::clusterEnds() const
 {
    std::vector<long long> ends;
-   if (fTree) {
-      auto cluster = fTree->GetClusterIterator(0);
-      while (cluster.Next() < fTree->GetEntries())
-         ends.push_back(std::min(cluster.GetNextEntry(), fTree->GetEntries()));
+   if (tree()) {
+      auto cluster = tree()->GetClusterIterator(0);
+      while (cluster.Next() < tree()->GetEntries())
+         ends.push_back(std::min(cluster.GetNextEntry(), tree()->GetEntries()));
    } else {
-      for (const auto &cluster : fNTuple->GetDescriptor().GetClusterIterable())
+      for (const auto &cluster : ntuple()->GetDescriptor().GetClusterIterable())
          ends.push_back(cluster.GetFirstEntryIndex() + cluster.GetNEntries());
       std::sort(ends.begin(), ends.end());
    }

@@ -59,9 +59,11 @@ public:
    unsigned generation() const { return fGeneration; } ///< changes with the file
    const std::string &path() const { return fDataset.files[fNumber].path; }
    std::size_t number() const { return fNumber; }
-   TFile &file() const { return *fFile; }
-   TTree *tree() const { return fTree; }                          ///< null for an RNTuple
-   ROOT::RNTupleReader *ntuple() const { return fNTuple.get(); } ///< null for a TTree
+   TFile &file() const { return *fContent->file; }
+   TTree *tree() const { return fContent->tree; } ///< null for an RNTuple
+
+   /// Null for a TTree. Who reads from it shares it, since it must not end before its views.
+   std::shared_ptr<ROOT::RNTupleReader> ntuple() const;
 
    /// The branches that can be decoded, and what they hold.
    std::map<std::string, BranchContent, std::less<>> branches() const;
@@ -80,11 +82,17 @@ public:
    RawMemory &compressed() { return fCompressed; } ///< for a basket that is being read
 
 private:
+   struct Content {
+      ~Content();
+
+      std::unique_ptr<TFile> file;
+      TTree *tree = nullptr; ///< which the file owns
+      std::unique_ptr<ROOT::RNTupleReader> ntuple;
+   };
+
    const Dataset &fDataset;
    std::set<std::string> fUsed;
-   std::unique_ptr<TFile> fFile;
-   TTree *fTree = nullptr;
-   std::unique_ptr<ROOT::RNTupleReader> fNTuple;
+   std::shared_ptr<Content> fContent;
    std::size_t fNumber = 0;
    unsigned fGeneration = 0;
    bool fSuspect = false;
