@@ -270,7 +270,7 @@ def matrix_details():
     note("the matrix alone")
     for found in json.loads(python("-m", "tests.benchmarks.matrix").out.splitlines()[-1]):
         size, ratio = found["size"], found["lorentz"] / found["matrix"]
-        yield f"matrix {size} x {size}, all objects, ns", f"{found['matrix']:.0f}"
+        yield f"matrix {size} x {size}, {found['objects']} objects, ns", f"{found['matrix']:.0f}"
         yield "... TLorentzVector over that", f"{ratio:.1f}"
 
 
