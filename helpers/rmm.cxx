@@ -215,9 +215,10 @@ ROOT::RVecF RMM::fill(double met, double metPhi, const Objects *const *types, st
       objects[next / kLanes].put(next % kLanes, {}); // not used; what lies there could be slow
 
    met *= fInverseScale;
-   const double metX = met * std::cos(metPhi), metY = met * std::sin(metPhi);
+   double sine, cosine;
+   sinCos(sensibleAngle(metPhi), sine, cosine);
    for (unsigned group = 0; group < groups; ++group)
-      complete(objects[group], met, metX, metY, fH == H::kPublished);
+      complete(objects[group], met, met * cosine, met * sine, fH == H::kPublished);
 
    ROOT::RVecF cells(fSize * fSize);
    fillPairs(objects, count, cells.data(), fSize);
