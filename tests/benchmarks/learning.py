@@ -29,7 +29,7 @@ from ml.autoencoder import RunAE  # noqa: E402
 from ml.backend import accelerated, keras, tf  # noqa: E402
 from ml.dataset import Dataset  # noqa: E402
 from ml.ensemble import Ensemble  # noqa: E402
-from ml.models import build, find_network  # noqa: E402
+from ml.models import build, find_network, training_model  # noqa: E402
 from ml.score_files import write_scores  # noqa: E402
 from ml.training_set import Split, TrainingConfig, event_weight, learn  # noqa: E402
 
@@ -98,8 +98,8 @@ class Trainings:
     def alone(self, epochs):
         """The network's arithmetic: one batch again and again."""
         batch, ((x, weight), (check_x, _)) = self.config.batch, self.arrays
-        model = plain_network(self.network, x.shape[1])
-        model.steps_per_execution, model.jit_compile = 8, accelerated()  # as ours
+        model = training_model(self.network, build(self.network, x.shape[1]))
+        model.steps_per_execution, model.jit_compile, model.xla = 8, False, accelerated()
         rows = tuple(map(tf.constant, (x[:batch], x[:batch], weight[:batch])))
         data = tf.data.Dataset.from_tensors(rows).repeat()
         model.fit(
