@@ -76,7 +76,7 @@ def test_training_as_on_a_gpu(dataset, tmp_path, monkeypatch, network):
     monkeypatch.setattr(backend, "accelerated", lambda: True)
     compiled = trained("compiled")
     losses, expected = (model.record_.history["val_loss"] for model in (compiled, plain))
-    assert losses == pytest.approx(expected, rel=0.05 if network == "vae_small" else 1e-3)
+    assert losses == pytest.approx(expected, rel=0.1 if network == "vae_small" else 1e-3)
     assert not np.array_equal(weights(compiled), weights(plain))
 
 
