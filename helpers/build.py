@@ -296,9 +296,9 @@ def toolchain():
 
 
 # Without contraction the compiled and the interpreted way round alike on every processor; without
-# errno, loops with a square root become vector instructions. What does not fit is found when the
-# library is loaded.
-OPTIONS = "-O3 -DNDEBUG -ffp-contract=off -fno-math-errno -Wl,-z,now"
+# errno and traps, loops with square roots and choices become vector instructions. What does not fit
+# is found when the library is loaded.
+OPTIONS = "-O3 -DNDEBUG -ffp-contract=off -fno-math-errno -fno-trapping-math -Wl,-z,now"
 
 
 def run_aclic(source, name, folder):

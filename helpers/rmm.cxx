@@ -1,6 +1,8 @@
 #include "rmm.h"
+#include "elementary.h"
 
 #include <cmath>
+#include <iterator>
 #include <set>
 #include <stdexcept>
 
@@ -10,32 +12,117 @@ namespace m3l
 namespace
 {
 
-/// Everything the cells need of one object, made once.
-struct Momenta {
-   explicit Momenta(unsigned size)
-      : fData(7 * size),
-        fSize(size)
+constexpr unsigned kLanes = 8;
+
+/// Eight objects side by side and all that the cells need of them.
+struct Lanes {
+   unsigned index[kLanes]; ///< row and column in the matrix
+   bool leading[kLanes];   ///< whether it is the first of its type
+   double pt[kLanes], eta[kLanes], phi[kLanes], m[kLanes];
+   double px[kLanes], py[kLanes], pz[kLanes], e[kLanes], et[kLanes], m2[kLanes];
+   double a[kLanes], b[kLanes]; ///< exp(+k y) and exp(-k y), see `fillPairs`
+   float mT[kLanes], hL[kLanes];
+
+   void put(unsigned k, const Particle &object)
    {
+      pt[k] = object.pt;
+      eta[k] = object.eta;
+      phi[k] = sensibleAngle(object.phi);
+      m[k] = object.m;
    }
-
-   double *px() { return &fData[0 * fSize]; }
-   double *py() { return &fData[1 * fSize]; }
-   double *pz() { return &fData[2 * fSize]; }
-   double *e() { return &fData[3 * fSize]; }
-   double *m2() { return &fData[4 * fSize]; }
-   double *a() { return &fData[5 * fSize]; } ///< exp(+k y), see `fill`
-   double *b() { return &fData[6 * fSize]; } ///< exp(-k y)
-
-private:
-   // One allocation-free array for the usual layouts: structure of arrays, so that the pair loops
-   // become vector instructions.
-   ROOT::VecOps::RVecN<double, 7 * 40> fData;
-   unsigned fSize;
 };
+
+/// f(0) ... f(kLanes - 1), which become vector instructions where f has no branches.
+template <typename F>
+void forLanes(F &&f)
+{
+#pragma GCC unroll 1 // short loops would be unrolled before they could become vectors
+   for (unsigned k = 0; k < kLanes; ++k)
+      f(k);
+}
+
+// GCC compiles a function twice, and processors with the longer vectors take the other. Both round
+// alike, see OPTIONS in build.py.
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
+#define M3L_LONG_VECTORS __attribute__((target_clones("avx2", "default")))
+#else
+#define M3L_LONG_VECTORS
+#endif
 
 double square(double x)
 {
    return x * x;
+}
+
+/// Square root for a cell, in its precision, which is several times as fast; 0 below 0.
+float root(double x)
+{
+   return std::sqrt(float(std::max(0., x)));
+}
+
+/// Everything of the objects that follows from pt, eta, phi and m.
+M3L_LONG_VECTORS void complete(Lanes &o, double met, double metX, double metY, bool published)
+{
+   forLanes([&](unsigned k) {
+      double sine, cosine;
+      sinCos(o.phi[k], sine, cosine);
+      const double px = o.pt[k] * cosine, py = o.pt[k] * sine;
+      const double expEta = exponential(std::abs(o.eta[k]));
+      const double z = o.pt[k] * (expEta - 1. / expEta) / 2.; // |pz|
+      const double m2 = square(o.m[k]), et2 = m2 + square(o.pt[k]);
+      const double et = std::sqrt(et2), e = std::sqrt(et2 + square(z));
+      // exp(|y|) = (E + |pz|) / e_T
+      const double expHalfY = et > 0. ? std::sqrt((e + z) / et) : 1., inverse = 1. / expHalfY;
+      const bool backward = o.eta[k] < 0.;
+      o.px[k] = px;
+      o.py[k] = py;
+      o.pz[k] = backward ? -z : z;
+      o.e[k] = e;
+      o.et[k] = et;
+      o.m2[k] = m2;
+      o.a[k] = backward ? inverse : expHalfY;
+      o.b[k] = backward ? expHalfY : inverse;
+      o.mT[k] = root(m2 + 2. * (et * met - px * metX - py * metY));
+      o.hL[k] = kLongitudinalScale * square(expHalfY - inverse) / 2.;
+   });
+   if (published)
+      forLanes([&](unsigned k) {
+         o.a[k] = std::sqrt(o.a[k]);
+         o.b[k] = std::sqrt(o.b[k]);
+      });
+}
+
+/// The cells of all pairs of `count` objects.
+M3L_LONG_VECTORS void fillPairs(const Lanes *objects, unsigned count, float *cells, unsigned size)
+{
+   for (unsigned i = 0; i < count; ++i) {
+      const Lanes &p = objects[i / kLanes];
+      const unsigned k = i % kLanes;
+      const double px = p.px[k], py = p.py[k], pz = p.pz[k], e = p.e[k], m2 = p.m2[k];
+      const double a = p.a[k], b = p.b[k];
+      float *const row = cells + p.index[k] * size;
+      for (unsigned first = 0; first < count; first += kLanes) {
+         const Lanes &q = objects[first / kLanes];
+         const unsigned end = std::min(kLanes, count - first);
+         const unsigned below = std::min(end, i - std::min(i, first)); // of them left of column i
+         float h[kLanes], mass[kLanes];
+         // cosh(d) - 1 = 2 sinh^2(d / 2) = (a_i b_j - a_j b_i)^2 / 2 with a = exp(k y), b = 1 / a:
+         // one exponential an object instead of a cosh a pair, and no cancellation at small dy.
+         if (below > 0)
+            forLanes([&](unsigned j) {
+               h[j] = kLongitudinalScale * square(a * q.b[j] - q.a[j] * b) / 2.;
+            });
+         if (below < end)
+            forLanes([&](unsigned j) {
+               mass[j] = root(m2 + q.m2[j] +
+                              2. * (e * q.e[j] - px * q.px[j] - py * q.py[j] - pz * q.pz[j]));
+            });
+         for (unsigned j = 0; j < below; ++j)
+            row[q.index[j]] = h[j];
+         for (unsigned j = below; j < end; ++j)
+            row[q.index[j]] = mass[j];
+      }
+   }
 }
 
 } // namespace
@@ -88,7 +175,7 @@ std::vector<std::string> RMM::labels() const
 
 ROOT::RVecF RMM::operator()(double met, double metPhi, const std::vector<Objects> &types) const
 {
-   std::vector<const Objects *> all;
+   ROOT::VecOps::RVecN<const Objects *, 8> all;
    for (const auto &type : types)
       all.push_back(&type);
    return fill(met, metPhi, all.data(), all.size());
@@ -100,69 +187,51 @@ ROOT::RVecF RMM::fill(double met, double metPhi, const Objects *const *types, st
       throw std::invalid_argument("RMM: the layout has " + std::to_string(fTypes.size()) +
                                   " object types, but " + std::to_string(n) + " were given");
 
-   ROOT::RVecF cells(fSize * fSize);
-   Momenta p(fSize);
-   double *const px = p.px(), *const py = p.py(), *const pz = p.pz(), *const e = p.e(),
-                 *const m2 = p.m2(), *const a = p.a(), *const b = p.b();
-   const double metX = met * std::cos(metPhi), metY = met * std::sin(metPhi);
-   const double scale = fInverseScale, c = kLongitudinalScale;
-   // cosh(d) - 1 = 2 sinh^2(d / 2) = (a_i b_j - a_j b_i)^2 / 2 with a = exp(k y), b = 1 / a:
-   // one exponential an object instead of a cosh a pair, and no cancellation at small dy.
-   const bool published = fH == H::kPublished;
-
-   struct Block {
-      unsigned begin, end;
+   const auto present = [&](std::size_t t) {
+      return std::min<std::size_t>(fTypes[t].multiplicity, types[t]->size());
    };
-   ROOT::VecOps::RVecN<Block, 8> blocks;
+   unsigned count = 0;
+   for (std::size_t t = 0; t < n; ++t)
+      count += present(t);
 
-   cells[0] = met * scale;
-   unsigned first = 1;
+   // Those of the usual layouts live without a memory allocation.
+   Lanes few[5];
+   const unsigned groups = (count + kLanes - 1) / kLanes;
+   std::vector<Lanes> many(groups > std::size(few) ? groups : 0);
+   Lanes *const objects = many.empty() ? few : many.data();
+   unsigned next = 0, first = 1;
    for (std::size_t t = 0; t < n; ++t) {
-      const Objects &objects = *types[t];
-      const unsigned count = std::min<std::size_t>(fTypes[t].multiplicity, objects.size());
-      double previousEt = 0.;
-      for (unsigned rank = 0; rank < count; ++rank) {
-         const unsigned i = first + rank;
-         const Particle &object = objects[rank];
-         const FourMomentum q = fourMomentum(object);
-         const double et = transverseEnergy(object.pt, object.m);
-         px[i] = q.px;
-         py[i] = q.py;
-         pz[i] = q.pz;
-         e[i] = q.e;
-         m2[i] = square(object.m);
-         // exp(|y|) = (E + |pz|) / e_T
-         const double expHalfY = et > 0. ? std::sqrt((q.e + std::abs(q.pz)) / et) : 1.;
-         const double grow = published ? std::sqrt(expHalfY) : expHalfY;
-         a[i] = q.pz < 0. ? 1. / grow : grow;
-         b[i] = q.pz < 0. ? grow : 1. / grow;
-
-         cells[i] =
-            std::sqrt(std::max(0., m2[i] + 2. * (et * met - q.px * metX - q.py * metY))) * scale;
-         cells[i * fSize] = c * square(expHalfY - 1. / expHalfY) / 2.;
-         cells[i * fSize + i] = rank == 0 ? et * scale : deltaTransverseEnergy(previousEt, et);
-         previousEt = et;
+      for (unsigned rank = 0; rank < present(t); ++rank, ++next) {
+         const Particle &object = (*types[t])[rank];
+         Lanes &o = objects[next / kLanes];
+         const unsigned k = next % kLanes;
+         o.index[k] = first + rank;
+         o.leading[k] = rank == 0;
+         o.put(k, {object.pt * fInverseScale, object.eta, object.phi, object.m * fInverseScale});
       }
-      if (!blocks.empty() && blocks.back().end == first)
-         blocks.back().end += count; // a long loop is faster than two short ones
-      else if (count > 0)
-         blocks.push_back({first, first + count});
       first += fTypes[t].multiplicity;
    }
+   for (; next % kLanes != 0; ++next)
+      objects[next / kLanes].put(next % kLanes, {}); // not used; what lies there could be slow
 
-   for (const Block &rows : blocks) {
-      for (unsigned i = rows.begin; i < rows.end; ++i) {
-         float *const row = &cells[i * fSize];
-         for (const Block &columns : blocks) {
-            for (unsigned j = columns.begin; j < std::min(columns.end, i); ++j)
-               row[j] = c * square(a[i] * b[j] - a[j] * b[i]) / 2.;
-            for (unsigned j = std::max(columns.begin, i + 1); j < columns.end; ++j)
-               row[j] = std::sqrt(std::max(0., m2[i] + m2[j] +
-                                                  2. * (e[i] * e[j] - px[i] * px[j] -
-                                                        py[i] * py[j] - pz[i] * pz[j]))) *
-                        scale;
-         }
-      }
+   met *= fInverseScale;
+   double sine, cosine;
+   sinCos(sensibleAngle(metPhi), sine, cosine);
+   for (unsigned group = 0; group < groups; ++group)
+      complete(objects[group], met, met * cosine, met * sine, fH == H::kPublished);
+
+   ROOT::RVecF cells(fSize * fSize);
+   fillPairs(objects, count, cells.data(), fSize);
+   cells[0] = met;
+   double previousEt = 0.;
+   for (unsigned i = 0; i < count; ++i) {
+      const Lanes &o = objects[i / kLanes];
+      const unsigned k = i % kLanes, index = o.index[k];
+      const double et = o.et[k];
+      cells[index] = o.mT[k];
+      cells[index * fSize] = o.hL[k];
+      cells[index * fSize + index] = o.leading[k] ? et : deltaTransverseEnergy(previousEt, et);
+      previousEt = et;
    }
    return cells;
 }

@@ -7,6 +7,7 @@
 
 #include <ROOT/RVec.hxx>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -70,7 +71,7 @@ public:
    template <typename... Types>
    ROOT::RVecF operator()(double met, double metPhi, const Types &...types) const
    {
-      const std::vector<const Objects *> all{&types...};
+      const std::array<const Objects *, sizeof...(types)> all{&types...};
       return fill(met, metPhi, all.data(), all.size());
    }
 

@@ -178,7 +178,10 @@ class RunAE:
         calls = 1 if devices > 1 else config.steps_per_call or _steps_per_call(steps)
         calls = min(calls, steps)
         network.steps_per_execution = calls
-        network.jit_compile = backend.accelerated() if config.jit is None else config.jit
+        network.jit_compile = False
+        # Keras does not compile for several devices, and who knows what layers of others can do.
+        default = backend.accelerated() and devices == 1 and not self.is_own
+        network.xla = default if config.jit is None else config.jit
         stopping = EarlyStopping(config.least_gain, config.patience)
         plateau = ReduceLROnPlateau(config.least_gain, config.plateau)
         signature = self._signature(prepared, network)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ml.backend import keras
+from ml.backend import keras, tf
 
 ops = keras.ops
 SMALLEST_ERROR = 1e-30  # a perfect reconstruction scores -30 instead of minus infinity
@@ -127,12 +127,17 @@ class Network(keras.Model):
     training_rows = None  # element of the feed -> (x, y, weight)
     validation_rows = None
     absent_as_nan = True  # the loss understands it; else it is given what the network sees
+    xla = False  # whether XLA compiles the steps; Keras's `jit_compile` refuses to when
+    # operations have to be deterministic, as some have no such form, none of which is used here
 
     def train_step(self, data):
-        return super().train_step(self._rows(data, self.training_rows))
+        return self._compiled(super().train_step)(self._rows(data, self.training_rows))
 
     def test_step(self, data):
-        return super().test_step(self._rows(data, self.validation_rows))
+        return self._compiled(super().test_step)(self._rows(data, self.validation_rows))
+
+    def _compiled(self, step):
+        return tf.function(step, jit_compile=True) if self.xla else step
 
     def _rows(self, data, rows):
         x, y, weight = rows(data) if rows else data

@@ -21,6 +21,7 @@ def m3l(ROOT):
 @pytest.fixture(scope="module")
 def many(ROOT):
     """C++ loops over many random objects, so that Python is not the slow part."""
+    ROOT.gInterpreter.Declare(f'#include "{REPOSITORY / "helpers" / "elementary.h"}"')
     good = ROOT.gInterpreter.Declare("""
         namespace m3l_test {
         using namespace m3l;
@@ -62,6 +63,13 @@ def many(ROOT):
            for (const auto &sum : sums)
               total.add(sum);
            return total.value();
+        }
+        // x: (n,); out: (n, 3)
+        void elementary(const double *x, int n, double *out) {
+           for (int k = 0; k < n; ++k, out += 3) {
+              sinCos(x[k], out[0], out[1]);
+              out[2] = exponential(x[k]);
+           }
         }
         }
     """)
@@ -703,9 +711,72 @@ def test_h_changes_and_h_only_under_a_boost_along_the_beam(ROOT):
 
 
 def test_very_forward_and_very_soft_objects_give_finite_cells(ROOT):
-    objects = [(1e4, 5.0, 0.0, 0.0), (1e-3, -5.0, 1.0, 0.1), (0.0, 0.0, 0.0, 0.0)]
+    objects = [
+        (1e4, 5.0, 0.0, 0.0),
+        (1e-3, -5.0, 1.0, 0.1),
+        (0.0, 0.0, 0.0, 0.0),
+        (0.0, 1e11, 0.0, 0.0),  # along the beam, as TVector3 gives it
+    ]
     cells = fill(ROOT, rmm(ROOT, (("jet", 4),)), 0.0, 0.0, objects)
     assert np.isfinite(cells).all()
+
+
+@pytest.mark.parametrize("phi", [7.0, -999.0, 99999.0, 1e6, -1e18, 1e300])
+def test_any_angle_is_an_azimuth(ROOT, phi):
+    turned, plain = (
+        fill(ROOT, rmm(ROOT, (("jet", 1),)), 40.0, 0.5, [(50.0, 1.0, angle, 0.0)])
+        for angle in (phi, math.atan2(math.sin(phi), math.cos(phi)))
+    )
+    assert 0 <= turned[0, 1] <= math.sqrt(2 * 40 * 50 * 2)
+    if abs(phi) < 1e7:  # after more turns, the rounding of 2 pi counts
+        assert turned[0, 1] == pytest.approx(plain[0, 1], rel=1e-6)
+
+
+def test_layout_of_many_objects(ROOT):
+    """As in smaller ones: it holds the same cells where it has the same objects."""
+    rng = np.random.default_rng(7)
+    jets = [tuple(o) for o in random_objects(rng, 60)]
+    cells = fill(ROOT, rmm(ROOT, (("jet", 60),)), 40.0, 0.5, jets)
+    first = fill(ROOT, rmm(ROOT, (("jet", 20),)), 40.0, 0.5, jets)
+    np.testing.assert_array_equal(cells[:21, :21], first)
+    last = fill(ROOT, rmm(ROOT, (("jet", 20),)), 40.0, 0.5, jets[40:])
+    np.testing.assert_array_equal(cells[42:, 42:], last[2:, 2:])
+    np.testing.assert_array_equal(cells[0, 41:], last[0, 1:])
+
+
+# --- sine, cosine, exponential ----------------------------------------------------------------
+
+
+def elementary(many, x):
+    x = np.ascontiguousarray(x, dtype=float)
+    found = np.empty((len(x), 3))
+    many.elementary(x, len(x), found)
+    return found.T
+
+
+def test_sine_cosine_and_exponential_of_simple_numbers(many):
+    sine, cosine, exponential = elementary(many, [0.0, math.pi / 6, math.pi / 3, 1.0, -1.0])
+    assert list(sine[:1]) == [0.0] and cosine[0] == exponential[0] == 1.0
+    assert sine[1] == pytest.approx(0.5, rel=1e-15) == cosine[2]
+    assert exponential[3] == pytest.approx(math.e, rel=1e-15) == 1 / exponential[4]
+
+
+@pytest.mark.parametrize("largest", [1e-9, 0.1, 3.2, 30.0, 700.0, 99999.0])
+def test_sine_cosine_and_exponential_agree_with_the_library(many, largest):
+    x = np.random.default_rng(1).uniform(-largest, largest, 20_000)
+    sine, cosine, exponential = elementary(many, x)
+    # They miss by up to two units in the last place, and so may the others by one.
+    np.testing.assert_allclose(sine, np.sin(x), rtol=7e-16)
+    np.testing.assert_allclose(cosine, np.cos(x), rtol=7e-16)
+    x = np.clip(x, -700, 700)
+    np.testing.assert_allclose(elementary(many, x)[2], np.exp(x), rtol=7e-16)
+
+
+def test_exponential_stays_finite(many):
+    assert (
+        list(elementary(many, [710.0, 1e4, 1e300, math.inf])[2])
+        == [elementary(many, [700.0])[2]] * 4
+    )
 
 
 # --- exact sums -------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 
 from analysis.errors import M3LError, OutputError
 from analysis.files import checksum
-from ml import autoencoder, models
+from ml import autoencoder, backend, models
 from ml.autoencoder import RunAE, RunVAE
 from ml.dataset import Dataset
 from ml.training_set import TrainingConfig
@@ -62,6 +62,22 @@ def test_it_learns(trained):
     history = trained.record_.history
     assert history["val_loss"][-1] < 0.9 * history["val_loss"][0]
     assert trained.record_.best_epoch == 1 + np.argmin(history["val_loss"])
+
+
+@pytest.mark.parametrize("network", ["small", "vae_small"])
+def test_training_as_on_a_gpu(dataset, tmp_path, monkeypatch, network):
+    """Compiled by XLA, with many steps in a call: the same but for rounding, and other noise."""
+
+    def trained(name):
+        config = models.find_network(network)
+        return RunAE(dataset, tmp_path / name, config, TRAINING).fit()
+
+    plain = trained("plain")
+    monkeypatch.setattr(backend, "accelerated", lambda: True)
+    compiled = trained("compiled")
+    losses, expected = (model.record_.history["val_loss"] for model in (compiled, plain))
+    assert losses == pytest.approx(expected, rel=0.1 if network == "vae_small" else 1e-3)
+    assert not np.array_equal(weights(compiled), weights(plain))
 
 
 def reweighted(tmp_path, name, change):

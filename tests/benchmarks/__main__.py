@@ -84,7 +84,8 @@ def measure(options, folder):
         "page": program and partial(page_details, program),
         "matrix": matrix_details,
         "farm": program and partial(farm_details, program, folder, options.repeat),
-        "ml": program and partial(learning_details, options.ml_python, program.output),
+        "ml": program
+        and partial(learning_details, options.ml_python, program.output, options.repeat),
     }
     details, failed = [], []
     for name, section in sections.items():
@@ -270,18 +271,18 @@ def matrix_details():
     note("the matrix alone")
     for found in json.loads(python("-m", "tests.benchmarks.matrix").out.splitlines()[-1]):
         size, ratio = found["size"], found["lorentz"] / found["matrix"]
-        yield f"matrix {size} x {size}, all objects, ns", f"{found['matrix']:.0f}"
+        yield f"matrix {size} x {size}, {found['objects']} objects, ns", f"{found['matrix']:.0f}"
         yield "... TLorentzVector over that", f"{ratio:.1f}"
 
 
-def learning_details(interpreter, output):
+def learning_details(interpreter, output, rounds):
     """Training on the program's tables and scoring them."""
     note("training and scoring")
     if python_lacks(interpreter, "tensorflow"):
         note(f"ml: left out, {interpreter} has no TensorFlow; see --ml-python")
         return
     script = REPOSITORY / "tests" / "benchmarks" / "learning.py"
-    for line in run(interpreter, script, output).out.splitlines():
+    for line in run(interpreter, script, output, "--rounds", rounds).out.splitlines():
         if line.startswith("{"):
             found = json.loads(line)
             yield found["what"], found["value"]

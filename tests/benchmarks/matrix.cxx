@@ -13,42 +13,48 @@
 namespace matrix_benchmark
 {
 
-using Event = std::vector<m3l::Objects>; // all objects of each type
+using Event = std::vector<m3l::Objects>;
 
 /// Each vector is made once per event, each cell from its definition.
-ROOT::RVecF withLorentzVectors(double met, double metPhi, const Event &types)
+ROOT::RVecF withLorentzVectors(const std::vector<m3l::RMM::Type> &layout, double met, double metPhi,
+                               const Event &event)
 {
    std::vector<TLorentzVector> vectors;
+   std::vector<std::size_t> rows; // of the vectors
    std::vector<bool> leading;
-   for (const auto &objects : types) {
-      for (std::size_t rank = 0; rank < objects.size(); ++rank) {
-         const m3l::Particle &p = objects[rank];
+   std::size_t size = 1;
+   for (std::size_t type = 0; type < layout.size(); ++type) {
+      for (std::size_t rank = 0; rank < event[type].size(); ++rank) {
+         const m3l::Particle &p = event[type][rank];
          TLorentzVector vector;
          vector.SetPtEtaPhiM(p.pt, p.eta, p.phi, p.m);
          vectors.push_back(vector);
+         rows.push_back(size + rank);
          leading.push_back(rank == 0);
       }
+      size += layout[type].multiplicity;
    }
    TLorentzVector missing;
    missing.SetPtEtaPhiM(met, 0., metPhi, 0.);
    const auto et = [](const TLorentzVector &p) { return std::sqrt(p.M2() + p.Perp2()); };
 
-   const std::size_t size = 1 + vectors.size();
    ROOT::RVecF cells(size * size);
    cells[0] = met;
-   for (std::size_t i = 1; i < size; ++i) {
-      const TLorentzVector &p = vectors[i - 1];
+   for (std::size_t k = 0; k < vectors.size(); ++k) {
+      const TLorentzVector &p = vectors[k];
+      const std::size_t i = rows[k];
       const double product = p.Px() * missing.Px() + p.Py() * missing.Py();
       cells[i] = std::sqrt(std::max(0., p.M2() + 2. * (et(p) * met - product)));
       cells[i * size] = 0.15 * (std::cosh(p.Rapidity()) - 1.);
-      if (leading[i - 1]) {
+      if (leading[k]) {
          cells[i * size + i] = et(p);
       } else {
-         const double before = et(vectors[i - 2]), here = et(p);
+         const double before = et(vectors[k - 1]), here = et(p);
          cells[i * size + i] = (before - here) / (before + here);
       }
-      for (std::size_t j = i + 1; j < size; ++j) {
-         const TLorentzVector &q = vectors[j - 1];
+      for (std::size_t l = k + 1; l < vectors.size(); ++l) {
+         const TLorentzVector &q = vectors[l];
+         const std::size_t j = rows[l];
          cells[i * size + j] = (p + q).M();
          cells[j * size + i] = 0.15 * (std::cosh((q.Rapidity() - p.Rapidity()) / 2.) - 1.);
       }
@@ -56,16 +62,17 @@ ROOT::RVecF withLorentzVectors(double met, double metPhi, const Event &types)
    return cells;
 }
 
-std::vector<Event> randomEvents(const std::vector<unsigned> &multiplicities, unsigned n)
+/// Events with so many objects of each type.
+std::vector<Event> randomEvents(const std::vector<unsigned> &counts, unsigned n)
 {
    std::mt19937 random(1);
    std::exponential_distribution<> pt(1. / 50.);
    std::uniform_real_distribution<> eta(-2.5, 2.5), phi(-M_PI, M_PI), m(0.1, 10.);
    std::vector<Event> events(n);
    for (Event &event : events) {
-      for (const unsigned multiplicity : multiplicities) {
+      for (const unsigned count : counts) {
          m3l::Objects objects;
-         for (unsigned i = 0; i < multiplicity; ++i)
+         for (unsigned i = 0; i < count; ++i)
             objects.push_back({20. + pt(random), eta(random), phi(random), m(random)});
          std::sort(objects.begin(), objects.end(), [](auto &a, auto &b) { return a.pt > b.pt; });
          event.push_back(objects);
@@ -91,27 +98,30 @@ double timed(const std::vector<Event> &events, F &&fill)
 
 /// Returns ns per event of the matrix and of its rival, the best of several rounds, and the largest
 /// difference between their cells, relative to max(1, cell).
-std::vector<double> measure(const std::vector<unsigned> &multiplicities, unsigned n)
+std::vector<double> measure(const std::vector<unsigned> &multiplicities,
+                            const std::vector<unsigned> &counts, unsigned n)
 {
    std::vector<m3l::RMM::Type> types;
    for (const unsigned multiplicity : multiplicities)
       types.push_back({"type" + std::to_string(types.size()), multiplicity});
    const m3l::RMM rmm(types);
-   const auto events = randomEvents(multiplicities, n);
-   const double met = 60., metPhi = 1.;
+   const auto events = randomEvents(counts, n);
+   const auto ours = [&](const Event &event) { return rmm(60., 1., event); };
+   const auto theirs = [&](const Event &event) {
+      return withLorentzVectors(types, 60., 1., event);
+   };
    double difference = 0.;
    for (const Event &event : events) {
-      const auto ours = rmm(met, metPhi, event), theirs = withLorentzVectors(met, metPhi, event);
-      for (std::size_t k = 0; k < ours.size(); ++k) {
-         const double scale = std::max(1., std::abs(double(theirs[k])));
-         difference = std::max(difference, std::abs(double(ours[k]) - theirs[k]) / scale);
+      const auto found = ours(event), expected = theirs(event);
+      for (std::size_t k = 0; k < found.size(); ++k) {
+         const double scale = std::max(1., std::abs(double(expected[k])));
+         difference = std::max(difference, std::abs(double(found[k]) - expected[k]) / scale);
       }
    }
    double matrix = 1e99, lorentz = 1e99;
    for (int round = 0; round < 15; ++round) {
-      matrix = std::min(matrix, timed(events, [&](auto &e) { return rmm(met, metPhi, e); }));
-      lorentz = std::min(
-         lorentz, timed(events, [&](auto &e) { return withLorentzVectors(met, metPhi, e); }));
+      matrix = std::min(matrix, timed(events, ours));
+      lorentz = std::min(lorentz, timed(events, theirs));
    }
    return {matrix, lorentz, difference};
 }
