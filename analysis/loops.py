@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import ROOT
@@ -44,6 +45,23 @@ class CutflowRow:
     sumw2: float  # sum of squared weights
 
 
+class Count(NamedTuple):
+    """The events that reached a point of the selection."""
+
+    entries: int
+    bad: int  # events whose weight is not finite, not in the sums
+    sumw: float
+    sumw2: float
+    exact_sumw: str  # the sums before rounding, hexadecimal
+    exact_sumw2: str
+
+    @classmethod
+    def parse(cls, line):
+        """From a line of m3l::SampleLoop::counts."""
+        entries, bad, sumw, sumw2, *exact = line.split()
+        return cls(int(entries), int(bad), float.fromhex(sumw), float.fromhex(sumw2), *exact)
+
+
 class UnreadableError(InputError):
     """A file cannot be read to its end."""
 
@@ -52,8 +70,7 @@ class EventLoop:
     """The results of one sample; `run` fills them. See CompiledLoop and PlainLoop.
 
     Attributes:
-        cutflow: m3l::Cutflow
-        cutflows: {variation: m3l::Cutflow}, that without variation where nothing counted changes
+        filled: m3l::SampleLoop
         rows: {region: m3l::RowStore with its events}; they have a weight for each variation that
             changes weights only
         varied_rows: {variation: {region: m3l::RowStore}} of the others
@@ -67,23 +84,20 @@ class EventLoop:
         folder: for temporary files
         """
         self.prepared, self.layout, self.folder = prepared, layout, folder
-        slots = max(1, ROOT.GetThreadPoolSize())
         _, floats, integers = layout
         plan = prepared.plan
         events = [shifted.name for shifted in plan.event_variations]
         memory = affordable(ROW_MEMORY) // max(1, len(plan.cuts) * (1 + len(events)))
-        sizes = [len(cuts) for cuts in plan.cuts.values()]
-        self.cutflow = ROOT.m3l.makeCutflow(slots, sizes)
-        self.cutflows = {
-            shifted.name: ROOT.m3l.makeCutflow(slots, sizes)
-            if plan.changes_counts(shifted)
-            else self.cutflow
-            for shifted in plan.variations
-        }
+        self.filled = ROOT.m3l.SampleLoop(max(1, ROOT.GetThreadPoolSize()))
+        for cuts in plan.cuts.values():
+            self.filled.addRegion(len(cuts))
+        self.filled.addCutflow(True)
+        for shifted in plan.variations:
+            self.filled.addCutflow(plan.changes_counts(shifted))
 
         def stores(weights):
             return {
-                region: ROOT.m3l.makeRows(floats, integers, slots, memory, str(folder), weights)
+                region: self.filled.addRows(floats, integers, memory, str(folder), weights)
                 for region in plan.cuts
             }
 
@@ -122,8 +136,7 @@ class EventLoop:
         """The CutflowRows of each region, perhaps in a variation (name)."""
         return {
             region: tuple(
-                CutflowRow(cut, int(count.entries), float(count.sumw), float(count.sumw2))
-                for cut, count in counts
+                CutflowRow(cut, count.entries, count.sumw, count.sumw2) for cut, count in counts
             )
             for region, counts in self.counts(variation).items()
         }
@@ -135,22 +148,24 @@ class EventLoop:
     @property
     def dropped(self):
         """Number of events with bad values that were left out."""
-        return int(self.cutflow.dropped.entries())
+        return int(self.filled.dropped())
 
     def check(self):
         """Raise InputError or DeclarationError if a weight or a feature has no finite value."""
         item = self.prepared
         where = f"sample '{item.sample.name}'"
-        if self.cutflow.count().nonFinite:
+        if self.found()[0].bad:
             parts = item.inputs.parts(item.begin, item.begin + item.entries)
             dfs = (chain(item.plan, dataframe_of(item.sample, *part))[0] for part in parts)
             raise InputError(f"{where}: {bad_weights(*dfs)}")
-        for name, cutflow in self.cutflows.items():
-            if bad := cutflow.count().nonFinite:
+        for shifted in item.plan.variations:
+            if bad := self.found(shifted.name)[0].bad:
                 raise DeclarationError(
-                    f"{where}: {bad} events have a weight in variation '{name}' that is no finite "
-                    "number: mend it in analysis/systematics.py"
+                    f"{where}: {bad} events have a weight in variation '{shifted.name}' that is no "
+                    "finite number: mend it in analysis/systematics.py"
                 )
+        if not self.filled.badRows():
+            return
         for name, stores in {None: self.rows, **self.varied_rows}.items():
             varied = f", variation '{name}'" if name else ""
             for region, rows in stores.items():
@@ -159,18 +174,22 @@ class EventLoop:
                     raise DeclarationError(f"{where}{varied}: {bad_rows(item, region, bad)}")
 
     def counts(self, variation=None):
-        """Of each region, a (cut, m3l::CutflowCount) for all events and for each cut.
+        """Of each region, a (cut, Count) for all events and for each cut.
 
         variation: name; None: without
         """
-        cutflow = self.cutflows[variation] if variation else self.cutflow
+        total, *others = self.found(variation)
+        left = iter(others)
         return {
-            region: [
-                ("all", cutflow.count()),
-                *((cut.name, cutflow.count(number, n)) for n, cut in enumerate(cuts)),
-            ]
-            for number, (region, cuts) in enumerate(self.prepared.plan.cuts.items())
+            region: [("all", total), *((cut.name, next(left)) for cut in cuts)]
+            for region, cuts in self.prepared.plan.cuts.items()
         }
+
+    def found(self, variation=None):
+        """The Count of all events, then of each cut of each region; as `counts`."""
+        names = [None, *(shifted.name for shifted in self.prepared.plan.variations)]
+        lines = str(self.filled.counts(names.index(variation))).splitlines()
+        return [Count.parse(line) for line in lines]
 
     def dataframes(self):
         """The chain of the sample for the prompt."""
@@ -186,7 +205,7 @@ class EventLoop:
             if isinstance(error, TypeError) and not said:
                 raise
             problem = said[-1] if said else str(error).strip().splitlines()[-1]
-        entries, promised = self.cutflow.read(), self.prepared.entries
+        entries, promised = self.filled.entries(), self.prepared.entries
         changed = self.prepared.inputs.changed()
         if changed:
             problem = f"{changed} has changed since it was looked at"
@@ -200,11 +219,16 @@ class EventLoop:
 
     def run_graph(self, handle, progress):
         """Run the event loop that a RResultHandle belongs to; returns what went wrong."""
-        return in_thread(ROOT.m3l.runEventLoop, handle, lambda: progress(self.cutflow.read()))
+        return in_thread(ROOT.m3l.runEventLoop, (handle,), self.tick(progress))
+
+    def tick(self, progress):
+        """What tells the progress of the loop."""
+        return lambda: progress(self.filled.entries())
 
     def release(self):
         """Give back the memory of the rows."""
         self.rows, self.varied_rows = {}, {}
+        self.filled.release()
 
 
 class CompiledLoop(EventLoop):
@@ -212,6 +236,8 @@ class CompiledLoop(EventLoop):
 
     def fill(self, progress):
         item = self.prepared
+        for value in item.plan.constants.values():
+            self.filled.addConstant(value)
         for part in item.inputs.parts(item.begin, item.begin + item.entries):
             problem = self.fill_from(*part, progress)
             if problem:
@@ -220,20 +246,13 @@ class CompiledLoop(EventLoop):
 
     def fill_from(self, files, begin, end, progress):
         """Run the event loop over entries of some of the files; returns what went wrong."""
-        item = self.prepared
-        dataset = ROOT.m3l.Dataset(item.sample.tree)
+        plan, chain = self.prepared.plan, self.prepared.compiled
         for file in files:
-            dataset.addFile(file.path, file.entries, "", -1 if file.size is None else file.size)
-        dataset.begin, dataset.end = begin, end
+            self.filled.addFile(file.path, file.entries, -1 if file.size is None else file.size)
         if (begin, end) == (0, sum(file.entries for file in files)):
-            dataset.end = -1
-        dataset.dropBad = item.plan.drop_bad_events
-        constants = [*item.plan.constants.values()]
-        stores = [s for each in (self.rows, *self.varied_rows.values()) for s in each.values()]
-        rows = ROOT.std.vector["std::shared_ptr<m3l::RowStore>"](stores)
-        cutflows = vector_of_cutflows(self.cutflow, *self.cutflows.values())
-        handles = ROOT.m3l.bookChain(dataset, item.compiled, constants, cutflows, rows)
-        return self.run_graph(handles[0], progress)
+            end = -1
+        read = chain.library, chain.function, self.prepared.sample.tree, begin, end
+        return in_thread(self.filled.read, (*read, plan.drop_bad_events), self.tick(progress))
 
 
 class PlainLoop(EventLoop):
@@ -241,7 +260,7 @@ class PlainLoop(EventLoop):
 
     def fill(self, progress):
         item = self.prepared
-        stores = max(1, len(self.rows) * (1 + len(self.cutflows)))
+        stores = max(1, len(self.rows) * (1 + len(self.prepared.plan.variations)))
         bytes_per_entry = COPIES * 4 * sum(self.layout) * stores
         size = max(1, affordable(RANGE_MEMORY) // bytes_per_entry)
         for files, begin, end in item.inputs.parts(item.begin, item.begin + item.entries):
@@ -276,14 +295,9 @@ class PlainLoop(EventLoop):
         """Count the events of a node, also in those variations that change counts."""
         plan = self.prepared.plan
         varied = [shifted for shifted in plan.variations if plan.changes_counts(shifted)]
-        cutflows = vector_of_cutflows(self.cutflow, *(self.cutflows[v.name] for v in varied))
+        cutflows = self.filled.ownCutflows()
         names = ROOT.std.vector["std::string"](map(rdf_name, varied))
         return ROOT.m3l.bookCounter(ROOT.RDF.AsRNode(node), cutflows, names, region, cut, WEIGHT)
-
-
-def vector_of_cutflows(*cutflows):
-    """What C++ takes for m3l::Cutflows."""
-    return ROOT.std.vector["std::shared_ptr<m3l::Cutflow>"](cutflows)
 
 
 def rdf_name(shifted):
@@ -351,14 +365,14 @@ def stack(arrays, names, kind):
     return np.stack(columns, axis=1) if columns else np.empty((rows, 0), kind)
 
 
-def in_thread(function, argument, tick):
+def in_thread(function, arguments, tick):
     """Call a C++ function in a thread, so that this one can show progress and be interrupted."""
     function.__release_gil__ = True
     result = []
 
     def work():
         try:
-            result.append(str(function(argument)))
+            result.append(str(function(*arguments)))
         except Exception as error:
             result.append(str(error))
 

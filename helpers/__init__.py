@@ -31,6 +31,9 @@ class Part(NamedTuple):
 
 PHYSICS = Part("m3l", "*", "m3l.cxx", "m3l.h", "prompt.h")
 ENGINE = Part("m3lengine", "engine/*", "engine/engine.cxx", "engine/engine.h", "engine/engine.h")
+# The same where all chains are compiled, so that the interpreter needs to know little of them.
+BARE = PHYSICS._replace(header="")
+RUNNING = ENGINE._replace(header="engine/running.h")
 
 
 @cache
@@ -56,9 +59,37 @@ def load_engine():
 
 
 @cache
+def load_for_chains():
+    """Make the physics callable by compiled chains, and the part of the engine that they need.
+
+    Quicker than `load_engine`, which may follow: the interpreter knows no physics. Returns how the
+    engine is; if interpreted, all is loaded. Raises ImportError.
+    """
+    import ROOT
+
+    physics = bare_library()[0]
+    if load.cache_info().currsize or not physics:
+        return load_engine()
+    make_ready()
+    if load_compiled(physics):
+        return load_engine()  # which says why
+    engine, how = find_library(RUNNING)
+    if not engine or load_compiled(engine):
+        return load_engine()
+    ROOT.gInterpreter.Declare(f'#include "{RUNNING.header}"')
+    return how
+
+
+@cache
 def chosen_library():
     """What `find_library` has found for this process: the library of the physics."""
-    return find_library()
+    return bare_library() if bare_library.cache_info().currsize else find_library()
+
+
+@cache
+def bare_library():
+    """The same where it is for compiled code only: ACLiC's would have its headers parsed."""
+    return chosen_library() if chosen_library.cache_info().currsize else find_library(BARE)
 
 
 @cache
@@ -75,13 +106,7 @@ def load_library(path, how, part=PHYSICS):
     """
     import ROOT
 
-    ROOT.gROOT.SetBatch(True)
-    # Files describe the classes in them in the order in which their process first met these, and
-    # with a mark if that was in a file: it shall be the same in all, so that equal histograms are
-    # equal files.
-    for name in ("THashList", "TString", "TAxis", "TH1D"):
-        ROOT.TClass.GetClass(name).GetStreamerInfo()
-    ROOT.gInterpreter.AddIncludePath(str(SOURCES))
+    make_ready()
     problem = load_compiled(path) if path else ""
     if problem or not path:
         if problem:
@@ -101,6 +126,20 @@ def load_library(path, how, part=PHYSICS):
     if not ROOT.gInterpreter.Declare(f'#include "{part.header}"'):
         raise ImportError(f"the headers in {SOURCES} do not fit this version of ROOT")
     return how
+
+
+@cache
+def make_ready():
+    """What this process of ROOT needs before the first library."""
+    import ROOT
+
+    ROOT.gROOT.SetBatch(True)
+    # Files describe the classes in them in the order in which their process first met these, and
+    # with a mark if that was in a file: it shall be the same in all, so that equal histograms are
+    # equal files.
+    for name in ("THashList", "TString", "TAxis", "TH1D"):
+        ROOT.TClass.GetClass(name).GetStreamerInfo()
+    ROOT.gInterpreter.AddIncludePath(str(SOURCES))
 
 
 def load_compiled(path):

@@ -140,7 +140,7 @@ def write_piece(item, loop, row, folder):
 
     return {
         "inputs": [asdict(file) for file in item.inputs.with_checksums(checked).files],
-        "entries_read": int(loop.cutflow.read()),
+        "entries_read": int(loop.filled.entries()),
         "dropped_events": loop.dropped,
         "bytes_read": bytes_read(),
         "cutflow": cutflow(),
@@ -166,9 +166,9 @@ def count_json(cut, count):
     """A row of the cutflow; sums are exact, see CutflowCount in helpers/engine/cutflow.h."""
     return {
         "cut": cut,
-        "entries": int(count.entries),
-        "sumw": str(count.exactSumw),
-        "sumw2": str(count.exactSumw2),
+        "entries": count.entries,
+        "sumw": count.exact_sumw,
+        "sumw2": count.exact_sumw2,
     }
 
 

@@ -7,6 +7,7 @@
 #include "engine/histograms.cxx"
 #include "engine/inspection.cxx"
 #include "engine/rowstore.cxx"
+#include "engine/sampleloop.cxx"
 // Where there is no compiler, there are no compiled chains.
 #ifndef M3L_INTERPRETED
 #include "engine/bookchain.cxx"

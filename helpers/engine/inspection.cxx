@@ -7,6 +7,7 @@
 #include <ROOT/RDataFrame.hxx>
 #include <ROOT/RNTupleDescriptor.hxx>
 #include <ROOT/RNTupleReader.hxx>
+#include <ROOT/RResultHandle.hxx>
 #include <TBranch.h>
 #include <TChain.h>
 #include <TClass.h>

@@ -3,10 +3,13 @@
 #ifndef M3L_INSPECTION_H
 #define M3L_INSPECTION_H
 
-#include <ROOT/RResultHandle.hxx>
-
 #include <string>
 #include <vector>
+
+namespace ROOT::RDF
+{
+class RResultHandle;
+}
 
 namespace m3l
 {

@@ -22,12 +22,13 @@ from statistics import median
 from tests.benchmarks.contest import FEW, Contestant, ReadSpeed, compete
 from tests.benchmarks.farm import farm_details
 from tests.benchmarks.inputs import events_file, samples_file
+from tests.benchmarks.inspection import inspection_details
 from tests.benchmarks.measure import REPOSITORY, CommandError, note, python, run, table
 from tests.benchmarks.vary import SYSTEMATICS
 
 PROGRAM = REPOSITORY / "run_rdf.py"
 CONTEST = ("program", "threads", "awkward", "thesis", "readspeed")
-DETAILS = ("start", "edit", "vary", "table", "page", "matrix", "farm", "ml")
+DETAILS = ("start", "inspection", "edit", "vary", "table", "page", "matrix", "farm", "ml")
 
 
 def parser():
@@ -78,6 +79,7 @@ def measure(options, folder):
         "loop": program and reading and partial(loop_details, program, reading),
         "threads": program and threads and partial(thread_details, program, threads),
         "start": program and partial(start_details, program, folder, options.repeat),
+        "inspection": partial(inspection_details, folder, 200 if options.quick else 5000),
         "edit": partial(edit_details, folder, options.repeat),
         "vary": partial(vary_details, folder, options.events, options.repeat),
         "table": program and partial(table_details, program),
