@@ -11,9 +11,6 @@ from helpers.terminal import captured_stderr
 
 BATCH = 4 * CHUNK  # rows that are merged, written and filled at once
 
-# Compression setting of histograms.root: thousands of small objects want a fast algorithm.
-LZ4 = 404
-
 
 class Histograms:
     """histograms.root: a folder per region, a TH1D `h_<feature>_<sample>` per feature.
@@ -22,57 +19,44 @@ class Histograms:
     """
 
     def __init__(self):
-        # "reproducible" leaves out the time and the UUID, so that equal runs give equal files.
-        name = f"{HISTOGRAMS}?reproducible=histograms"
-        self.file = ROOT.TMemFile(name, "RECREATE", "", LZ4)
+        self.file = ROOT.m3l.HistogramFile(HISTOGRAMS)
 
     def write(self, region, histograms):
-        """Add the histograms of a region."""
-        folder = self.file.mkdir(region, region, True)
-        for histogram in histograms:
-            folder.WriteTObject(histogram)
+        """Add the histograms of a region, a m3l::HistogramSet. Raises OSError."""
+        if not self.file.write(region, histograms):
+            raise OSError(f"histograms of {region} cannot be written")
 
     def add(self, path, names=()):
         """Add those of these names that are in a file; none: all. Raises OSError."""
         with captured_stderr() as output:
-            good = ROOT.m3l.copyHistograms(str(path), list(names), self.file)
+            good = self.file.add(str(path), "\n".join(names))
         if not good or "Error in" in output.text:
             raise OSError(f"histograms of {path} cannot be read")
 
     def save(self, path):
         """Write all into a file. Raises OSError."""
-        self.file.Write()
-        content = np.empty(self.file.GetEND(), "u1")
-        self.file.CopyTo(content, content.size)
-        self.file.Close()
-        # Between its header, which is longer where numbers have 8 bytes, and the first record, ROOT
-        # leaves what was in the memory before.
-        content[63 if content[32] == 4 else 75 : int.from_bytes(content[8:12], "big")] = 0
-        path.write_bytes(content)
+        content = self.file.content()
+        path.write_bytes(np.frombuffer(content.data(), "u1", content.size()))
 
 
-def book_histograms(sample, features):
-    """Return an empty TH1D per feature, a null pointer for those without a binning."""
-    histograms = []
-    for feature in features:
-        binning = feature.binning
-        if not binning:
-            histograms.append(ROOT.nullptr)
-            continue
-        unit = f" [{feature.unit}]" if feature.unit else ""
-        # ROOT's LaTeX has # for the backslash and no dollar signs.
-        label = feature.label.replace("$", "").replace("\\", "#")
-        histogram = ROOT.TH1D(
-            histogram_name(feature.name, sample),
-            f"{feature.name};{label}{unit};Events",
-            binning.bins,
-            binning.low,
-            binning.high,
-        )
-        histogram.SetDirectory(ROOT.nullptr)
-        histogram.Sumw2()
-        histograms.append(histogram)
-    return histograms
+def book_histograms(samples, features):
+    """Return a m3l::HistogramSet: for each sample (name) one for each feature with a binning."""
+    made = ROOT.m3l.HistogramSet()
+    for sample in samples:
+        for feature in features:
+            binning = feature.binning
+            if not binning:
+                made.addNone()
+                continue
+            unit = f" [{feature.unit}]" if feature.unit else ""
+            # ROOT's LaTeX has # for the backslash and no dollar signs.
+            label = feature.label.replace("$", "").replace("\\", "#")
+            name, title = (
+                histogram_name(feature.name, sample),
+                f"{feature.name};{label}{unit};Events",
+            )
+            made.add(name, title, binning.bins, binning.low, binning.high)
+    return made
 
 
 def blosc(data):
@@ -110,7 +94,7 @@ class TableWriter(FrameWriter):
 def fill_rows(rows, histograms):
     """Fill the histograms of a sample with its sorted rows; as `write_rows`, without a table."""
     try:
-        ROOT.m3l.startFilling(rows, BATCH, ROOT.std.vector["TH1D*"](histograms))
+        histograms.startFilling(rows, BATCH)
         while rows.next():
             pass
     finally:
@@ -121,7 +105,7 @@ def write_rows(rows, path, features, histograms, variations=()):
     """Write the sorted rows of a sample into a table and fill its histograms with them.
 
     features: Features in the order of the row, floats before integers
-    histograms: TH1D of each feature, or a null pointer; then those with the other weights of a row
+    histograms: m3l::HistogramSet for the features, then for those with the other weights of a row
     variations: names of the variations whose weights become columns: all or none that a row has
     Returns the number of rows.
     """
@@ -129,7 +113,7 @@ def write_rows(rows, path, features, histograms, variations=()):
     integers = [feature.name for feature in features if feature.integer]
     try:
         with TableWriter(path, floats, integers, variations) as table:
-            ROOT.m3l.startFilling(rows, BATCH, ROOT.std.vector["TH1D*"](histograms))
+            histograms.startFilling(rows, BATCH)
             while taken := rows.next():
                 shaped = {}
                 for kind, pointer, width in (

@@ -6,17 +6,18 @@ What was found is remembered in the cache for files that have not changed since.
 import json
 import math
 import os
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 
 import ROOT
-from tqdm import tqdm
 
 from analysis import checksums
 from analysis.children import DiedError, KilledError, each
 from analysis.errors import InputError, M3LError
 from analysis.files import digest, irregular, write_json
+from analysis.progress import Progress
 from analysis.schemas import SCHEMAS
 from helpers.build import cache_folder
 from helpers.stamp import fingerprint
@@ -92,8 +93,9 @@ def look_at(samples):
             else:
                 todo.append((sample, path))
     cores = len(os.sched_getaffinity(0))
-    with tqdm(total=len(todo), desc="files", leave=False, delay=1, disable=None) as bar:
-        for number, result in each(look_at_one, todo, min(cores, len(todo))):
+    with Progress("inputs", len(todo), sys.stderr, "files", delay=1) as progress:
+        looked = each(look_at_one, todo, min(cores, len(todo)))
+        for done, (number, result) in enumerate(looked, 1):
             sample, path = todo[number]
             if isinstance(result, KilledError):
                 raise result
@@ -102,7 +104,7 @@ def look_at(samples):
             elif isinstance(result, Exception):
                 result = Look(str(result))
             found[sample.name, path] = memories[sample.name].note(path, result)
-            bar.update()
+            progress(done)
     for memory in memories.values():
         memory.keep()
     return {key: found[key] for key in ((s.name, path) for s in samples for path in s.files)}

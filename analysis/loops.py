@@ -4,14 +4,12 @@ import os
 import re
 import sys
 import threading
-import time
 import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import ROOT
-from tqdm import tqdm
 
 from analysis.chain import chain, guarded_chain
 from analysis.corrections import NO_CORRECTION
@@ -20,6 +18,7 @@ from analysis.errors import DeclarationError, InputError, OutputError, interrupt
 from analysis.memory import affordable
 from analysis.output import IDENTITY, WEIGHT
 from analysis.plan import MATRIX
+from analysis.progress import Progress
 from analysis.soundness import BAD_EVENT, bad_events, bad_rows, bad_weights
 from helpers.terminal import captured_stderr
 
@@ -113,7 +112,10 @@ class EventLoop:
         sample, promised = self.prepared.sample, self.prepared.entries
         where = f"sample '{sample.name}'"
         if promised:
-            with captured_stderr() as output, Progress(sample.name, promised, output) as progress:
+            with (
+                captured_stderr() as output,
+                Progress(sample.name, promised, output.terminal) as progress,
+            ):
                 problem = self.read(progress)
             if BAD_EVENT in problem:
                 bad = bad_events(self.prepared)
@@ -386,46 +388,6 @@ def in_thread(function, arguments, tick):
             raise KeyboardInterrupt
         tick()
     return result[0]
-
-
-class Progress:
-    """Events, rate and time left: a bar at a terminal, a line now and then elsewhere."""
-
-    def __init__(self, name, total, output):
-        """Output: the Captured whose terminal is written to."""
-        self.name, self.total, self.file = name, total, output.terminal
-        self.begin = self.last = time.monotonic()
-        self.bar = None
-        if self.file.isatty():
-            self.bar = tqdm(
-                total=total,
-                desc=name,
-                unit=" events",
-                unit_scale=True,
-                leave=False,
-                file=self.file,
-                dynamic_ncols=True,
-            )
-
-    def __call__(self, entries):
-        if self.bar is not None:
-            self.bar.update(entries - self.bar.n)
-        elif time.monotonic() - self.last > 10:
-            self.last = time.monotonic()
-            rate = entries / (self.last - self.begin)
-            left = f"{(self.total - entries) / rate:.0f} s left" if rate else "no event yet"
-            print(
-                f"{self.name}: {entries} of {self.total} events, {rate / 1000:.0f} k/s, {left}",
-                file=self.file,
-                flush=True,
-            )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.bar is not None:
-            self.bar.close()
 
 
 def number_of_threads(threads):

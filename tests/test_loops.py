@@ -6,7 +6,6 @@ import pty
 import subprocess
 import sys
 import termios
-from types import SimpleNamespace
 
 import pytest
 from conftest import REPOSITORY, SAFETY_NET, read_json, run_code
@@ -19,14 +18,16 @@ def loops(ROOT):
     return loops
 
 
-def test_plain_progress_is_a_line_now_and_then(loops, monkeypatch):
+def test_plain_progress_is_a_line_now_and_then(monkeypatch):
+    from analysis import progress
+
     now = 100.0
-    monkeypatch.setattr(loops.time, "monotonic", lambda: now)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     terminal = io.StringIO()
-    with loops.Progress("WZ", 30000, SimpleNamespace(terminal=terminal)) as progress:
+    with progress.Progress("WZ", 30000, terminal) as told:
         for seconds, entries in ((5, 1000), (11, 10000), (12, 11000), (22, 20000)):
             now = 100.0 + seconds
-            progress(entries)
+            told(entries)
     assert terminal.getvalue().splitlines() == [
         "WZ: 10000 of 30000 events, 1 k/s, 22 s left",
         "WZ: 20000 of 30000 events, 1 k/s, 11 s left",
