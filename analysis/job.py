@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -121,9 +122,10 @@ def complete(record, made, failed, timings):
 
 def bytes_read():
     """Bytes that this process has read from ROOT files."""
-    return int(ROOT.TFile.GetFileBytesRead())
+    return int(ROOT.m3l.bytesRead())
 
 
+@cache
 def versions():
     """Versions of what computes and writes the results."""
     return {
@@ -163,6 +165,7 @@ def feature_of(values):
     return from_json(features.Feature, values)
 
 
+@cache
 def git_commit():
     """The commit of the checkout, with + where files differ from it; None outside of git."""
     folder = Path(__file__).parent

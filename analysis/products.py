@@ -176,7 +176,8 @@ class SampleOutput:
         path = self.folder / HISTOGRAMS
         self.histograms.save(path)
         products = Products(tables=self.tables, histograms=checksum(path), **more)
-        write_json(self.folder / RECORD, asdict(products))
+        # Not on disk by itself: the folder is as a whole.
+        (self.folder / RECORD).write_text(json.dumps(asdict(products), allow_nan=False))
         return products
 
 

@@ -14,7 +14,7 @@ from analysis.errors import InputError, M3LError, listed
 from analysis.files import digest
 from analysis.guard import BadFileError, run_guarded
 from analysis.inputs import read_checksums
-from analysis.job import bytes_read, complete, made_with, record_of, sample_json
+from analysis.job import bytes_read, complete, git_commit, made_with, record_of, sample_json
 from analysis.looks import remember
 from analysis.loops import number_of_threads
 from analysis.prepare import prepare, row_layout, visible, without
@@ -79,7 +79,9 @@ def run(job, folder, command, cluster=None, force=False):
                 made[name] = result
                 remember(item.sample, result.inputs)
                 timings.take(result.seconds)
+            # While the next sample is read.
             joined.take(made, gone=failed)
+            git_commit()
         if not made:
             raise InputError(*(p for error in failed.values() for p in error.problems))
         tell_skipped(ready.values())

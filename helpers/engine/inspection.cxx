@@ -348,6 +348,11 @@ DatasetInfo inspectDataset(const std::string &path, const std::string &tree,
    return info;
 }
 
+long long bytesRead()
+{
+   return TFile::GetFileBytesRead();
+}
+
 std::string runEventLoop(ROOT::RDF::RResultHandle &result)
 {
    const ErrorCatcher errors(ErrorCatcher::all);

@@ -43,6 +43,9 @@ struct DatasetInfo {
 DatasetInfo inspectDataset(const std::string &file, const std::string &tree,
                            const std::string &sumTree = "", const std::string &sumBranch = "");
 
+/// Bytes that this process has read from ROOT files.
+long long bytesRead();
+
 /// Runs the event loop that `result` belongs to, with all that is booked on it. ROOT's error
 /// messages do not reach the terminal; the first is returned, empty if there was none.
 std::string runEventLoop(ROOT::RDF::RResultHandle &result);
