@@ -592,7 +592,10 @@ def blosc_decompress():
     path = next(map(str, brought), None) or find_library("blosc2")
     if not path:
         raise ModuleNotFoundError("No module named 'blosc2'", name="blosc2")
-    decompress = ctypes.CDLL(path).blosc2_decompress
+    # PyTables may have loaded another version, whose functions this one must not call.
+    decompress = ctypes.CDLL(
+        path, getattr(os, "RTLD_DEEPBIND", ctypes.DEFAULT_MODE)
+    ).blosc2_decompress
     size = ctypes.c_int32
     decompress.argtypes = ctypes.c_char_p, size, ctypes.c_void_p, size
     decompress.restype = ctypes.c_int

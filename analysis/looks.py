@@ -17,7 +17,7 @@ from analysis import checksums
 from analysis.children import DiedError, KilledError, each
 from analysis.errors import InputError, M3LError
 from analysis.files import digest, irregular, write_json
-from analysis.progress import Progress
+from analysis.headway import Progress
 from analysis.schemas import SCHEMAS
 from helpers.build import cache_folder
 from helpers.stamp import fingerprint

@@ -15,10 +15,10 @@ from analysis.chain import chain, guarded_chain
 from analysis.corrections import NO_CORRECTION
 from analysis.dataframes import SampleFrames, dataframe_of
 from analysis.errors import DeclarationError, InputError, OutputError, interruption
+from analysis.headway import Progress
 from analysis.memory import affordable
 from analysis.output import IDENTITY, WEIGHT
 from analysis.plan import MATRIX
-from analysis.progress import Progress
 from analysis.soundness import BAD_EVENT, bad_events, bad_rows, bad_weights
 from helpers.terminal import captured_stderr
 

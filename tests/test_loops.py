@@ -19,12 +19,12 @@ def loops(ROOT):
 
 
 def test_plain_progress_is_a_line_now_and_then(monkeypatch):
-    from analysis import progress
+    from analysis import headway
 
     now = 100.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr(headway.time, "monotonic", lambda: now)
     terminal = io.StringIO()
-    with progress.Progress("WZ", 30000, terminal) as told:
+    with headway.Progress("WZ", 30000, terminal) as told:
         for seconds, entries in ((5, 1000), (11, 10000), (12, 11000), (22, 20000)):
             now = 100.0 + seconds
             told(entries)
