@@ -65,7 +65,7 @@ def test_exception_in_the_loop_becomes_a_message(loops):
         def __call__(self, argument):
             raise ValueError(f"no {argument}")
 
-    assert loops.in_thread(Broken(), "good", lambda: None) == "no good"
+    assert loops.in_thread(Broken(), ("good",), lambda: None) == "no good"
 
 
 def test_number_of_threads_is_that_of_the_cores_the_process_may_use(tmp_path):
