@@ -20,6 +20,7 @@ from analysis.errors import OutputError
 from analysis.files import write_file
 from analysis.output import IDENTITY, WEIGHT
 from analysis.plan import MATRIX
+from helpers import native
 from helpers.build import (
     CompilerError,
     cache_folder,
@@ -48,7 +49,7 @@ def compile_chains(plans, cells):
     chains = {name: (str(path), f"make_{name}") for name, path in libraries.items()}
     with loading(*libraries.values()):
         made = {
-            name: CompiledChain(*chain, str(ROOT.m3l.foreignBranch(*chain)))
+            name: CompiledChain(*chain, native.call("foreign_branch", *chain))
             for name, chain in chains.items()
         }
     return [made[source.name] for source in sources]

@@ -24,7 +24,7 @@ class Dataframes(Mapping):
 
     def __init__(self, makers):
         """makers: {sample: function that returns its dataframes by region}"""
-        if ROOT.IsImplicitMTEnabled():
+        if helpers.has_pyroot() and ROOT.IsImplicitMTEnabled():
             ROOT.DisableImplicitMT()
         self.makers, self.made = makers, {}
 

@@ -10,11 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import ROOT
 
 from analysis import features, processes, samples, selection, systematics
 from analysis.declarations import Declarations
 from analysis.records import FORMAT, latest_format, record_errors
+from helpers import native
+from helpers.build import root_facts
 from helpers.stamp import fingerprint
 
 
@@ -122,7 +123,7 @@ def complete(record, made, failed, timings):
 
 def bytes_read():
     """Bytes that this process has read from ROOT files."""
-    return int(ROOT.m3l.bytesRead())
+    return native.call("bytes_read")
 
 
 @cache
@@ -130,7 +131,7 @@ def versions():
     """Versions of what computes and writes the results."""
     return {
         "python": platform.python_version(),
-        "ROOT": ROOT.gROOT.GetVersion(),
+        "ROOT": root_facts()["version"],
         "numpy": np.__version__,
         "pandas": version("pandas"),
         "tables": version("tables"),

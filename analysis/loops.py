@@ -20,6 +20,7 @@ from analysis.memory import affordable
 from analysis.output import IDENTITY, WEIGHT
 from analysis.plan import MATRIX
 from analysis.soundness import BAD_EVENT, bad_events, bad_rows, bad_weights
+from helpers import native
 from helpers.terminal import captured_stderr
 
 # Rows of a sample in memory, all threads together; more go to temporary files. Less where a job may
@@ -69,10 +70,10 @@ class EventLoop:
     """The results of one sample; `run` fills them. See CompiledLoop and PlainLoop.
 
     Attributes:
-        filled: m3l::SampleLoop
-        rows: {region: m3l::RowStore with its events}; they have a weight for each variation that
+        filled: native.SampleLoop
+        rows: {region: native.RowStore with its events}; they have a weight for each variation that
             changes weights only
-        varied_rows: {variation: {region: m3l::RowStore}} of the others
+        varied_rows: {variation: {region: native.RowStore}} of the others
     """
 
     def __init__(self, prepared, layout, folder):
@@ -87,16 +88,16 @@ class EventLoop:
         plan = prepared.plan
         events = [shifted.name for shifted in plan.event_variations]
         memory = affordable(ROW_MEMORY) // max(1, len(plan.cuts) * (1 + len(events)))
-        self.filled = ROOT.m3l.SampleLoop(max(1, ROOT.GetThreadPoolSize()))
+        self.filled = native.SampleLoop(max(1, native.call("threads")))
         for cuts in plan.cuts.values():
-            self.filled.addRegion(len(cuts))
-        self.filled.addCutflow(True)
+            self.filled.call("add_region", len(cuts))
+        self.filled.call("add_cutflow", True)
         for shifted in plan.variations:
-            self.filled.addCutflow(plan.changes_counts(shifted))
+            self.filled.call("add_cutflow", plan.changes_counts(shifted))
 
         def stores(weights):
             return {
-                region: self.filled.addRows(floats, integers, memory, str(folder), weights)
+                region: self.filled.add_rows(floats, integers, memory, folder, weights)
                 for region in plan.cuts
             }
 
@@ -144,13 +145,13 @@ class EventLoop:
         }
 
     def rows_of(self, region, variation=None):
-        """The m3l::RowStore of a Region, in a variation (name) that changes events or without."""
+        """The native.RowStore of a Region, in a variation (name) that changes events or without."""
         return (self.varied_rows[variation] if variation else self.rows)[region.name]
 
     @property
     def dropped(self):
         """Number of events with bad values that were left out."""
-        return int(self.filled.dropped())
+        return self.filled.call("dropped")
 
     def check(self):
         """Raise InputError or DeclarationError if a weight or a feature has no finite value."""
@@ -166,8 +167,6 @@ class EventLoop:
                     f"{where}: {bad} events have a weight in variation '{shifted.name}' that is no "
                     "finite number: mend it in analysis/systematics.py"
                 )
-        if not self.filled.badRows():
-            return
         for name, stores in {None: self.rows, **self.varied_rows}.items():
             varied = f", variation '{name}'" if name else ""
             for region, rows in stores.items():
@@ -190,7 +189,7 @@ class EventLoop:
     def found(self, variation=None):
         """The Count of all events, then of each cut of each region; as `counts`."""
         names = [None, *(shifted.name for shifted in self.prepared.plan.variations)]
-        lines = str(self.filled.counts(names.index(variation))).splitlines()
+        lines = self.filled.call("counts", names.index(variation)).splitlines()
         return [Count.parse(line) for line in lines]
 
     def dataframes(self):
@@ -207,7 +206,7 @@ class EventLoop:
             if isinstance(error, TypeError) and not said:
                 raise
             problem = said[-1] if said else str(error).strip().splitlines()[-1]
-        entries, promised = self.filled.entries(), self.prepared.entries
+        entries, promised = self.filled.call("entries"), self.prepared.entries
         changed = self.prepared.inputs.changed()
         if changed:
             problem = f"{changed} has changed since it was looked at"
@@ -221,16 +220,18 @@ class EventLoop:
 
     def run_graph(self, handle, progress):
         """Run the event loop that a RResultHandle belongs to; returns what went wrong."""
-        return in_thread(ROOT.m3l.runEventLoop, (handle,), self.tick(progress))
+        run = ROOT.m3l.runEventLoop
+        run.__release_gil__ = True
+        return in_thread(run, (handle,), self.tick(progress))
 
     def tick(self, progress):
         """What tells the progress of the loop."""
-        return lambda: progress(self.filled.entries())
+        return lambda: progress(self.filled.call("entries"))
 
     def release(self):
         """Give back the memory of the rows."""
         self.rows, self.varied_rows = {}, {}
-        self.filled.release()
+        self.filled.call("release")
 
 
 class CompiledLoop(EventLoop):
@@ -239,7 +240,7 @@ class CompiledLoop(EventLoop):
     def fill(self, progress):
         item = self.prepared
         for value in item.plan.constants.values():
-            self.filled.addConstant(value)
+            self.filled.call("add_constant", value)
         for part in item.inputs.parts(item.begin, item.begin + item.entries):
             problem = self.fill_from(*part, progress)
             if problem:
@@ -250,11 +251,13 @@ class CompiledLoop(EventLoop):
         """Run the event loop over entries of some of the files; returns what went wrong."""
         plan, chain = self.prepared.plan, self.prepared.compiled
         for file in files:
-            self.filled.addFile(file.path, file.entries, -1 if file.size is None else file.size)
+            size = -1 if file.size is None else file.size
+            self.filled.call("add_file", file.path, file.entries, size)
         if (begin, end) == (0, sum(file.entries for file in files)):
             end = -1
         read = chain.library, chain.function, self.prepared.sample.tree, begin, end
-        return in_thread(self.filled.read, (*read, plan.drop_bad_events), self.tick(progress))
+        read = "read", *read, plan.drop_bad_events
+        return in_thread(self.filled.call, read, self.tick(progress))
 
 
 class PlainLoop(EventLoop):
@@ -284,7 +287,7 @@ class PlainLoop(EventLoop):
         for region, (_, *nodes) in enumerate(regions.values()):
             for cut, node in enumerate(nodes):
                 handles.extend(self.count(node, region, cut))
-        booked = [BookedRows(nodes[-1], plan) for nodes in regions.values()]
+        booked = [BookedRows(nodes[-1], plan, self.layout) for nodes in regions.values()]
         problem = self.run_graph(handles[0], progress)
         if not problem:
             for rows, region in zip(booked, self.rows, strict=True):
@@ -297,7 +300,7 @@ class PlainLoop(EventLoop):
         """Count the events of a node, also in those variations that change counts."""
         plan = self.prepared.plan
         varied = [shifted for shifted in plan.variations if plan.changes_counts(shifted)]
-        cutflows = self.filled.ownCutflows()
+        cutflows = ROOT.m3l.SampleLoop.at(self.filled.address).ownCutflows()
         names = ROOT.std.vector["std::string"](map(rdf_name, varied))
         return ROOT.m3l.bookCounter(ROOT.RDF.AsRNode(node), cutflows, names, region, cut, WEIGHT)
 
@@ -310,8 +313,11 @@ def rdf_name(shifted):
 class BookedRows:
     """The rows of a dataframe, which its event loop will make, also in variations."""
 
-    def __init__(self, df, plan):
+    def __init__(self, df, plan, layout):
+        """plan, layout: as those of an EventLoop"""
         self.plan = plan
+        cells, floats, _ = layout
+        self.floats = floats - cells  # features that are floats, beside the cells
         names = {name: name for name in plan.columns}
         for name in names:
             if df.GetColumnType(name) in ("char", "Char_t"):  # a text to numpy
@@ -342,16 +348,12 @@ class BookedRows:
         others = () if shifted else self.plan.weight_variations
         weights = [as_array(self.values(WEIGHT, each)) for each in others]
         cells = np.asarray(ROOT.m3l.flattened(self.values(MATRIX, shifted))).reshape(rows, -1)
-        floats = features[: store.floats() - cells.shape[1]]
-        integers = features[len(floats) :]
-        ROOT.m3l.addRows(
-            store,
-            rows,
+        floats, integers = features[: self.floats], features[self.floats :]
+        store.add(
             stack(scalars, identity, "int64"),
-            np.stack([scalars[WEIGHT], *weights], axis=1).astype("float64"),
-            np.concatenate((cells, stack(scalars, floats, "float32")), axis=1).ravel(),
-            # One more than needed, since an empty array has no address.
-            np.append(stack(scalars, integers, "float64"), 0.0),
+            np.stack([scalars[WEIGHT], *weights], axis=1),
+            np.concatenate((cells, stack(scalars, floats, "float32")), axis=1),
+            stack(scalars, integers, "float64"),
         )
 
 
@@ -369,7 +371,6 @@ def stack(arrays, names, kind):
 
 def in_thread(function, arguments, tick):
     """Call a C++ function in a thread, so that this one can show progress and be interrupted."""
-    function.__release_gil__ = True
     result = []
 
     def work():
@@ -398,4 +399,4 @@ def number_of_threads(threads):
 def use_threads(threads):
     """Make the event loops of this process use so many threads."""
     if threads > 1:
-        ROOT.EnableImplicitMT(threads)
+        native.call("use_threads", threads)

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import ROOT
-
 from analysis.dataframes import Dataframes, SampleFrames
 from analysis.errors import InputError, M3LError, listed
 from analysis.files import digest
@@ -50,7 +48,6 @@ def run(job, folder, command, cluster=None, force=False):
     Returns Results. Raises M3LError where nothing could be made; nothing is written then.
     """
     timings = Timings()
-    ROOT.EnableThreadSafety()
     prepared, row = prepare(replace(job, plain=True) if cluster else job)
     timings.add("prepare")
     if cluster:

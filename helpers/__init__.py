@@ -7,11 +7,14 @@
 2
 """
 
+import ctypes
 import re
+import sys
 import warnings
 from functools import cache
 from typing import NamedTuple
 
+from helpers import native
 from helpers.seal import intact
 from helpers.stamp import SOURCES, source_files, stamp
 from helpers.terminal import captured_stderr
@@ -31,9 +34,7 @@ class Part(NamedTuple):
 
 PHYSICS = Part("m3l", "*", "m3l.cxx", "m3l.h", "prompt.h")
 ENGINE = Part("m3lengine", "engine/*", "engine/engine.cxx", "engine/engine.h", "engine/engine.h")
-# The same where all chains are compiled, so that the interpreter needs to know little of them.
-BARE = PHYSICS._replace(header="")
-RUNNING = ENGINE._replace(header="engine/running.h")
+BARE = PHYSICS._replace(header="")  # the same for compiled code only
 
 
 @cache
@@ -55,29 +56,54 @@ def load_engine():
     Raises ImportError.
     """
     load()
-    return load_library(*chosen_engine(), ENGINE)
+    path, how = chosen_engine()
+    how = load_library(path, how, ENGINE)
+    native.libraries[:] = [None if how == "interpreted" else path]
+    return how
 
 
 @cache
 def load_for_chains():
-    """Make the physics callable by compiled chains, and the part of the engine that they need.
+    """Make the physics callable by compiled chains, and the engine by `native`, without PyROOT.
 
-    Quicker than `load_engine`, which may follow: the interpreter knows no physics. Returns how the
-    engine is; if interpreted, all is loaded. Raises ImportError.
+    `load_engine` may follow. Returns how the engine is, as that does; if interpreted, PyROOT has
+    it. Raises ImportError.
     """
-    import ROOT
-
     physics = bare_library()[0]
     if load.cache_info().currsize or not physics:
         return load_engine()
-    make_ready()
-    if load_compiled(physics):
+    engine, how = find_library(ENGINE)
+    if not engine or any(load_compiled(path, load_bare) for path in (physics, engine)):
         return load_engine()  # which says why
-    engine, how = find_library(RUNNING)
-    if not engine or load_compiled(engine):
-        return load_engine()
-    ROOT.gInterpreter.Declare(f'#include "{RUNNING.header}"')
+    native.libraries[:] = [engine]
+    native.call("begin")
     return how
+
+
+def has_pyroot():
+    """Whether PyROOT is in use; whoever asks anything of it waits for most of a second."""
+    return "cppyy" in sys.modules
+
+
+def load_bare(path):
+    """Load a library, and ROOT before it, without PyROOT; returns whether that worked."""
+    from helpers.build import root_libraries
+
+    try:
+        for library in (*root_libraries(), path):
+            ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
+
+
+def load_by_root(path):
+    """Load a library so that PyROOT knows its dictionary; returns whether that worked."""
+    import ROOT
+
+    # Load returns -1 for a library that does not load, and raises nothing.
+    return ROOT.gSystem.Load(str(path)) >= 0
 
 
 @cache
@@ -137,22 +163,19 @@ def make_ready():
     # Files describe the classes in them in the order in which their process first met these, and
     # with a mark if that was in a file: it shall be the same in all, so that equal histograms are
     # equal files.
-    for name in ("THashList", "TString", "TAxis", "TH1D"):
+    for name in ("TNamed", "TObject", "THashList", "TString", "TAxis", "TH1D"):
         ROOT.TClass.GetClass(name).GetStreamerInfo()
     ROOT.gInterpreter.AddIncludePath(str(SOURCES))
 
 
-def load_compiled(path):
+def load_compiled(path, load_it=load_by_root):
     """Load a library; returns why that is not possible, "" if it is loaded."""
-    import ROOT
-
     from helpers.build import loading
 
     if not intact(path):
         return f"in {path} are damaged"
     with captured_stderr() as output, loading(path):
-        # Load returns -1 for a library that does not load, and raises nothing.
-        if ROOT.gSystem.Load(str(path)) >= 0:
+        if load_it(path):
             return ""
     return f"do not fit this machine ({first_error(output.text)})"
 
@@ -162,13 +185,11 @@ def find_library(part=PHYSICS):
 
     (None, "interpreted"), with a warning, where that is not possible.
     """
-    import ROOT
-
-    from helpers.build import CompilerError, aclic_library, prepared, usable
+    from helpers.build import CompilerError, aclic_library, prepared, root_facts, usable
 
     built = BUILT_BY_CMAKE.with_name(f"lib{part.name}.so")
     if built.exists():
-        if stamp(ROOT.gROOT.GetVersion()).encode() in content(built) and usable(built):
+        if stamp(root_facts()["version"]).encode() in content(built) and usable(built):
             return built, "cmake"
         warnings.warn(
             f"{built.parent} was built from other sources or with another ROOT, or is damaged, and "

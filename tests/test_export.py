@@ -230,25 +230,29 @@ def test_tables_of_two_regions_have_two_names(ROOT):
 WRITES = """
 import sys
 import helpers
-helpers.load_engine()
-import ROOT
+getattr(helpers, sys.argv[1])()
 from analysis.export import Histograms, book_histograms
 from analysis.features import Binning, Feature
-if len(sys.argv) > 2:
+if len(sys.argv) > 3:
+    import ROOT
     ROOT.TClass.GetClass("TTree").GetStreamerInfo()
-    Histograms().add(sys.argv[2])
+    Histograms().add(sys.argv[3])
 histograms = Histograms()
 feature = Feature("x", "x", "x", "", Binning(2, 0.0, 1.0))
 histograms.write("SR3L", book_histograms(["s"], [feature]))
-histograms.save(__import__("pathlib").Path(sys.argv[1]))
+histograms.save(__import__("pathlib").Path(sys.argv[2]))
 """
 
 
 def test_histograms_are_the_same_file_whatever_the_process_did_before(tmp_path):
-    first, second = tmp_path / "first", tmp_path / "second"
-    # The second reads a file before, and its memory is not fresh.
-    for words, memory in (([first], {}), ([second, first], {"MALLOC_PERTURB_": "165"})):
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    dirty = {"MALLOC_PERTURB_": "165"}  # memory is not fresh
+    for words, memory in (
+        (["load_engine", first], {}),
+        (["load_engine", second, first], dirty),  # reads a file before
+        (["load_for_chains", third], dirty),
+    ):
         words = [sys.executable, "-W", "ignore", "-c", WRITES, *words]
         subprocess.run(words, cwd=REPOSITORY, check=True, env={**os.environ, **memory})
-    assert first.read_bytes() == second.read_bytes()
+    assert first.read_bytes() == second.read_bytes() == third.read_bytes()
     assert not any(first.read_bytes()[63:100])

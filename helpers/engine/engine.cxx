@@ -2,6 +2,7 @@
 #include "engine/basket.cxx"
 #include "engine/blosc.cxx"
 #include "engine/branchcontent.cxx"
+#include "engine/calls.cxx"
 #include "engine/cutflow.cxx"
 #include "engine/eventloop.cxx"
 #include "engine/histograms.cxx"

@@ -116,14 +116,6 @@ std::string SampleLoop::counts(unsigned cutflow) const
    return lines;
 }
 
-std::uint64_t SampleLoop::badRows() const
-{
-   std::uint64_t rows = 0;
-   for (const auto &store : fContent->rows)
-      rows += store->bad().rows;
-   return rows;
-}
-
 Cutflows SampleLoop::ownCutflows() const
 {
    Cutflows own;

@@ -17,8 +17,7 @@ class RowStore;
 
 /// What the event loop of a sample fills, and the loop itself where the chain is compiled.
 ///
-/// Python hands over numbers and texts one by one: at each kind of call the interpreter compiles,
-/// for a number in milliseconds, for vectors and smart pointers in a tenth of a second.
+/// Its calls take numbers and texts one by one, as those of calls.cxx do.
 class SampleLoop
 {
 public:
@@ -64,8 +63,11 @@ public:
    /// \param cutflow  its number in the order of `addCutflow`
    std::string counts(unsigned cutflow) const;
 
-   /// Number of rows that were not added, see RowStore::bad.
-   std::uint64_t badRows() const;
+   /// The one that Python knows by its address.
+   static SampleLoop &at(std::uintptr_t address)
+   {
+      return *reinterpret_cast<SampleLoop *>(address);
+   }
 
    /// Those that count something of their own.
    std::vector<std::shared_ptr<Cutflow>> ownCutflows() const;
