@@ -142,7 +142,7 @@ def write_piece(item, loop, row, folder):
 
     return {
         "inputs": [asdict(file) for file in item.inputs.with_checksums(checked).files],
-        "entries_read": int(loop.filled.entries()),
+        "entries_read": loop.filled.call("entries"),
         "dropped_events": loop.dropped,
         "bytes_read": bytes_read(),
         "cutflow": cutflow(),
