@@ -29,7 +29,11 @@ struct Answer {
 
 inline Answer &answer()
 {
+#ifdef M3L_INTERPRETED
+   static Answer of; // the interpreter has no thread_local, and no chains that run in a thread
+#else
    thread_local Answer of;
+#endif
    return of;
 }
 
@@ -112,11 +116,6 @@ long long m3l_bytes_read()
    return m3l::bytesRead();
 }
 
-const char *m3l_foreign_branch(const char *library, const char *function)
-{
-   return m3l::text([&] { return m3l::foreignBranch(library, function); });
-}
-
 /// What inspectDataset finds: fields, each a line with its size and then its bytes. First the
 /// problem, uuid, entries, sum, whether it is protected, compression, numbers of keys and columns;
 /// then keys, names, types and kinds.
@@ -190,12 +189,6 @@ bool m3l_loop_add_file(m3l::SampleLoop *loop, const char *path, long long entrie
    return m3l::done([&] { loop->addFile(path, entries, size); });
 }
 
-const char *m3l_loop_read(m3l::SampleLoop *loop, const char *library, const char *function,
-                          const char *tree, long long begin, long long end, bool dropBad)
-{
-   return m3l::text([&] { return loop->read(library, function, tree, begin, end, dropBad); });
-}
-
 std::uint64_t m3l_loop_entries(const m3l::SampleLoop *loop)
 {
    return m3l::attempt([&] { return loop->entries(); });
@@ -215,6 +208,19 @@ void m3l_loop_release(m3l::SampleLoop *loop)
 {
    loop->release();
 }
+
+#ifndef M3L_INTERPRETED // which has no compiled chains
+const char *m3l_foreign_branch(const char *library, const char *function)
+{
+   return m3l::text([&] { return m3l::foreignBranch(library, function); });
+}
+
+const char *m3l_loop_read(m3l::SampleLoop *loop, const char *library, const char *function,
+                          const char *tree, long long begin, long long end, bool dropBad)
+{
+   return m3l::text([&] { return loop->read(library, function, tree, begin, end, dropBad); });
+}
+#endif
 
 // --- rows -------------------------------------------------------------------------------------
 
