@@ -20,6 +20,7 @@ from analysis.errors import OutputError
 from analysis.files import write_file
 from analysis.output import IDENTITY, WEIGHT
 from analysis.plan import MATRIX
+from helpers import native
 from helpers.build import (
     CompilerError,
     cache_folder,
@@ -31,7 +32,7 @@ from helpers.build import (
 
 
 def compile_chains(plans, cells):
-    """Return the compiled chain of each plan, a C++ `CompiledChain`.
+    """Return the CompiledChain of each plan.
 
     Plans that differ in constants only share one. What the cache does not have is compiled side by
     side.
@@ -45,11 +46,22 @@ def compile_chains(plans, cells):
     toolchain()
     with side_by_side() as pool:
         libraries = dict(zip(unique, pool.map(compile_library, unique.values()), strict=True))
+    chains = {name: (str(path), f"make_{name}") for name, path in libraries.items()}
     with loading(*libraries.values()):
         made = {
-            name: ROOT.m3l.loadChain(str(path), f"make_{name}") for name, path in libraries.items()
+            name: CompiledChain(*chain, native.call("foreign_branch", *chain))
+            for name, chain in chains.items()
         }
     return [made[source.name] for source in sources]
+
+
+@dataclass(frozen=True)
+class CompiledChain:
+    """A library with a compiled chain, loaded: a C++ `CompiledChain`."""
+
+    library: str  # its path
+    function: str  # in it, which makes the chain
+    foreign: str  # first branch whose type cannot be handed to compiled code, "" for none
 
 
 @dataclass(frozen=True)

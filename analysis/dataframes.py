@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 
 import numpy as np
-import pandas as pd
 import ROOT
 
+import helpers
 from analysis.chain import chain
 from analysis.errors import DeclarationError, InputError, unknown
 
@@ -24,7 +24,7 @@ class Dataframes(Mapping):
 
     def __init__(self, makers):
         """makers: {sample: function that returns its dataframes by region}"""
-        if ROOT.IsImplicitMTEnabled():
+        if helpers.has_pyroot() and ROOT.IsImplicitMTEnabled():
             ROOT.DisableImplicitMT()
         self.makers, self.made = makers, {}
 
@@ -85,6 +85,8 @@ def show(df, columns, rows=10):
             "dataframes[SAMPLE].show(columns) shows them, and so does a dataframe that is made "
             "after ROOT.DisableImplicitMT()"
         )
+    import pandas as pd  # takes a sixth of a second
+
     with one_thread():
         found = df.Range(rows).AsNumpy(list(columns))
     return pd.DataFrame({name: list(map(plain, found[name])) for name in columns})
@@ -115,7 +117,11 @@ def dataframe(item):
 
 
 def dataframe_of(sample, files, begin, end):
-    """An RDataFrame over the entries from `begin` to `end` of some of a sample's files."""
+    """An RDataFrame over the entries from `begin` to `end` of some of a sample's files.
+
+    Its strings may use the physics.
+    """
+    helpers.load_engine()  # of which compiled chains need a part only
     paths = [file.path for file in files]
     if (begin, end) == (0, sum(file.entries for file in files)):
         return ROOT.RDataFrame(sample.tree, paths)

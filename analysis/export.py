@@ -1,18 +1,14 @@
 """Rows as files: a table and histograms."""
 
-import numpy as np
-import ROOT
 from h5py import h5z
 
 from analysis.hdf5 import BLOSC
 from analysis.hdf5_writer import CHUNK, FrameWriter, Packer
 from analysis.output import HISTOGRAMS, IDENTITY, TABLE, WEIGHT, histogram_name, varied_name
+from helpers import native
 from helpers.terminal import captured_stderr
 
 BATCH = 4 * CHUNK  # rows that are merged, written and filled at once
-
-# Compression setting of histograms.root: thousands of small objects want a fast algorithm.
-LZ4 = 404
 
 
 class Histograms:
@@ -22,64 +18,49 @@ class Histograms:
     """
 
     def __init__(self):
-        # "reproducible" leaves out the time and the UUID, so that equal runs give equal files.
-        name = f"{HISTOGRAMS}?reproducible=histograms"
-        self.file = ROOT.TMemFile(name, "RECREATE", "", LZ4)
+        self.file = native.HistogramFile(HISTOGRAMS)
 
     def write(self, region, histograms):
-        """Add the histograms of a region."""
-        folder = self.file.mkdir(region, region, True)
-        for histogram in histograms:
-            folder.WriteTObject(histogram)
+        """Add the histograms of a region, a native.HistogramSet. Raises OSError."""
+        if not self.file.call("write", region, histograms):
+            raise OSError(f"histograms of {region} cannot be written")
 
     def add(self, path, names=()):
         """Add those of these names that are in a file; none: all. Raises OSError."""
         with captured_stderr() as output:
-            good = ROOT.m3l.copyHistograms(str(path), list(names), self.file)
+            good = self.file.call("add", path, "\n".join(names))
         if not good or "Error in" in output.text:
             raise OSError(f"histograms of {path} cannot be read")
 
     def save(self, path):
         """Write all into a file. Raises OSError."""
-        self.file.Write()
-        content = np.empty(self.file.GetEND(), "u1")
-        self.file.CopyTo(content, content.size)
-        self.file.Close()
-        # Between its header, which is longer where numbers have 8 bytes, and the first record, ROOT
-        # leaves what was in the memory before.
-        content[63 if content[32] == 4 else 75 : int.from_bytes(content[8:12], "big")] = 0
-        path.write_bytes(content)
+        path.write_bytes(native.packed("file_content", self.file))
 
 
-def book_histograms(sample, features):
-    """Return an empty TH1D per feature, a null pointer for those without a binning."""
-    histograms = []
-    for feature in features:
-        binning = feature.binning
-        if not binning:
-            histograms.append(ROOT.nullptr)
-            continue
-        unit = f" [{feature.unit}]" if feature.unit else ""
-        # ROOT's LaTeX has # for the backslash and no dollar signs.
-        label = feature.label.replace("$", "").replace("\\", "#")
-        histogram = ROOT.TH1D(
-            histogram_name(feature.name, sample),
-            f"{feature.name};{label}{unit};Events",
-            binning.bins,
-            binning.low,
-            binning.high,
-        )
-        histogram.SetDirectory(ROOT.nullptr)
-        histogram.Sumw2()
-        histograms.append(histogram)
-    return histograms
+def book_histograms(samples, features):
+    """Return a native.HistogramSet: for each sample (name) one for each feature with a binning."""
+    made = native.HistogramSet()
+    for sample in samples:
+        for feature in features:
+            binning = feature.binning
+            if not binning:
+                made.call("add_none")
+                continue
+            unit = f" [{feature.unit}]" if feature.unit else ""
+            # ROOT's LaTeX has # for the backslash and no dollar signs.
+            label = feature.label.replace("$", "").replace("\\", "#")
+            name, title = (
+                histogram_name(feature.name, sample),
+                f"{feature.name};{label}{unit};Events",
+            )
+            made.call("add", name, title, binning.bins, binning.low, binning.high)
+    return made
 
 
 def blosc(data):
     """Pack the bytes of a chunk, an array of uint8, for HDF5's filter "blosc"."""
     data = data.ravel()
-    packed = ROOT.m3l.bloscChunk(data, data.size)
-    return np.frombuffer(packed.data(), "u1", packed.size()).tobytes()
+    return native.packed("blosc", data, data.size)
 
 
 # Versions of the filter, type, size and level, which it does not need; no shuffling, since most
@@ -110,39 +91,30 @@ class TableWriter(FrameWriter):
 def fill_rows(rows, histograms):
     """Fill the histograms of a sample with its sorted rows; as `write_rows`, without a table."""
     try:
-        ROOT.m3l.startFilling(rows, BATCH, ROOT.std.vector["TH1D*"](histograms))
-        while rows.next():
+        histograms.call("start_filling", rows, BATCH)
+        while rows.next({}):
             pass
     finally:
-        rows.stopReading()
+        rows.call("stop")
 
 
 def write_rows(rows, path, features, histograms, variations=()):
     """Write the sorted rows of a sample into a table and fill its histograms with them.
 
     features: Features in the order of the row, floats before integers
-    histograms: TH1D of each feature, or a null pointer; then those with the other weights of a row
+    histograms: native.HistogramSet for the features, then for those with the other weights of a row
     variations: names of the variations whose weights become columns: all or none that a row has
     Returns the number of rows.
     """
     floats = [feature.name for feature in features if not feature.integer]
     integers = [feature.name for feature in features if feature.integer]
+    widths = {"float32": len(floats), "int32": len(integers), "int64": len(IDENTITY)}
     try:
         with TableWriter(path, floats, integers, variations) as table:
-            ROOT.m3l.startFilling(rows, BATCH, ROOT.std.vector["TH1D*"](histograms))
-            while taken := rows.next():
-                shaped = {}
-                for kind, pointer, width in (
-                    ("float32", rows.features, len(floats)),
-                    ("float64", rows.weights, rows.nWeights()),
-                    ("int32", rows.integers, len(integers)),
-                    ("int64", rows.identities, len(IDENTITY)),
-                ):
-                    if width:
-                        view = np.frombuffer(pointer(), dtype=kind, count=taken * width)
-                        shaped[kind] = view.reshape(taken, width)
-                shaped["float64"] = shaped["float64"][:, : 1 + len(variations)]
-                table.append_blocks(shaped)
+            histograms.call("start_filling", rows, BATCH)
+            while taken := rows.next(widths):
+                taken["float64"] = taken["float64"][:, : 1 + len(variations)]
+                table.append_blocks(taken)
         return table.rows
     finally:
-        rows.stopReading()
+        rows.call("stop")

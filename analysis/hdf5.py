@@ -10,6 +10,7 @@ written here carries a checksum in every part: HDF5's fletcher32 over the stored
 and those of HDF5's newer file format over everything that is not data.
 """
 
+import ctypes
 import hashlib
 import io
 import json
@@ -18,6 +19,9 @@ import os
 import re
 import stat
 import zlib
+from ctypes.util import find_library
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import h5py
@@ -556,16 +560,13 @@ class Part:
 
     def unpack_blosc(self, data, size, into):
         """Unpack what the filter "blosc" made, into a buffer that it must fill."""
-        import blosc2  # takes a third of a second
-
         # What a chunk says of itself: version of the format, then bytes before and after packing.
         said = np.frombuffer(data[:16].ljust(16, b"\0"), "<u4")
         if data[:1] != b"\2" or said[1] != size or said[3] != len(data) or len(data) < 16:
             raise self.cannot_unpack()
-        try:
-            blosc2.decompress2(data, dst=memoryview(into).cast("B"), nthreads=1)
-        except (ValueError, RuntimeError):
-            raise self.cannot_unpack() from None
+        place = (ctypes.c_char * size).from_buffer(into)
+        if blosc_decompress()(data, len(data), place, size) != size:
+            raise self.cannot_unpack()
         return into
 
     def cannot_unpack(self):
@@ -575,6 +576,30 @@ class Part:
     def checksums(self):
         """{corner: CRC-32} of the chunks as they are stored."""
         return {corner: zlib.crc32(self.fetch(*at[:2])) for corner, at in self.places.items()}
+
+
+@cache
+def blosc_decompress():
+    """C's blosc2_decompress(data, its size, where to, size there), which returns the latter.
+
+    It is taken from the library that comes with the package blosc2, whose import would take a
+    third of a second, or from the system's. Raises ModuleNotFoundError.
+    """
+    package = find_spec("blosc2")
+    folders = (package and package.submodule_search_locations) or ()
+    names = "lib/libblosc2.so", "lib/libblosc2.dylib"
+    brought = (path for each in folders for name in names if (path := Path(each, name)).exists())
+    path = next(map(str, brought), None) or find_library("blosc2")
+    if not path:
+        raise ModuleNotFoundError("No module named 'blosc2'", name="blosc2")
+    # PyTables may have loaded another version, whose functions this one must not call.
+    decompress = ctypes.CDLL(
+        path, getattr(os, "RTLD_DEEPBIND", ctypes.DEFAULT_MODE)
+    ).blosc2_decompress
+    size = ctypes.c_int32
+    decompress.argtypes = ctypes.c_char_p, size, ctypes.c_void_p, size
+    decompress.restype = ctypes.c_int
+    return decompress
 
 
 def unshuffle(data, width):

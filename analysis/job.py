@@ -5,15 +5,17 @@ import platform
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import ROOT
 
 from analysis import features, processes, samples, selection, systematics
 from analysis.declarations import Declarations
 from analysis.records import FORMAT, latest_format, record_errors
+from helpers import native
+from helpers.build import root_facts
 from helpers.stamp import fingerprint
 
 
@@ -121,14 +123,15 @@ def complete(record, made, failed, timings):
 
 def bytes_read():
     """Bytes that this process has read from ROOT files."""
-    return int(ROOT.TFile.GetFileBytesRead())
+    return native.call("bytes_read")
 
 
+@cache
 def versions():
     """Versions of what computes and writes the results."""
     return {
         "python": platform.python_version(),
-        "ROOT": ROOT.gROOT.GetVersion(),
+        "ROOT": root_facts()["version"],
         "numpy": np.__version__,
         "pandas": version("pandas"),
         "tables": version("tables"),
@@ -163,6 +166,7 @@ def feature_of(values):
     return from_json(features.Feature, values)
 
 
+@cache
 def git_commit():
     """The commit of the checkout, with + where files differ from it; None outside of git."""
     folder = Path(__file__).parent

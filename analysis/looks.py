@@ -6,19 +6,19 @@ What was found is remembered in the cache for files that have not changed since.
 import json
 import math
 import os
+import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-
-import ROOT
-from tqdm import tqdm
 
 from analysis import checksums
 from analysis.children import DiedError, KilledError, each
 from analysis.errors import InputError, M3LError
 from analysis.files import digest, irregular, write_json
+from analysis.headway import Progress
 from analysis.schemas import SCHEMAS
-from helpers.build import cache_folder
+from helpers import native
+from helpers.build import cache_folder, root_facts
 from helpers.stamp import fingerprint
 
 # XRootD as it comes waits half an hour for a server that is gone. Here it is a minute, and two for
@@ -76,7 +76,7 @@ def trees_of(paths):
 
 def keys_of(path):
     """Names of the trees and RNTuples in a file."""
-    return tuple(str(key) for key in ROOT.m3l.inspectDataset(path, "").keys)
+    return native.inspect(path, "")["keys"]
 
 
 def look_at(samples):
@@ -92,8 +92,9 @@ def look_at(samples):
             else:
                 todo.append((sample, path))
     cores = len(os.sched_getaffinity(0))
-    with tqdm(total=len(todo), desc="files", leave=False, delay=1, disable=None) as bar:
-        for number, result in each(look_at_one, todo, min(cores, len(todo))):
+    with Progress("inputs", len(todo), sys.stderr, "files", delay=1) as progress:
+        looked = each(look_at_one, todo, min(cores, len(todo)))
+        for done, (number, result) in enumerate(looked, 1):
             sample, path = todo[number]
             if isinstance(result, KilledError):
                 raise result
@@ -102,7 +103,7 @@ def look_at(samples):
             elif isinstance(result, Exception):
                 result = Look(str(result))
             found[sample.name, path] = memories[sample.name].note(path, result)
-            bar.update()
+            progress(done)
     for memory in memories.values():
         memory.keep()
     return {key: found[key] for key in ((s.name, path) for s in samples for path in s.files)}
@@ -117,21 +118,21 @@ def look_at_one(sample_and_path):
         if wrong:
             return Look(wrong if wrong.startswith("is ") else f"cannot be opened: {wrong}")
         size, modified, place = signature(path)
-    info = ROOT.m3l.inspectDataset(path, sample.tree, *(metadata(sample) or ()))
+    info = native.inspect(path, sample.tree, *(metadata(sample) or ()))
     try:
         known = checksums.known(path)
     except InputError as error:
         return Look(str(error))
     return Look(
-        str(info.problem),
-        tuple(str(key) for key in info.keys),
-        int(info.entries),
-        {str(n): str(t) for n, t in zip(info.columns, info.types, strict=True)},
-        {str(n): str(k) for n, k in zip(info.columns, info.kinds, strict=True)},
-        None if math.isnan(info.sum) else float(info.sum),
-        str(info.uuid),
-        str(info.compression),
-        bool(info.isProtected),
+        info["problem"],
+        info["keys"],
+        info["entries"],
+        {name: kind for name, (kind, _) in info["columns"].items()},
+        {name: stored for name, (_, stored) in info["columns"].items()},
+        None if math.isnan(info["sum"]) else info["sum"],
+        info["uuid"],
+        info["compression"],
+        info["protected"],
         size,
         modified,
         place,
@@ -149,7 +150,7 @@ def metadata(sample):
 @cache
 def reader():
     """What reads the files: the C++ and the version of ROOT."""
-    return fingerprint(), ROOT.gROOT.GetVersion()
+    return fingerprint(), root_facts()["version"]
 
 
 class Memory:

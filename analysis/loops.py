@@ -4,22 +4,23 @@ import os
 import re
 import sys
 import threading
-import time
 import warnings
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import ROOT
-from tqdm import tqdm
 
 from analysis.chain import chain, guarded_chain
 from analysis.corrections import NO_CORRECTION
 from analysis.dataframes import SampleFrames, dataframe_of
 from analysis.errors import DeclarationError, InputError, OutputError, interruption
+from analysis.headway import Progress
 from analysis.memory import affordable
 from analysis.output import IDENTITY, WEIGHT
 from analysis.plan import MATRIX
 from analysis.soundness import BAD_EVENT, bad_events, bad_rows, bad_weights
+from helpers import native
 from helpers.terminal import captured_stderr
 
 # Rows of a sample in memory, all threads together; more go to temporary files. Less where a job may
@@ -44,6 +45,23 @@ class CutflowRow:
     sumw2: float  # sum of squared weights
 
 
+class Count(NamedTuple):
+    """The events that reached a point of the selection."""
+
+    entries: int
+    bad: int  # events whose weight is not finite, not in the sums
+    sumw: float
+    sumw2: float
+    exact_sumw: str  # the sums before rounding, hexadecimal
+    exact_sumw2: str
+
+    @classmethod
+    def parse(cls, line):
+        """From a line of m3l::SampleLoop::counts."""
+        entries, bad, sumw, sumw2, *exact = line.split()
+        return cls(int(entries), int(bad), float.fromhex(sumw), float.fromhex(sumw2), *exact)
+
+
 class UnreadableError(InputError):
     """A file cannot be read to its end."""
 
@@ -52,11 +70,10 @@ class EventLoop:
     """The results of one sample; `run` fills them. See CompiledLoop and PlainLoop.
 
     Attributes:
-        cutflow: m3l::Cutflow
-        cutflows: {variation: m3l::Cutflow}, that without variation where nothing counted changes
-        rows: {region: m3l::RowStore with its events}; they have a weight for each variation that
+        filled: native.SampleLoop
+        rows: {region: native.RowStore with its events}; they have a weight for each variation that
             changes weights only
-        varied_rows: {variation: {region: m3l::RowStore}} of the others
+        varied_rows: {variation: {region: native.RowStore}} of the others
     """
 
     def __init__(self, prepared, layout, folder):
@@ -67,23 +84,20 @@ class EventLoop:
         folder: for temporary files
         """
         self.prepared, self.layout, self.folder = prepared, layout, folder
-        slots = max(1, ROOT.GetThreadPoolSize())
         _, floats, integers = layout
         plan = prepared.plan
         events = [shifted.name for shifted in plan.event_variations]
         memory = affordable(ROW_MEMORY) // max(1, len(plan.cuts) * (1 + len(events)))
-        sizes = [len(cuts) for cuts in plan.cuts.values()]
-        self.cutflow = ROOT.m3l.makeCutflow(slots, sizes)
-        self.cutflows = {
-            shifted.name: ROOT.m3l.makeCutflow(slots, sizes)
-            if plan.changes_counts(shifted)
-            else self.cutflow
-            for shifted in plan.variations
-        }
+        self.filled = native.SampleLoop(max(1, native.call("threads")))
+        for cuts in plan.cuts.values():
+            self.filled.call("add_region", len(cuts))
+        self.filled.call("add_cutflow", True)
+        for shifted in plan.variations:
+            self.filled.call("add_cutflow", plan.changes_counts(shifted))
 
         def stores(weights):
             return {
-                region: ROOT.m3l.makeRows(floats, integers, slots, memory, str(folder), weights)
+                region: self.filled.add_rows(floats, integers, memory, folder, weights)
                 for region in plan.cuts
             }
 
@@ -99,7 +113,10 @@ class EventLoop:
         sample, promised = self.prepared.sample, self.prepared.entries
         where = f"sample '{sample.name}'"
         if promised:
-            with captured_stderr() as output, Progress(sample.name, promised, output) as progress:
+            with (
+                captured_stderr() as output,
+                Progress(sample.name, promised, output.terminal) as progress,
+            ):
                 problem = self.read(progress)
             if BAD_EVENT in problem:
                 bad = bad_events(self.prepared)
@@ -122,34 +139,33 @@ class EventLoop:
         """The CutflowRows of each region, perhaps in a variation (name)."""
         return {
             region: tuple(
-                CutflowRow(cut, int(count.entries), float(count.sumw), float(count.sumw2))
-                for cut, count in counts
+                CutflowRow(cut, count.entries, count.sumw, count.sumw2) for cut, count in counts
             )
             for region, counts in self.counts(variation).items()
         }
 
     def rows_of(self, region, variation=None):
-        """The m3l::RowStore of a Region, in a variation (name) that changes events or without."""
+        """The native.RowStore of a Region, in a variation (name) that changes events or without."""
         return (self.varied_rows[variation] if variation else self.rows)[region.name]
 
     @property
     def dropped(self):
         """Number of events with bad values that were left out."""
-        return int(self.cutflow.dropped.entries())
+        return self.filled.call("dropped")
 
     def check(self):
         """Raise InputError or DeclarationError if a weight or a feature has no finite value."""
         item = self.prepared
         where = f"sample '{item.sample.name}'"
-        if self.cutflow.count().nonFinite:
+        if self.found()[0].bad:
             parts = item.inputs.parts(item.begin, item.begin + item.entries)
             dfs = (chain(item.plan, dataframe_of(item.sample, *part))[0] for part in parts)
             raise InputError(f"{where}: {bad_weights(*dfs)}")
-        for name, cutflow in self.cutflows.items():
-            if bad := cutflow.count().nonFinite:
+        for shifted in item.plan.variations:
+            if bad := self.found(shifted.name)[0].bad:
                 raise DeclarationError(
-                    f"{where}: {bad} events have a weight in variation '{name}' that is no finite "
-                    "number: mend it in analysis/systematics.py"
+                    f"{where}: {bad} events have a weight in variation '{shifted.name}' that is no "
+                    "finite number: mend it in analysis/systematics.py"
                 )
         for name, stores in {None: self.rows, **self.varied_rows}.items():
             varied = f", variation '{name}'" if name else ""
@@ -159,18 +175,22 @@ class EventLoop:
                     raise DeclarationError(f"{where}{varied}: {bad_rows(item, region, bad)}")
 
     def counts(self, variation=None):
-        """Of each region, a (cut, m3l::CutflowCount) for all events and for each cut.
+        """Of each region, a (cut, Count) for all events and for each cut.
 
         variation: name; None: without
         """
-        cutflow = self.cutflows[variation] if variation else self.cutflow
+        total, *others = self.found(variation)
+        left = iter(others)
         return {
-            region: [
-                ("all", cutflow.count()),
-                *((cut.name, cutflow.count(number, n)) for n, cut in enumerate(cuts)),
-            ]
-            for number, (region, cuts) in enumerate(self.prepared.plan.cuts.items())
+            region: [("all", total), *((cut.name, next(left)) for cut in cuts)]
+            for region, cuts in self.prepared.plan.cuts.items()
         }
+
+    def found(self, variation=None):
+        """The Count of all events, then of each cut of each region; as `counts`."""
+        names = [None, *(shifted.name for shifted in self.prepared.plan.variations)]
+        lines = self.filled.call("counts", names.index(variation)).splitlines()
+        return [Count.parse(line) for line in lines]
 
     def dataframes(self):
         """The chain of the sample for the prompt."""
@@ -186,7 +206,7 @@ class EventLoop:
             if isinstance(error, TypeError) and not said:
                 raise
             problem = said[-1] if said else str(error).strip().splitlines()[-1]
-        entries, promised = self.cutflow.read(), self.prepared.entries
+        entries, promised = self.filled.call("entries"), self.prepared.entries
         changed = self.prepared.inputs.changed()
         if changed:
             problem = f"{changed} has changed since it was looked at"
@@ -200,11 +220,18 @@ class EventLoop:
 
     def run_graph(self, handle, progress):
         """Run the event loop that a RResultHandle belongs to; returns what went wrong."""
-        return in_thread(ROOT.m3l.runEventLoop, handle, lambda: progress(self.cutflow.read()))
+        run = ROOT.m3l.runEventLoop
+        run.__release_gil__ = True
+        return in_thread(run, (handle,), self.tick(progress))
+
+    def tick(self, progress):
+        """What tells the progress of the loop."""
+        return lambda: progress(self.filled.call("entries"))
 
     def release(self):
         """Give back the memory of the rows."""
         self.rows, self.varied_rows = {}, {}
+        self.filled.call("release")
 
 
 class CompiledLoop(EventLoop):
@@ -212,6 +239,8 @@ class CompiledLoop(EventLoop):
 
     def fill(self, progress):
         item = self.prepared
+        for value in item.plan.constants.values():
+            self.filled.call("add_constant", value)
         for part in item.inputs.parts(item.begin, item.begin + item.entries):
             problem = self.fill_from(*part, progress)
             if problem:
@@ -220,20 +249,15 @@ class CompiledLoop(EventLoop):
 
     def fill_from(self, files, begin, end, progress):
         """Run the event loop over entries of some of the files; returns what went wrong."""
-        item = self.prepared
-        dataset = ROOT.m3l.Dataset(item.sample.tree)
+        plan, chain = self.prepared.plan, self.prepared.compiled
         for file in files:
-            dataset.addFile(file.path, file.entries, "", -1 if file.size is None else file.size)
-        dataset.begin, dataset.end = begin, end
+            size = -1 if file.size is None else file.size
+            self.filled.call("add_file", file.path, file.entries, size)
         if (begin, end) == (0, sum(file.entries for file in files)):
-            dataset.end = -1
-        dataset.dropBad = item.plan.drop_bad_events
-        constants = [*item.plan.constants.values()]
-        stores = [s for each in (self.rows, *self.varied_rows.values()) for s in each.values()]
-        rows = ROOT.std.vector["std::shared_ptr<m3l::RowStore>"](stores)
-        cutflows = vector_of_cutflows(self.cutflow, *self.cutflows.values())
-        handles = ROOT.m3l.bookChain(dataset, item.compiled, constants, cutflows, rows)
-        return self.run_graph(handles[0], progress)
+            end = -1
+        read = chain.library, chain.function, self.prepared.sample.tree, begin, end
+        read = "read", *read, plan.drop_bad_events
+        return in_thread(self.filled.call, read, self.tick(progress))
 
 
 class PlainLoop(EventLoop):
@@ -241,7 +265,7 @@ class PlainLoop(EventLoop):
 
     def fill(self, progress):
         item = self.prepared
-        stores = max(1, len(self.rows) * (1 + len(self.cutflows)))
+        stores = max(1, len(self.rows) * (1 + len(self.prepared.plan.variations)))
         bytes_per_entry = COPIES * 4 * sum(self.layout) * stores
         size = max(1, affordable(RANGE_MEMORY) // bytes_per_entry)
         for files, begin, end in item.inputs.parts(item.begin, item.begin + item.entries):
@@ -263,7 +287,7 @@ class PlainLoop(EventLoop):
         for region, (_, *nodes) in enumerate(regions.values()):
             for cut, node in enumerate(nodes):
                 handles.extend(self.count(node, region, cut))
-        booked = [BookedRows(nodes[-1], plan) for nodes in regions.values()]
+        booked = [BookedRows(nodes[-1], plan, self.layout) for nodes in regions.values()]
         problem = self.run_graph(handles[0], progress)
         if not problem:
             for rows, region in zip(booked, self.rows, strict=True):
@@ -276,14 +300,9 @@ class PlainLoop(EventLoop):
         """Count the events of a node, also in those variations that change counts."""
         plan = self.prepared.plan
         varied = [shifted for shifted in plan.variations if plan.changes_counts(shifted)]
-        cutflows = vector_of_cutflows(self.cutflow, *(self.cutflows[v.name] for v in varied))
+        cutflows = ROOT.m3l.SampleLoop.at(self.filled.address).ownCutflows()
         names = ROOT.std.vector["std::string"](map(rdf_name, varied))
         return ROOT.m3l.bookCounter(ROOT.RDF.AsRNode(node), cutflows, names, region, cut, WEIGHT)
-
-
-def vector_of_cutflows(*cutflows):
-    """What C++ takes for m3l::Cutflows."""
-    return ROOT.std.vector["std::shared_ptr<m3l::Cutflow>"](cutflows)
 
 
 def rdf_name(shifted):
@@ -294,8 +313,11 @@ def rdf_name(shifted):
 class BookedRows:
     """The rows of a dataframe, which its event loop will make, also in variations."""
 
-    def __init__(self, df, plan):
+    def __init__(self, df, plan, layout):
+        """plan, layout: as those of an EventLoop"""
         self.plan = plan
+        cells, floats, _ = layout
+        self.floats = floats - cells  # features that are floats, beside the cells
         names = {name: name for name in plan.columns}
         for name in names:
             if df.GetColumnType(name) in ("char", "Char_t"):  # a text to numpy
@@ -326,16 +348,12 @@ class BookedRows:
         others = () if shifted else self.plan.weight_variations
         weights = [as_array(self.values(WEIGHT, each)) for each in others]
         cells = np.asarray(ROOT.m3l.flattened(self.values(MATRIX, shifted))).reshape(rows, -1)
-        floats = features[: store.floats() - cells.shape[1]]
-        integers = features[len(floats) :]
-        ROOT.m3l.addRows(
-            store,
-            rows,
+        floats, integers = features[: self.floats], features[self.floats :]
+        store.add(
             stack(scalars, identity, "int64"),
-            np.stack([scalars[WEIGHT], *weights], axis=1).astype("float64"),
-            np.concatenate((cells, stack(scalars, floats, "float32")), axis=1).ravel(),
-            # One more than needed, since an empty array has no address.
-            np.append(stack(scalars, integers, "float64"), 0.0),
+            np.stack([scalars[WEIGHT], *weights], axis=1),
+            np.concatenate((cells, stack(scalars, floats, "float32")), axis=1),
+            stack(scalars, integers, "float64"),
         )
 
 
@@ -351,14 +369,13 @@ def stack(arrays, names, kind):
     return np.stack(columns, axis=1) if columns else np.empty((rows, 0), kind)
 
 
-def in_thread(function, argument, tick):
+def in_thread(function, arguments, tick):
     """Call a C++ function in a thread, so that this one can show progress and be interrupted."""
-    function.__release_gil__ = True
     result = []
 
     def work():
         try:
-            result.append(str(function(argument)))
+            result.append(str(function(*arguments)))
         except Exception as error:
             result.append(str(error))
 
@@ -374,46 +391,6 @@ def in_thread(function, argument, tick):
     return result[0]
 
 
-class Progress:
-    """Events, rate and time left: a bar at a terminal, a line now and then elsewhere."""
-
-    def __init__(self, name, total, output):
-        """Output: the Captured whose terminal is written to."""
-        self.name, self.total, self.file = name, total, output.terminal
-        self.begin = self.last = time.monotonic()
-        self.bar = None
-        if self.file.isatty():
-            self.bar = tqdm(
-                total=total,
-                desc=name,
-                unit=" events",
-                unit_scale=True,
-                leave=False,
-                file=self.file,
-                dynamic_ncols=True,
-            )
-
-    def __call__(self, entries):
-        if self.bar is not None:
-            self.bar.update(entries - self.bar.n)
-        elif time.monotonic() - self.last > 10:
-            self.last = time.monotonic()
-            rate = entries / (self.last - self.begin)
-            left = f"{(self.total - entries) / rate:.0f} s left" if rate else "no event yet"
-            print(
-                f"{self.name}: {entries} of {self.total} events, {rate / 1000:.0f} k/s, {left}",
-                file=self.file,
-                flush=True,
-            )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self.bar is not None:
-            self.bar.close()
-
-
 def number_of_threads(threads):
     """The number that was asked for; None: all cores that the process may run on."""
     return threads or len(os.sched_getaffinity(0))
@@ -422,4 +399,4 @@ def number_of_threads(threads):
 def use_threads(threads):
     """Make the event loops of this process use so many threads."""
     if threads > 1:
-        ROOT.EnableImplicitMT(threads)
+        native.call("use_threads", threads)

@@ -105,7 +105,7 @@ def declared_job(options):
         import helpers
         from analysis.looks import trees_of
 
-        helpers.load_engine()
+        helpers.load_for_chains()
         listed = chosen(samples.find_samples(options.input, options.schema, trees_of), options)
     return listed, declared
 

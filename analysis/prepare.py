@@ -4,12 +4,10 @@ import math
 import warnings
 from dataclasses import dataclass, replace
 
-import ROOT
-
 import helpers
 from analysis import samples
 from analysis.anomaly import KEY, SCORE, read_model
-from analysis.compiled import compile_chains
+from analysis.compiled import CompiledChain, compile_chains
 from analysis.complaints import check_chain
 from analysis.dataframes import dataframe_of
 from analysis.declarations import Declarations
@@ -33,7 +31,7 @@ class Prepared:
     normalisation: samples.Normalisation | None  # None for data
     entries: int  # to be read
     begin: int = 0  # the first of them
-    compiled: object = None  # C++ CompiledChain of the plan; None: its chain runs as it is
+    compiled: CompiledChain | None = None  # of the plan; None: its chain runs as it is
 
 
 def prepare(job, inspect_files=inspect):
@@ -44,7 +42,7 @@ def prepare(job, inspect_files=inspect):
     with all problems of all samples.
     """
     planned, row = plan_samples(job, inspect_files)
-    if not job.plain and helpers.load_engine() != "interpreted":
+    if not job.plain and helpers.load_for_chains() != "interpreted":
         planned = with_compiled(planned, job.declarations.layout.size**2)
     for item in planned:
         if item.entries and not item.compiled:
@@ -69,7 +67,7 @@ def with_compiled(planned, cells):
         return planned
     made = []
     for item, compiled in zip(planned, chains, strict=True):
-        foreign = str(ROOT.m3l.foreignBranch(compiled))
+        foreign = compiled.foreign
         if foreign:
             warnings.warn(
                 f"sample '{item.sample.name}': branch '{foreign}' is of type "
@@ -83,7 +81,8 @@ def with_compiled(planned, cells):
 
 def plan_samples(job, inspect_files=inspect):
     """Look at all inputs and plan all samples, as `prepare`; nothing is compiled."""
-    helpers.load_engine()
+    load = helpers.load_engine if job.plain or job.model else helpers.load_for_chains
+    load()
     declared = job.declarations
     looks = look_at(job.samples.samples)
     problems, found = twice(looks, job.samples.samples), []

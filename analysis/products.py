@@ -124,12 +124,12 @@ class SampleOutput:
         variations: names of those whose weights the rows have
         """
         names = [varied_name(self.sample, variation) for variation in (None, *variations)]
-        histograms = [h for name in names for h in book_histograms(name, features)]
+        histograms = book_histograms(names, features)
         columns = variations if self.with_tables else ()
         self.tables[region.name] = self.table(
             self.sample, region, partial(write_rows, rows, variations=columns), features, histograms
         )
-        self.histograms.write(region.name, filter(None, histograms))
+        self.histograms.write(region.name, histograms)
         for variation in columns:
             tables = self.varied_tables.setdefault(variation, {})
             tables[region.name] = self.tables[region.name]
@@ -137,14 +137,14 @@ class SampleOutput:
     def write_varied_rows(self, region, variation, rows, features):
         """Write the histograms of a variation that selects other events, and perhaps the table."""
         name = varied_name(self.sample, variation)
-        histograms = book_histograms(name, features)
+        histograms = book_histograms([name], features)
         if self.with_tables:
             write = partial(write_rows, rows)
             tables = self.varied_tables.setdefault(variation, {})
             tables[region.name] = self.table(name, region, write, features, histograms)
         else:
             fill_rows(rows, histograms)
-        self.histograms.write(region.name, filter(None, histograms))
+        self.histograms.write(region.name, histograms)
 
     def table(self, name, region, write, features, histograms):
         """The WrittenTable of a sample or of a variation of it, by name."""
@@ -176,7 +176,8 @@ class SampleOutput:
         path = self.folder / HISTOGRAMS
         self.histograms.save(path)
         products = Products(tables=self.tables, histograms=checksum(path), **more)
-        write_json(self.folder / RECORD, asdict(products))
+        # Not on disk by itself: the folder is as a whole.
+        (self.folder / RECORD).write_text(json.dumps(asdict(products), allow_nan=False))
         return products
 
 
@@ -327,23 +328,21 @@ class Output:
             **{field: sample[field] for field in ("key", "inputs", "dropped_events", "bytes_read")},
         }
 
-    def publish(self, made, record, cutflows):
+    def publish(self, made, record, cutflows, joined=None):
         """Give all products their final names; returns the names.
 
         made: {sample: Products} in the order of the run
         record: content of run.json without checksums
         cutflows: {region: {sample: rows}}
+        joined: JoinedHistograms of the samples, which may have some of them already
         """
-        histograms, files = Histograms(), {}
+        files = {}
         for name, products in made.items():
-            drawn = [feature["name"] for feature in record["features"] if feature["binning"]]
-            made_of = [varied_name(name, variation) for variation in (None, *products.variations)]
-            names = [histogram_name(feature, each) for each in made_of for feature in drawn]
-            histograms.add(self.histograms(name), names)
             for table in products.all_tables:
                 files[table.name] = self.table(name, table)
         files[HISTOGRAMS] = self.partial / HISTOGRAMS
-        histograms.save(files[HISTOGRAMS])
+        joined = joined or JoinedHistograms(self, made, record["features"])
+        joined.save(files[HISTOGRAMS], made)
         files[CUTFLOW] = self.partial / CUTFLOW
         write_json(files[CUTFLOW], cutflow_json(with_variations(cutflows, made)))
         sums = {name: checksum(files[name]) for name in (HISTOGRAMS, CUTFLOW)}
@@ -353,6 +352,38 @@ class Output:
         put_all_in_place(new, self.folder, self.partial)
         shutil.rmtree(self.samples)
         return tuple(sorted(map(Path, files), key=lambda path: (path.name == RUN, path)))
+
+
+class JoinedHistograms:
+    """The histograms of all samples in one file, in the order of the run.
+
+    They are copied as soon as they may be, while the event loops of other samples run.
+    """
+
+    def __init__(self, output, order, features):
+        """output: Output; order: names of the samples; features: of the run, as in its record"""
+        self.output, self.waiting = output, list(order)
+        self.drawn = [feature["name"] for feature in features if feature["binning"]]
+        self.file = Histograms()
+
+    def take(self, made, gone=()):
+        """Copy those of samples that are made, up to one that is not, nor gone. Raises OSError.
+
+        made: {sample: Products}; gone: names of samples that will have none
+        """
+        while self.waiting and (self.waiting[0] in made or self.waiting[0] in gone):
+            name = self.waiting.pop(0)
+            if name in made:
+                variations = (None, *made[name].variations)
+                names = [
+                    histogram_name(f, varied_name(name, v)) for v in variations for f in self.drawn
+                ]
+                self.file.add(self.output.histograms(name), names)
+
+    def save(self, path, made):
+        """Write the file with the histograms of all samples that are made. Raises OSError."""
+        self.take(made, gone=tuple(self.waiting))
+        self.file.save(path)
 
 
 def cutflows_of(made, job):

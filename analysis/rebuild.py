@@ -49,7 +49,7 @@ def rebuild(folder, region, events, rows):
 
     Raises M3LError.
     """
-    from analysis.export import forget_filters, write_rows
+    from analysis.export import book_histograms, forget_filters, write_rows
     from analysis.guard import event_loop
     from analysis.job import feature_of, job_of
     from analysis.prepare import row_layout
@@ -73,7 +73,7 @@ def rebuild(folder, region, events, rows):
         loop = event_loop(item, row_layout(job, row), workshop)
         loop.run()
         forget_filters()
-        write_rows(loop.rows[name], rows, row, [])
+        write_rows(loop.rows[name], rows, row, book_histograms((), row))
 
 
 def read_events(folder, path, layout, there):

@@ -7,18 +7,16 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import ROOT
-
 from analysis.dataframes import Dataframes, SampleFrames
 from analysis.errors import InputError, M3LError, listed
 from analysis.files import digest
 from analysis.guard import BadFileError, run_guarded
 from analysis.inputs import read_checksums
-from analysis.job import bytes_read, complete, made_with, record_of, sample_json
+from analysis.job import bytes_read, complete, git_commit, made_with, record_of, sample_json
 from analysis.looks import remember
 from analysis.loops import number_of_threads
 from analysis.prepare import prepare, row_layout, visible, without
-from analysis.products import Output, count_repeated, cutflows_of, tell_dropped
+from analysis.products import JoinedHistograms, Output, count_repeated, cutflows_of, tell_dropped
 from helpers.build import cache_folder
 
 # What differs between two runs with the same products.
@@ -50,7 +48,6 @@ def run(job, folder, command, cluster=None, force=False):
     Returns Results. Raises M3LError where nothing could be made; nothing is written then.
     """
     timings = Timings()
-    ROOT.EnableThreadSafety()
     prepared, row = prepare(replace(job, plain=True) if cluster else job)
     timings.add("prepare")
     if cluster:
@@ -69,6 +66,7 @@ def run(job, folder, command, cluster=None, force=False):
             results = ((loop.prepared, maker.make(loop.prepared, loop)) for loop in loops.values())
         else:
             results = run_here(todo, maker)
+        joined = JoinedHistograms(output, ready, [asdict(feature) for feature in row])
         for item, result in results:
             name = item.sample.name
             ready[name] = item
@@ -78,6 +76,9 @@ def run(job, folder, command, cluster=None, force=False):
                 made[name] = result
                 remember(item.sample, result.inputs)
                 timings.take(result.seconds)
+            # While the next sample is read.
+            joined.take(made, gone=failed)
+            git_commit()
         if not made:
             raise InputError(*(p for error in failed.values() for p in error.problems))
         tell_skipped(ready.values())
@@ -94,7 +95,7 @@ def run(job, folder, command, cluster=None, force=False):
         # What is complete is not replaced by what is not.
         spared = failed and before and not before.get("failed")
         if not spared and (kept < len(made) or not same_results(record, before)):
-            files = output.publish(made, record, cutflows)
+            files = output.publish(made, record, cutflows, joined)
     return Results(cutflows, Dataframes(frames), files, failed, kept)
 
 

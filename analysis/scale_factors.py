@@ -4,6 +4,7 @@ from functools import cache
 
 import ROOT
 
+import helpers
 from analysis.corrections import mentioned, read_correction
 from analysis.errors import InputError
 from helpers.terminal import captured_stderr
@@ -17,6 +18,8 @@ def keep_corrections(*used):
     the expression says.
     """
     for path, name, key in mentioned(" ".join(map(repr, used))):
+        if not hasattr(ROOT.m3l, "hasCorrection"):
+            helpers.load()  # compiled chains do without
         if ROOT.m3l.hasCorrection(key):
             continue
         correction = read_correction(path, name)

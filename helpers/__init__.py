@@ -7,11 +7,14 @@
 2
 """
 
+import ctypes
 import re
+import sys
 import warnings
 from functools import cache
 from typing import NamedTuple
 
+from helpers import native
 from helpers.seal import intact
 from helpers.stamp import SOURCES, source_files, stamp
 from helpers.terminal import captured_stderr
@@ -31,6 +34,7 @@ class Part(NamedTuple):
 
 PHYSICS = Part("m3l", "*", "m3l.cxx", "m3l.h", "prompt.h")
 ENGINE = Part("m3lengine", "engine/*", "engine/engine.cxx", "engine/engine.h", "engine/engine.h")
+BARE = PHYSICS._replace(header="")  # the same for compiled code only
 
 
 @cache
@@ -52,13 +56,66 @@ def load_engine():
     Raises ImportError.
     """
     load()
-    return load_library(*chosen_engine(), ENGINE)
+    path, how = chosen_engine()
+    how = load_library(path, how, ENGINE)
+    native.libraries[:] = [None if how == "interpreted" else path]
+    return how
+
+
+@cache
+def load_for_chains():
+    """Make the physics callable by compiled chains, and the engine by `native`, without PyROOT.
+
+    `load_engine` may follow. Returns how the engine is, as that does; if interpreted, PyROOT has
+    it. Raises ImportError.
+    """
+    physics = bare_library()[0]
+    if load.cache_info().currsize or not physics:
+        return load_engine()
+    engine, how = find_library(ENGINE)
+    if not engine or any(load_compiled(path, load_bare) for path in (physics, engine)):
+        return load_engine()  # which says why
+    native.libraries[:] = [engine]
+    native.call("begin")
+    return how
+
+
+def has_pyroot():
+    """Whether PyROOT is in use; whoever asks anything of it waits for most of a second."""
+    return "cppyy" in sys.modules
+
+
+def load_bare(path):
+    """Load a library, and ROOT before it, without PyROOT; returns whether that worked."""
+    from helpers.build import root_libraries
+
+    try:
+        for library in (*root_libraries(), path):
+            ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
+
+
+def load_by_root(path):
+    """Load a library so that PyROOT knows its dictionary; returns whether that worked."""
+    import ROOT
+
+    # Load returns -1 for a library that does not load, and raises nothing.
+    return ROOT.gSystem.Load(str(path)) >= 0
 
 
 @cache
 def chosen_library():
     """What `find_library` has found for this process: the library of the physics."""
-    return find_library()
+    return bare_library() if bare_library.cache_info().currsize else find_library()
+
+
+@cache
+def bare_library():
+    """The same where it is for compiled code only: ACLiC's would have its headers parsed."""
+    return chosen_library() if chosen_library.cache_info().currsize else find_library(BARE)
 
 
 @cache
@@ -75,13 +132,7 @@ def load_library(path, how, part=PHYSICS):
     """
     import ROOT
 
-    ROOT.gROOT.SetBatch(True)
-    # Files describe the classes in them in the order in which their process first met these, and
-    # with a mark if that was in a file: it shall be the same in all, so that equal histograms are
-    # equal files.
-    for name in ("THashList", "TString", "TAxis", "TH1D"):
-        ROOT.TClass.GetClass(name).GetStreamerInfo()
-    ROOT.gInterpreter.AddIncludePath(str(SOURCES))
+    make_ready()
     problem = load_compiled(path) if path else ""
     if problem or not path:
         if problem:
@@ -103,17 +154,28 @@ def load_library(path, how, part=PHYSICS):
     return how
 
 
-def load_compiled(path):
-    """Load a library; returns why that is not possible, "" if it is loaded."""
+@cache
+def make_ready():
+    """What this process of ROOT needs before the first library."""
     import ROOT
 
+    ROOT.gROOT.SetBatch(True)
+    # Files describe the classes in them in the order in which their process first met these, and
+    # with a mark if that was in a file: it shall be the same in all, so that equal histograms are
+    # equal files.
+    for name in ("TNamed", "TObject", "THashList", "TString", "TAxis", "TH1D"):
+        ROOT.TClass.GetClass(name).GetStreamerInfo()
+    ROOT.gInterpreter.AddIncludePath(str(SOURCES))
+
+
+def load_compiled(path, load_it=load_by_root):
+    """Load a library; returns why that is not possible, "" if it is loaded."""
     from helpers.build import loading
 
     if not intact(path):
         return f"in {path} are damaged"
     with captured_stderr() as output, loading(path):
-        # Load returns -1 for a library that does not load, and raises nothing.
-        if ROOT.gSystem.Load(str(path)) >= 0:
+        if load_it(path):
             return ""
     return f"do not fit this machine ({first_error(output.text)})"
 
@@ -123,13 +185,11 @@ def find_library(part=PHYSICS):
 
     (None, "interpreted"), with a warning, where that is not possible.
     """
-    import ROOT
-
-    from helpers.build import CompilerError, aclic_library, prepared, usable
+    from helpers.build import CompilerError, aclic_library, prepared, root_facts, usable
 
     built = BUILT_BY_CMAKE.with_name(f"lib{part.name}.so")
     if built.exists():
-        if stamp(ROOT.gROOT.GetVersion()).encode() in content(built) and usable(built):
+        if stamp(root_facts()["version"]).encode() in content(built) and usable(built):
             return built, "cmake"
         warnings.warn(
             f"{built.parent} was built from other sources or with another ROOT, or is damaged, and "

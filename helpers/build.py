@@ -25,6 +25,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import ROOT
@@ -254,7 +255,7 @@ def copy_libraries(folder):
 
 def machine():
     """What must be the same where a compiled library is loaded."""
-    return f"ROOT {ROOT.gROOT.GetVersion()} on {platform.system()} {platform.machine()}"
+    return f"ROOT {root_facts()['version']} on {platform.system()} {platform.machine()}"
 
 
 @cache
@@ -279,18 +280,59 @@ def prepared():
 
 
 @cache
+def root_facts():
+    """What ROOT says of itself: version, place of its headers and libraries, compiler's command.
+
+    Remembered in the cache folder while its core library is the same: PyROOT takes most of a second
+    to import.
+    """
+    package = find_spec("ROOT")
+    name = hashlib.sha256(str(package and package.origin).encode()).hexdigest()[:16]
+    path = wanted_folder() / f"root-{name}.json"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        facts = json.loads(path.read_text())
+        if facts["core"] == core_of(facts["libraries"]):
+            return facts
+    facts = {
+        "version": str(ROOT.gROOT.GetVersion()),
+        "include": str(ROOT.gROOT.GetIncludeDir()),
+        "libraries": str(ROOT.TROOT.GetSharedLibDir()),
+        "command": str(ROOT.gSystem.GetMakeSharedLib()),
+    }
+    with contextlib.suppress(OSError):
+        facts["core"] = core_of(facts["libraries"])
+        if not (path.parent / PREPARED).exists():
+            new = path.with_suffix(f".{os.getpid()}")
+            new.write_text(json.dumps(facts))
+            new.replace(path)
+    return facts
+
+
+def core_of(folder):
+    """What changes with the ROOT whose libraries are in a folder. Raises OSError."""
+    status = os.stat(Path(folder) / "libCore.so")
+    return [status.st_size, status.st_mtime_ns]
+
+
+def root_libraries():
+    """Paths of the libraries of ROOT that the engine needs; they bring all others."""
+    folder = Path(root_facts()["libraries"])
+    return [folder / f"lib{name}.so" for name in ("ROOTDataFrame", "ROOTNTuple")]
+
+
+@cache
 def toolchain():
     """One string that changes with the version of ROOT, the compiler and its options."""
     if prepared():
         return prepared()
-    command = ROOT.gSystem.GetMakeSharedLib()
+    command = root_facts()["command"]
     words = [word for word in command.replace(";", " ").split() if "++" in word or "clang" in word]
     compiler = shutil.which(words[0]) if words else None
     stamp = ""
     if compiler:
         status = os.stat(compiler)
         stamp = f"{os.path.realpath(compiler)} {status.st_size} {status.st_mtime_ns}"
-    parts = (ROOT.gROOT.GetVersion(), ROOT.gROOT.GetIncludeDir(), command, OPTIONS, stamp)
+    parts = (root_facts()["version"], root_facts()["include"], command, OPTIONS, stamp)
     parts += (platform.machine(),)
     return "\n".join(str(part) for part in parts)
 
@@ -397,6 +439,12 @@ def side_by_side():
         ending.clear()
 
 
+def wanted_folder():
+    """The cache folder as the user wants it."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "m3l"
+    return Path(os.environ.get("M3L_CACHE") or default)
+
+
 @cache
 def cache_folder():
     """Folder of the compiled libraries: $M3L_CACHE, else m3l in the user's cache folder.
@@ -404,8 +452,7 @@ def cache_folder():
     Where it cannot be written, or holds libraries for other machines than this, a temporary one
     that lasts as long as this process.
     """
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "m3l"
-    folder = Path(os.environ.get("M3L_CACHE") or default)
+    folder = wanted_folder()
     if prepared():
         return folder.resolve()
     if (folder / PREPARED).exists():

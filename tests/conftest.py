@@ -61,7 +61,7 @@ class Outcome:
     @classmethod
     def of(cls, status, out, err):
         """Without the lines that a run prints every ten seconds on a slow machine."""
-        return cls(status, out, re.sub(r"^.+ events, .+ k/s, .+\n", "", err, flags=re.M))
+        return cls(status, out, re.sub(r"^.+ (events|files), .+/s, .+\n", "", err, flags=re.M))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Tables as pandas reads them, histograms as uproot reads them."""
 
+import os
 import subprocess
 import sys
 
@@ -226,53 +227,32 @@ def test_tables_of_two_regions_have_two_names(ROOT):
     assert len(set(names)) == len(names)
 
 
-class Dirty:
-    """A TMemFile in memory that was used before."""
-
-    def __init__(self, file):
-        self.file = file
-
-    def __getattr__(self, name):
-        return getattr(self.file, name)
-
-    def CopyTo(self, content, size):  # noqa: N802
-        self.file.CopyTo(content, size)
-        content[63:100] = 255  # ROOT writes the header, and the first record from 100 on
-
-
-def test_histograms_hold_nothing_of_the_memory_before(ROOT, tmp_path):
-    from analysis.export import Histograms
-
-    found = []
-    for change in (lambda file: file, Dirty):
-        histograms = Histograms()
-        histograms.file = change(histograms.file)
-        histograms.save(tmp_path / "histograms.root")
-        found.append((tmp_path / "histograms.root").read_bytes())
-    assert found[0] == found[1]
-    assert not any(found[0][63:100])
-
-
 WRITES = """
 import sys
 import helpers
-helpers.load_engine()
-import ROOT
-from analysis.export import Histograms
-if len(sys.argv) > 2:
+getattr(helpers, sys.argv[1])()
+from analysis.export import Histograms, book_histograms
+from analysis.features import Binning, Feature
+if len(sys.argv) > 3:
+    import ROOT
     ROOT.TClass.GetClass("TTree").GetStreamerInfo()
-    Histograms().add(sys.argv[2])
+    Histograms().add(sys.argv[3])
 histograms = Histograms()
-histogram = ROOT.TH1D("h", "h", 2, 0, 1)
-histogram.SetDirectory(ROOT.nullptr)
-histograms.write("SR3L", [histogram])
-histograms.save(__import__("pathlib").Path(sys.argv[1]))
+feature = Feature("x", "x", "x", "", Binning(2, 0.0, 1.0))
+histograms.write("SR3L", book_histograms(["s"], [feature]))
+histograms.save(__import__("pathlib").Path(sys.argv[2]))
 """
 
 
 def test_histograms_are_the_same_file_whatever_the_process_did_before(tmp_path):
-    first, second = tmp_path / "first", tmp_path / "second"
-    for words in ([first], [second, first]):  # the second reads a file before
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    dirty = {"MALLOC_PERTURB_": "165"}  # memory is not fresh
+    for words, memory in (
+        (["load_engine", first], {}),
+        (["load_engine", second, first], dirty),  # reads a file before
+        (["load_for_chains", third], dirty),
+    ):
         words = [sys.executable, "-W", "ignore", "-c", WRITES, *words]
-        subprocess.run(words, cwd=REPOSITORY, check=True)
-    assert first.read_bytes() == second.read_bytes()
+        subprocess.run(words, cwd=REPOSITORY, check=True, env={**os.environ, **memory})
+    assert first.read_bytes() == second.read_bytes() == third.read_bytes()
+    assert not any(first.read_bytes()[63:100])

@@ -6,7 +6,6 @@ import pty
 import subprocess
 import sys
 import termios
-from types import SimpleNamespace
 
 import pytest
 from conftest import REPOSITORY, SAFETY_NET, read_json, run_code
@@ -19,14 +18,16 @@ def loops(ROOT):
     return loops
 
 
-def test_plain_progress_is_a_line_now_and_then(loops, monkeypatch):
+def test_plain_progress_is_a_line_now_and_then(monkeypatch):
+    from analysis import headway
+
     now = 100.0
-    monkeypatch.setattr(loops.time, "monotonic", lambda: now)
+    monkeypatch.setattr(headway.time, "monotonic", lambda: now)
     terminal = io.StringIO()
-    with loops.Progress("WZ", 30000, SimpleNamespace(terminal=terminal)) as progress:
+    with headway.Progress("WZ", 30000, terminal) as told:
         for seconds, entries in ((5, 1000), (11, 10000), (12, 11000), (22, 20000)):
             now = 100.0 + seconds
-            progress(entries)
+            told(entries)
     assert terminal.getvalue().splitlines() == [
         "WZ: 10000 of 30000 events, 1 k/s, 22 s left",
         "WZ: 20000 of 30000 events, 1 k/s, 11 s left",
@@ -64,7 +65,7 @@ def test_exception_in_the_loop_becomes_a_message(loops):
         def __call__(self, argument):
             raise ValueError(f"no {argument}")
 
-    assert loops.in_thread(Broken(), "good", lambda: None) == "no good"
+    assert loops.in_thread(Broken(), ("good",), lambda: None) == "no good"
 
 
 def test_number_of_threads_is_that_of_the_cores_the_process_may_use(tmp_path):

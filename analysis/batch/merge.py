@@ -9,9 +9,6 @@ import math
 import time
 from collections import Counter, defaultdict
 
-import numpy as np
-import ROOT
-
 import helpers
 from analysis.batch.submission import DONE, FAILED, MISSING, RUNNING, WAITING
 from analysis.children import each
@@ -26,6 +23,7 @@ from analysis.prepare import row_layout, visible
 from analysis.products import Output, count_repeated, cutflows_of, tell_dropped
 from analysis.records import latest_format
 from analysis.run import Results
+from helpers import native
 
 UNIT = 1 << 1074  # of the exact sums, see ExactSum in helpers/engine/cutflow.h
 
@@ -297,27 +295,17 @@ def sorted_rows(submission, manifests, region, variation, job, row, folder):
     kinds = {} if variation else kinds_of(manifests[0])
     others = [name for name, kind in kinds.items() if kind == "weight"]
     weights = [varied_name(WEIGHT, name) for name in (None, *others)]
-    store = ROOT.m3l.makeRows(floats, integers, 2, 2 * ROW_MEMORY, str(folder), len(weights))
-    none = np.zeros(1)
+    store = native.RowStore(floats, integers, 2, 2 * ROW_MEMORY, folder, len(weights))
     for manifest in manifests:
         piece = submission.results / manifest["piece"]["name"]
         of = manifest["variations"][variation] if variation else manifest
         path = piece / of["tables"][region.name]["name"]
-        try:
-            with Table(path, f"remove {piece} and resubmit") as table:
-                for start, stop in table.ranges(BATCH):
-                    numbers = table.read(IDENTITY, start, stop, "int64")
-                    weighed = table.read(weights, start, stop, "float64")
-                    features = table.read(names[:floats], start, stop, "float32")
-                    # An array without elements has no address that ROOT could take.
-                    counts = (
-                        table.read(names[floats:], start, stop, "float64") if integers else none
-                    )
-                    ROOT.m3l.addRows(
-                        store,
-                        stop - start,
-                        *(part.ravel() for part in (numbers, weighed, features, counts)),
-                    )
-        except ROOT.std.runtime_error as error:
-            raise OSError(str(error)) from None
+        with Table(path, f"remove {piece} and resubmit") as table:
+            for start, stop in table.ranges(BATCH):
+                store.add(
+                    table.read(IDENTITY, start, stop, "int64"),
+                    table.read(weights, start, stop, "float64"),
+                    table.read(names[:floats], start, stop, "float32"),
+                    table.read(names[floats:], start, stop, "float64"),
+                )
     return store

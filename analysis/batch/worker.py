@@ -113,7 +113,7 @@ def compute(submission, piece, folder):
 
 def write_piece(item, loop, row, folder):
     """Run the event loop of a piece and write its tables; returns that part of the manifest."""
-    from analysis.export import write_rows
+    from analysis.export import book_histograms, write_rows
     from analysis.inputs import read_checksums
     from analysis.job import bytes_read
     from analysis.output import table_name, varied_name
@@ -128,7 +128,9 @@ def write_piece(item, loop, row, folder):
     def write(region, variation=None):
         path = folder / table_name(varied_name(sample, variation), region)
         columns = () if variation else weights
-        rows = write_rows(loop.rows_of(region, variation), path, row, [], columns)
+        rows = write_rows(
+            loop.rows_of(region, variation), path, row, book_histograms((), row), columns
+        )
         size = path.stat().st_size
         return {"name": path.name, "rows": rows, "size": size, "sha256": checksum(path)}
 
@@ -140,7 +142,7 @@ def write_piece(item, loop, row, folder):
 
     return {
         "inputs": [asdict(file) for file in item.inputs.with_checksums(checked).files],
-        "entries_read": int(loop.cutflow.read()),
+        "entries_read": loop.filled.call("entries"),
         "dropped_events": loop.dropped,
         "bytes_read": bytes_read(),
         "cutflow": cutflow(),
@@ -166,9 +168,9 @@ def count_json(cut, count):
     """A row of the cutflow; sums are exact, see CutflowCount in helpers/engine/cutflow.h."""
     return {
         "cut": cut,
-        "entries": int(count.entries),
-        "sumw": str(count.exactSumw),
-        "sumw2": str(count.exactSumw2),
+        "entries": count.entries,
+        "sumw": count.exact_sumw,
+        "sumw2": count.exact_sumw2,
     }
 
 

@@ -2,11 +2,13 @@
 #include "engine/basket.cxx"
 #include "engine/blosc.cxx"
 #include "engine/branchcontent.cxx"
+#include "engine/calls.cxx"
 #include "engine/cutflow.cxx"
 #include "engine/eventloop.cxx"
 #include "engine/histograms.cxx"
 #include "engine/inspection.cxx"
 #include "engine/rowstore.cxx"
+#include "engine/sampleloop.cxx"
 // Where there is no compiler, there are no compiled chains.
 #ifndef M3L_INTERPRETED
 #include "engine/bookchain.cxx"

@@ -11,5 +11,6 @@
 #include "engine/inspection.h"
 #include "engine/lazy.h"
 #include "engine/rowstore.h"
+#include "engine/sampleloop.h"
 
 #endif

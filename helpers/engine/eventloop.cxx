@@ -81,17 +81,6 @@ std::vector<ROOT::RDF::RResultHandle> bookCounter(ROOT::RDF::RNode node, const C
    return handles;
 }
 
-std::shared_ptr<Cutflow> makeCutflow(unsigned slots, const std::vector<unsigned> &cuts)
-{
-   return std::make_shared<Cutflow>(slots, cuts);
-}
-
-std::shared_ptr<RowStore> makeRows(unsigned floats, unsigned ints, unsigned slots,
-                                   std::size_t memory, const std::string &folder, unsigned weights)
-{
-   return std::make_shared<RowStore>(floats, ints, slots, memory, folder, weights);
-}
-
 ROOT::RDF::RResultPtr<std::vector<EventValues>> takeValues(ROOT::RDF::RNode node,
                                                            const std::string &column)
 {

@@ -29,11 +29,6 @@ std::vector<ROOT::RDF::RResultHandle> bookCounter(ROOT::RDF::RNode node, const C
                                                   int region, int cut, const std::string &weight);
 constexpr int kAll = -1, kDropped = -2;
 
-// Made here, since the interpreter would take long over std::make_shared.
-std::shared_ptr<Cutflow> makeCutflow(unsigned slots, const std::vector<unsigned> &cuts);
-std::shared_ptr<RowStore> makeRows(unsigned floats, unsigned ints, unsigned slots,
-                                   std::size_t memory, const std::string &folder, unsigned weights);
-
 /// A column of any type in an event, so that many are read without compiling much.
 struct Value {
    bool isList = true;   ///< an array, or not made of numbers; else one number

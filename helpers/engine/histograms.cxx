@@ -1,12 +1,14 @@
 #include "engine/histograms.h"
 
+#include <Compression.h>
 #include <TFile.h>
 #include <TH1.h>
 #include <TKey.h>
+#include <TMemFile.h>
 
 #include <algorithm>
 #include <cstdint>
-#include <memory>
+#include <sstream>
 #include <unordered_set>
 #include <utility>
 
@@ -285,9 +287,55 @@ void startFilling(RowStore &rows, std::size_t n, const std::vector<TH1D *> &hist
    rows.startReading(n, HistogramFiller(histograms, rows.nWeights()));
 }
 
-bool copyHistograms(const std::string &path, const std::vector<std::string> &names, TDirectory &to)
+HistogramSet::HistogramSet() = default;
+HistogramSet::~HistogramSet() = default;
+
+void HistogramSet::add(const std::string &name, const std::string &title, int bins, double low,
+                       double high)
 {
-   const std::unordered_set<std::string> wanted(names.begin(), names.end());
+   auto &made = fHistograms.emplace_back(new TH1D(name.c_str(), title.c_str(), bins, low, high));
+   made->SetDirectory(nullptr);
+   made->Sumw2();
+}
+
+void HistogramSet::addNone()
+{
+   fHistograms.emplace_back();
+}
+
+void HistogramSet::startFilling(RowStore &rows, std::size_t n) const
+{
+   std::vector<TH1D *> histograms;
+   for (const auto &histogram : fHistograms)
+      histograms.push_back(histogram.get());
+   m3l::startFilling(rows, n, histograms);
+}
+
+HistogramFile::HistogramFile(const std::string &name)
+   // "reproducible" leaves out the time and the UUID. Thousands of small objects want a fast
+   // algorithm.
+   : fFile(new TMemFile((name + "?reproducible=histograms").c_str(), "RECREATE", "",
+                        ROOT::CompressionSettings(ROOT::RCompressionSetting::EAlgorithm::kLZ4, 4)))
+{
+}
+
+HistogramFile::~HistogramFile() = default;
+
+bool HistogramFile::write(const std::string &region, const HistogramSet &histograms)
+{
+   TDirectory *folder = fFile->mkdir(region.c_str(), region.c_str(), true);
+   for (const auto &histogram : histograms.fHistograms)
+      if (histogram && folder->WriteTObject(histogram.get()) <= 0)
+         return false;
+   return true;
+}
+
+bool HistogramFile::add(const std::string &path, const std::string &names)
+{
+   std::unordered_set<std::string> wanted;
+   std::istringstream lines(names);
+   for (std::string name; std::getline(lines, name);)
+      wanted.insert(name);
    const std::unique_ptr<TFile> file(TFile::Open(path.c_str()));
    if (!file || file->IsZombie() || file->TestBit(TFile::kRecovered))
       return false;
@@ -295,7 +343,7 @@ bool copyHistograms(const std::string &path, const std::vector<std::string> &nam
       auto *from = file->GetDirectory(region->GetName());
       if (!from)
          return false;
-      TDirectory *folder = to.mkdir(region->GetName(), region->GetName(), true);
+      TDirectory *folder = fFile->mkdir(region->GetName(), region->GetName(), true);
       for (TObject *key : *from->GetListOfKeys()) {
          if (!wanted.empty() && wanted.count(key->GetName()) == 0)
             continue;
@@ -308,6 +356,20 @@ bool copyHistograms(const std::string &path, const std::vector<std::string> &nam
       }
    }
    return true;
+}
+
+std::vector<unsigned char> HistogramFile::content()
+{
+   fFile->Write();
+   std::vector<unsigned char> bytes(fFile->GetEND());
+   fFile->CopyTo(bytes.data(), bytes.size());
+   fFile->Close();
+   // Between its header, which is longer where numbers have 8 bytes, and the first record, ROOT
+   // leaves what was in the memory before.
+   const bool isLong = bytes[32] != 4;
+   const std::size_t first = bytes[8] << 24 | bytes[9] << 16 | bytes[10] << 8 | bytes[11];
+   std::fill(bytes.begin() + (isLong ? 75 : 63), bytes.begin() + first, 0);
+   return bytes;
 }
 
 } // namespace m3l

@@ -7,6 +7,7 @@
 #include <ROOT/RDataFrame.hxx>
 #include <ROOT/RNTupleDescriptor.hxx>
 #include <ROOT/RNTupleReader.hxx>
+#include <ROOT/RResultHandle.hxx>
 #include <TBranch.h>
 #include <TChain.h>
 #include <TClass.h>
@@ -345,6 +346,11 @@ DatasetInfo inspectDataset(const std::string &path, const std::string &tree,
    if (info.problem.empty())
       errors.release();
    return info;
+}
+
+long long bytesRead()
+{
+   return TFile::GetFileBytesRead();
 }
 
 std::string runEventLoop(ROOT::RDF::RResultHandle &result)

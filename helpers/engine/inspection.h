@@ -3,10 +3,13 @@
 #ifndef M3L_INSPECTION_H
 #define M3L_INSPECTION_H
 
-#include <ROOT/RResultHandle.hxx>
-
 #include <string>
 #include <vector>
+
+namespace ROOT::RDF
+{
+class RResultHandle;
+}
 
 namespace m3l
 {
@@ -39,6 +42,9 @@ struct DatasetInfo {
 /// \param sumTree, sumBranch  a numeric branch of a small metadata tree, which is summed
 DatasetInfo inspectDataset(const std::string &file, const std::string &tree,
                            const std::string &sumTree = "", const std::string &sumBranch = "");
+
+/// Bytes that this process has read from ROOT files.
+long long bytesRead();
 
 /// Runs the event loop that `result` belongs to, with all that is booked on it. ROOT's error
 /// messages do not reach the terminal; the first is returned, empty if there was none.

@@ -15,6 +15,7 @@ import os
 import platform
 import sys
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -22,12 +23,13 @@ from statistics import median
 from tests.benchmarks.contest import FEW, Contestant, ReadSpeed, compete
 from tests.benchmarks.farm import farm_details
 from tests.benchmarks.inputs import events_file, samples_file
-from tests.benchmarks.measure import REPOSITORY, CommandError, note, python, run, table
+from tests.benchmarks.inspection import inspection_details
+from tests.benchmarks.measure import FIRST, REPOSITORY, CommandError, note, python, run, table
 from tests.benchmarks.vary import SYSTEMATICS
 
 PROGRAM = REPOSITORY / "run_rdf.py"
 CONTEST = ("program", "threads", "awkward", "thesis", "readspeed")
-DETAILS = ("start", "edit", "vary", "table", "page", "matrix", "farm", "ml")
+DETAILS = ("start", "inspection", "edit", "vary", "table", "page", "matrix", "farm", "ml")
 
 
 def parser():
@@ -78,6 +80,7 @@ def measure(options, folder):
         "loop": program and reading and partial(loop_details, program, reading),
         "threads": program and threads and partial(thread_details, program, threads),
         "start": program and partial(start_details, program, folder, options.repeat),
+        "inspection": partial(inspection_details, folder, 200 if options.quick else 5000),
         "edit": partial(edit_details, folder, options.repeat),
         "vary": partial(vary_details, folder, options.events, options.repeat),
         "table": program and partial(table_details, program),
@@ -192,9 +195,8 @@ def thread_details(program, threads):
 
 
 def start_details(program, folder, repeat):
-    """Seconds before the first event, of --list and of each further sample."""
+    """Seconds before the first event, of --list, of the demo and of each further sample."""
     note("start-up")
-    later = program.timing("few", "event loop") + program.timing("few", "write")
     few = events_file(folder, FEW)
     walls = {2: [], 22: []}
     for _ in range(repeat):
@@ -204,11 +206,22 @@ def start_details(program, folder, repeat):
                 PROGRAM, "--samples", samples, "-o", folder / "samples", "-j", 1, "--force"
             )
             found.append(cost.wall)
+    words = ("--samples", samples_file(few), "-o", folder / "samples", "-j", 1, "--force")
+    first = [first_event("first", *words) for _ in range(repeat)]
+    demo = [python(PROGRAM, "-o", folder / "demo", "--force").wall for _ in range(repeat)]
     python(PROGRAM, "--list")
     listing = median(python(PROGRAM, "--list").wall for _ in range(5))
-    yield "from the command to the first event, s", f"{program.cost('few') - later:.2f}"
+    yield "from the command to the first event, s", f"{median(first):.2f}"
+    yield "the whole demo, s", f"{median(demo):.2f}"
     yield "--list, s", f"{listing:.2f}"
     yield "each further sample, ms", f"{1000 * (median(walls[22]) - median(walls[2])) / 20:.1f}"
+
+
+def first_event(module, *words):
+    """Seconds from the command to the first event of a watched run."""
+    begin = time.time()
+    lines = python("-m", f"tests.benchmarks.{module}", *words).out.splitlines()
+    return min(float(line.split()[-1]) for line in lines if line.startswith(FIRST)) - begin
 
 
 def edit_details(folder, repeat):
@@ -227,6 +240,8 @@ def edit_details(folder, repeat):
         wall, cpu = (median(getattr(r[name], of) for r in rounds) for of in ("wall", "cpu"))
         yield f"command to cutflow of 1000 events, {name}, s", f"{wall:.2f}"
         yield "... CPU s", f"{cpu:.2f}"
+    first = median(first_event("edit", *words) for _ in range(repeat))
+    yield "from the command to the first event, a cut edited, s", f"{first:.2f}"
 
 
 def vary_details(folder, events, repeat):

@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 
 from analysis import selection
+from tests.benchmarks.first import watch
 
 
 def main(words):
@@ -12,6 +13,7 @@ def main(words):
     first, *others = region.cuts
     edited = replace(first, expression=f"{first.expression} && met_Et > -{time.time_ns()}.")
     selection.REGIONS = (replace(region, cuts=(edited, *others)),)
+    watch()
     import run_rdf
 
     run_rdf.main(words)

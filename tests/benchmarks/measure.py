@@ -11,6 +11,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT = 3600  # seconds for one command
+FIRST = "first events read at"  # begins a line that first.py prints
 
 
 class CommandError(Exception):
