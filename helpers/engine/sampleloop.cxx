@@ -34,7 +34,7 @@ struct SampleLoop::Content {
    Cutflows cutflows;
    RowStores rows;
    std::vector<double> constants;
-   std::vector<TreeFile> files;
+   std::vector<InputFile> files;
 };
 
 SampleLoop::SampleLoop(unsigned slots)
