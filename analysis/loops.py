@@ -34,6 +34,9 @@ COPIES = 4  # of a row at once: ROOT's, numpy's, together with the scalars, in t
 TICK = 0.1
 
 
+UNIT = 1 << 1074  # of exact sums, see ExactSum in helpers/engine/cutflow.h
+
+
 @dataclass(frozen=True)
 class CutflowRow:
     """The events that passed a cut and all before it."""
@@ -42,6 +45,22 @@ class CutflowRow:
     entries: int
     sumw: float  # sum of weights
     sumw2: float  # sum of squared weights
+
+    @classmethod
+    def of(cls, cut, counts):
+        """The sum of counts as of `count_json`, rounded once."""
+        sums = (sum(int(count[name], 16) for count in counts) / UNIT for name in ("sumw", "sumw2"))
+        return cls(cut, sum(count["entries"] for count in counts), *sums)
+
+
+def count_json(cut, count):
+    """A row of the cutflow; sums are exact, see CutflowCount in helpers/engine/cutflow.h."""
+    return {
+        "cut": cut,
+        "entries": int(count.entries),
+        "sumw": str(count.exactSumw),
+        "sumw2": str(count.exactSumw2),
+    }
 
 
 class UnreadableError(InputError):
@@ -119,12 +138,26 @@ class EventLoop:
         return self.cutflow_rows()
 
     def cutflow_rows(self, variation=None):
-        """The CutflowRows of each region, perhaps in a variation (name)."""
+        """The CutflowRows of each region, perhaps in a variation (name).
+
+        Those of a skim count the events that were left out of it as well.
+        """
+        parts = [self.count_jsons(variation)]
+        if self.prepared.skimmed:
+            rejected = self.prepared.skimmed.rejected(self.prepared.plan)
+            parts.append((rejected["variations"][variation] if variation else rejected)["cutflow"])
         return {
             region: tuple(
-                CutflowRow(cut, int(count.entries), float(count.sumw), float(count.sumw2))
-                for cut, count in counts
+                CutflowRow.of(counts[0]["cut"], counts)
+                for counts in zip(*(part[region] for part in parts), strict=True)
             )
+            for region in parts[0]
+        }
+
+    def count_jsons(self, variation=None):
+        """The counts of the events that were read, {region: rows}; see `count_json`."""
+        return {
+            region: [count_json(cut, count) for cut, count in counts]
             for region, counts in self.counts(variation).items()
         }
 
@@ -208,7 +241,15 @@ class EventLoop:
 
 
 class CompiledLoop(EventLoop):
-    """The compiled chain of a sample."""
+    """The compiled chain of a sample.
+
+    Attributes:
+        columns: branches that `book` reads beside those of the chain
+        book: called with the RDataFrame of the events that are in a region, also in one variation
+            only; what it returns lives until the event loop is over
+    """
+
+    columns, book = (), None
 
     def fill(self, progress):
         item = self.prepared
@@ -232,8 +273,12 @@ class CompiledLoop(EventLoop):
         stores = [s for each in (self.rows, *self.varied_rows.values()) for s in each.values()]
         rows = ROOT.std.vector["std::shared_ptr<m3l::RowStore>"](stores)
         cutflows = vector_of_cutflows(self.cutflow, *self.cutflows.values())
-        handles = ROOT.m3l.bookChain(dataset, item.compiled, constants, cutflows, rows)
-        return self.run_graph(handles[0], progress)
+        dataset.columns = [*self.columns]
+        booked = ROOT.m3l.bookChain(dataset, item.compiled, constants, cutflows, rows)
+        kept = self.book and self.book(booked.selected)
+        problem = self.run_graph(booked.handles[0], progress)
+        del kept
+        return problem
 
 
 class PlainLoop(EventLoop):

@@ -141,6 +141,7 @@ RUN_SAMPLE = Fields(
         "inputs": ListOf(INPUT),
         "promised": ListOf(PATH),  # on the grid, instead of the inputs
         "skipped": ListOf(SKIPPED),
+        "rejected_events": whole(),
         "entries_read": whole(),
         "normalisation": Maybe(NORMALISATION),
         "left_out": ListOf(WORDS),
@@ -332,6 +333,15 @@ CUTFLOW_ROW = Fields(
     {"cut": line(200, least=1), "entries": whole(), "sumw": NUMBER, "sumw2": FROM_0}
 )
 CUTFLOW = MapOf(NAME, MapOf(NAME, ListOf(CUTFLOW_ROW, least=1)))
+
+HEXADECIMAL = matching(r"-?[0-9a-f]{1,520}", "a hexadecimal number")  # at most 2^1006 when divided
+
+
+def counted_rule():
+    """The rule of {region: rows} with exact sums, see `loops.count_json`."""
+    count = {"cut": CUT_NAME, "entries": whole(), "sumw": HEXADECIMAL, "sumw2": HEXADECIMAL}
+    return MapOf(NAME, ListOf(Fields(count), least=1))
+
 
 # --- models -----------------------------------------------------------------------------------
 

@@ -27,8 +27,6 @@ from analysis.products import Output, count_repeated, cutflows_of, tell_dropped
 from analysis.records import latest_format
 from analysis.run import Results
 
-UNIT = 1 << 1074  # of the exact sums, see ExactSum in helpers/engine/cutflow.h
-
 
 def merge(submission, states):
     """Merge the pieces of a submission into its output folder.
@@ -278,12 +276,9 @@ def check_versions(manifests):
 
 def sum_cutflow(manifests, region):
     """The cutflow of a region, summed over pieces and rounded once."""
-    rows = []
-    for number, cut in enumerate(["all", *(cut.name for cut in region.cuts)]):
-        parts = [manifest["cutflow"][region.name][number] for manifest in manifests]
-        sums = (sum(int(part[name], 16) for part in parts) / UNIT for name in ("sumw", "sumw2"))
-        rows.append(CutflowRow(cut, sum(part["entries"] for part in parts), *sums))
-    return tuple(rows)
+    parts = [manifest["cutflow"][region.name] for manifest in manifests]
+    cuts = ["all", *(cut.name for cut in region.cuts)]
+    return tuple(CutflowRow.of(*each) for each in zip(cuts, zip(*parts, strict=True), strict=True))
 
 
 def sorted_rows(submission, manifests, region, variation, job, row, folder):

@@ -40,7 +40,6 @@ from analysis.errors import InputError, OutputError
 from analysis.files import aside, digest, irregular, parse_json, put_in_place, read_regular
 from analysis.records import (
     COLUMN,
-    CUT_NAME,
     FILE,
     NAME,
     PATH,
@@ -49,6 +48,7 @@ from analysis.records import (
     SHA256,
     VARIATION_KINDS,
     WORDS,
+    counted_rule,
     latest_format,
 )
 
@@ -121,22 +121,8 @@ def submission_rule(backend):
     )
 
 
-HEXADECIMAL = matching(r"-?[0-9a-f]{1,520}", "a hexadecimal number")  # at most 2^1006 when divided
 COUNTED = {
-    "cutflow": MapOf(
-        NAME,
-        ListOf(
-            Fields(
-                {
-                    "cut": CUT_NAME,
-                    "entries": whole(),
-                    "sumw": HEXADECIMAL,
-                    "sumw2": HEXADECIMAL,
-                }
-            ),
-            least=1,
-        ),
-    ),
+    "cutflow": counted_rule(),
     "tables": MapOf(
         NAME, Fields({"name": FILE, "rows": whole(), "size": whole(), "sha256": SHA256})
     ),

@@ -132,23 +132,17 @@ def write_piece(item, loop, row, folder):
         size = path.stat().st_size
         return {"name": path.name, "rows": rows, "size": size, "sha256": checksum(path)}
 
-    def cutflow(variation=None):
-        return {
-            region: [count_json(cut, count) for cut, count in counts]
-            for region, counts in loop.counts(variation).items()
-        }
-
     return {
         "inputs": [asdict(file) for file in item.inputs.with_checksums(checked).files],
         "entries_read": int(loop.cutflow.read()),
         "dropped_events": loop.dropped,
         "bytes_read": bytes_read(),
-        "cutflow": cutflow(),
+        "cutflow": loop.count_jsons(),
         "tables": {region.name: write(region) for region in regions},
         "variations": {
             name: {
                 "kind": kind,
-                "cutflow": cutflow(name),
+                "cutflow": loop.count_jsons(name),
                 "tables": {r.name: write(r, name) for r in regions if kind == "object"},
             }
             for name, kind in kinds.items()
@@ -160,16 +154,6 @@ def write_manifest(folder, manifest):
     """Write a manifest with its own checksum."""
     text = json.dumps({**manifest, "sha256": digest(json.loads(json.dumps(manifest)))}, indent=1)
     (folder / MANIFEST).write_text(text + "\n")
-
-
-def count_json(cut, count):
-    """A row of the cutflow; sums are exact, see CutflowCount in helpers/engine/cutflow.h."""
-    return {
-        "cut": cut,
-        "entries": int(count.entries),
-        "sumw": str(count.exactSumw),
-        "sumw2": str(count.exactSumw2),
-    }
 
 
 def of_piece(job, piece, features):

@@ -98,12 +98,11 @@ Booking gather(ROOT::RDF::RNode rdf, const CompiledChain &chain, bool CompiledCh
    return {rdf, name + "_event"};
 }
 
-/// Whether a TreeSource can read all branches of a chain from a tree.
-bool isDecoded(TTree &tree, const CompiledChain &chain)
+/// Whether a TreeSource can read all these branches from a tree.
+bool isDecoded(TTree &tree, const std::vector<std::string> &branches)
 {
-   const auto &branches = chain.branches();
-   return std::all_of(branches.begin(), branches.end(), [&](const CompiledChain::Input &input) {
-      TBranch *branch = findBranch(tree, input.name);
+   return std::all_of(branches.begin(), branches.end(), [&](const std::string &name) {
+      TBranch *branch = findBranch(tree, name);
       return branch && !contentOf(*branch).element.empty();
    });
 }
@@ -120,15 +119,19 @@ struct OpenTree {
    TTree *tree;
 };
 
-/// Whether a TreeSource can read all branches of a chain from all files.
+/// Whether a TreeSource can read all branches of a chain, and all others that are read, from all
+/// files.
 bool isDecoded(const Dataset &dataset, const OpenTree &first, const CompiledChain &chain)
 {
-   if (!first.tree || !isDecoded(*first.tree, chain))
+   std::vector<std::string> branches = dataset.columns;
+   for (const CompiledChain::Input &input : chain.branches())
+      branches.push_back(input.name);
+   if (!first.tree || !isDecoded(*first.tree, branches))
       return false;
    return std::all_of(dataset.files.begin() + 1, dataset.files.end(), [&](const TreeFile &file) {
       const OpenTree next(dataset, file);
       // One that cannot be opened is left to the TreeSource, which names it.
-      return !next.tree || isDecoded(*next.tree, chain);
+      return !next.tree || isDecoded(*next.tree, branches);
    });
 }
 
@@ -165,10 +168,9 @@ std::string foreignBranch(const CompiledChain &chain)
    return "";
 }
 
-std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
-                                                std::shared_ptr<const CompiledChain> chain,
-                                                const std::vector<double> &constants,
-                                                const Cutflows &cutflows, const RowStores &rows)
+BookedChain bookChain(const Dataset &dataset, std::shared_ptr<const CompiledChain> chain,
+                      const std::vector<double> &constants, const Cutflows &cutflows,
+                      const RowStores &rows)
 {
    const OpenTree first(dataset, dataset.files.at(0));
    const bool decoded = isDecoded(dataset, first, *chain);
@@ -214,14 +216,14 @@ std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
    const auto wanted = [](const Flags *in) {
       return std::find(in->begin(), in->end(), 1) != in->end();
    };
-   auto [in, event] =
-      events(rdf.Filter(wanted, {"m3l_regions"}), &CompiledChain::Input::row, "m3l_row");
+   ROOT::RDF::RNode selected = rdf.Filter(wanted, {"m3l_regions"});
+   auto [in, event] = events(selected, &CompiledChain::Input::row, "m3l_row");
    const auto add = [=](const RowStores &stores, unsigned slot, const EventRef &entry) {
       chain->addRows(slot, *entry.event, constants, (*flags)[slot], stores);
    };
    const auto stores = std::make_shared<RowStores>(rows);
    handles.push_back(in.Book<EventRef>(Action<RowStores, decltype(add)>(stores, add), {event}));
-   return handles;
+   return {handles, selected};
 }
 
 } // namespace m3l

@@ -15,6 +15,7 @@
 #include <TFriendElement.h>
 #include <TKey.h>
 #include <TLeaf.h>
+#include <TObjString.h>
 #include <TTree.h>
 #include <TUUID.h>
 
@@ -131,6 +132,8 @@ std::string firstLine(const std::exception &error)
    const std::string text = error.what();
    return text.substr(0, text.find('\n'));
 }
+
+constexpr const char *kSkim = "m3l_skim"; ///< the text of `noteSkim`
 
 bool isRNTuple(const TKey &key)
 {
@@ -326,6 +329,8 @@ DatasetInfo inspectDataset(const std::string &path, const std::string &tree,
              findDataset(*file, name))
             info.keys.push_back(name);
       }
+      if (const auto *note = file->Get<TObjString>(kSkim))
+         info.skim = note->GetName();
       const TKey *dataset = findDataset(*file, tree);
       if (!dataset) {
          info.problem = "has no tree '" + tree + "'";
@@ -345,6 +350,16 @@ DatasetInfo inspectDataset(const std::string &path, const std::string &tree,
    if (info.problem.empty())
       errors.release();
    return info;
+}
+
+std::string noteSkim(const std::string &path, const std::string &text)
+{
+   const ErrorCatcher errors(ErrorCatcher::thisOne);
+   const std::unique_ptr<TFile> file(TFile::Open(path.c_str(), "update"));
+   if (!file || file->WriteTObject(new TObjString(text.c_str()), kSkim) <= 0)
+      return "its last part cannot be written: " + errors.first();
+   file->Close();
+   return errors.first();
 }
 
 std::string runEventLoop(ROOT::RDF::RResultHandle &result)

@@ -28,6 +28,7 @@ struct DatasetInfo {
 
    std::vector<std::string> keys; ///< names of all trees and RNTuples in the file
    double sum = 0.;               ///< of the metadata; NaN where tree or branch is missing
+   std::string skim; ///< what a skim says of the events it lacks, see analysis/skimmed.py
 
    /// Whether the data carry checksums that are compared when they are read, and how the first part
    /// without is compressed, else all: "zlib", "lzma", "lz4", "zstd", "none", "RNTuple".
@@ -39,6 +40,10 @@ struct DatasetInfo {
 /// \param sumTree, sumBranch  a numeric branch of a small metadata tree, which is summed
 DatasetInfo inspectDataset(const std::string &file, const std::string &tree,
                            const std::string &sumTree = "", const std::string &sumBranch = "");
+
+/// Writes what a skim says of the events it lacks into its file.
+/// \return why it cannot be written, empty if it is
+std::string noteSkim(const std::string &file, const std::string &text);
 
 /// Runs the event loop that `result` belongs to, with all that is booked on it. ROOT's error
 /// messages do not reach the terminal; the first is returned, empty if there was none.
