@@ -273,11 +273,16 @@ class CompiledLoop(EventLoop):
         stores = [s for each in (self.rows, *self.varied_rows.values()) for s in each.values()]
         rows = ROOT.std.vector["std::shared_ptr<m3l::RowStore>"](stores)
         cutflows = vector_of_cutflows(self.cutflow, *self.cutflows.values())
-        dataset.columns = [*self.columns]
-        booked = ROOT.m3l.bookChain(dataset, item.compiled, constants, cutflows, rows)
-        kept = self.book and self.book(booked.selected)
-        problem = self.run_graph(booked.handles[0], progress)
-        del kept
+        arguments = dataset, item.compiled, constants, cutflows, rows
+        if not self.book:
+            handles = ROOT.m3l.bookChain(*arguments)
+            return self.run_graph(handles[0], progress)
+        for column in self.columns:
+            dataset.addColumn(column)
+        selected = ROOT.m3l.bookSelected(*arguments)
+        booked = self.book(selected.events)
+        problem = self.run_graph(selected.handles[0], progress)
+        del booked
         return problem
 
 

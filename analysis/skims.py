@@ -18,7 +18,7 @@ from analysis.chain import with_columns
 from analysis.errors import DeclarationError, InputError, OutputError
 from analysis.files import checksum, put_all_in_place, write_file
 from analysis.guard import run_guarded
-from analysis.inputs import inspect, read_checksums
+from analysis.inputs import InputFile, inspect, read_checksums
 from analysis.job import fingerprint, git_commit, versions
 from analysis.looks import look_at_one
 from analysis.loops import CompiledLoop, number_of_threads
@@ -67,6 +67,7 @@ class SampleSkim:
     cutflow: dict  # {region: rows}, see loops.count_json; without what its own input had left out
     variations: dict  # the same in variations, {name: {"cutflow": {region: rows}}}
     dropped_events: int
+    inputs: tuple[InputFile, ...]  # what was read, with checksums
 
 
 def skim(job, options, folder, command):
@@ -91,7 +92,15 @@ def skim(job, options, folder, command):
         if failed:
             raise InputError(*failed)
         tell_skipped(prepared)
-        blocks = [sample_block(item, made[item.sample.name].files) for item in prepared]
+        blocks = [
+            sample_block(
+                item.sample,
+                item.normalisation,
+                item.inputs.sum_of_weights,
+                made[item.sample.name].files,
+            )
+            for item in prepared
+        ]
         publish(output, made, samples_text(job.samples, blocks, command))
     return made
 
@@ -119,10 +128,12 @@ def publish(output, made, text):
     shutil.rmtree(output.partial)
 
 
-def write_skim(item, loop, folder, options, command):
+def write_skim(item, loop, folder, options, command, stem=None, whole=True):
     """Run the event loop of a sample and write its skim; returns the SampleSkim.
 
     item: prepare.Prepared; loop: its EventLoop; folder: where the files are written
+    stem: of the names of the files, that of the sample where none is given
+    whole: the files count also what a skim that is read had left out; else others do
     """
     if not isinstance(loop, CompiledLoop):
         raise DeclarationError(
@@ -131,7 +142,8 @@ def write_skim(item, loop, folder, options, command):
     end = item.begin + item.entries
     limited = item.entries < item.inputs.entries
     checked = read_checksums(item.sample.name, item.inputs, item.begin, end, limited)
-    writer = Writer(item, folder, options)
+    inputs = item.inputs.with_checksums(checked).files
+    writer = Writer(item, folder, options, stem or item.sample.name)
     loop.columns, loop.book = writer.branches, writer.book
     loop.run()
     if not writer.paths:
@@ -147,7 +159,8 @@ def write_skim(item, loop, folder, options, command):
                     f"{region}, {counts[variation][region][-1]['entries']} were selected: is the "
                     "disk full?"
                 )
-    rejected = {n: both(-1, complete(item, counts[n], n), kept[n]) for n in kept}
+    read = {n: complete(item, rows, n) if whole else rows for n, rows in counts.items()}
+    rejected = {n: both(-1, read[n], kept[n]) for n in kept}
     record = {
         "format": FORMAT,
         "made": {
@@ -157,7 +170,7 @@ def write_skim(item, loop, folder, options, command):
             "helpers": fingerprint(),
             "inputs": [
                 {"path": file.path, "entries": file.entries, "checksum": file.checksum}
-                for file in item.inputs.with_checksums(checked).files
+                for file in inputs
             ],
         },
         "columns": options.columns,
@@ -176,6 +189,7 @@ def write_skim(item, loop, folder, options, command):
         counts.pop(None),
         {name: {"cutflow": cutflow} for name, cutflow in counts.items()},
         loop.dropped,
+        inputs,
     )
 
 
@@ -210,8 +224,8 @@ class Writer:
         paths: of the files, one for each part of the input that ROOT can read as one chain
     """
 
-    def __init__(self, item, folder, options):
-        self.item, self.folder = item, folder
+    def __init__(self, item, folder, options, stem):
+        self.item, self.folder, self.stem = item, folder, stem
         self.paths, self.numbers = [], []
         self.options = ROOT.RDF.RSnapshotOptions()
         self.options.fOutputFormat = getattr(
@@ -246,7 +260,7 @@ class Writer:
     def book(self, node):
         """Write the events of a RDataFrame into the next file, in the event loop to come."""
         number = len(self.paths) + 1
-        name = self.item.sample.name + f"_part{number}" * (number > 1)
+        name = self.stem + f"_part{number}" * (number > 1)
         self.paths.append(self.folder / f"{name}.root")
         df = with_columns(self.columns, node) if self.columns.definitions else node
         for name in self.branches:
@@ -265,7 +279,7 @@ class Writer:
 
     def copy_empty(self):
         """Take a file of a sample without events as it is."""
-        self.paths.append(self.folder / f"{self.item.sample.name}.root")
+        self.paths.append(self.folder / f"{self.stem}.root")
         if not ROOT.TFile.Cp(self.item.inputs.files[0].path, str(self.paths[0]), False):
             raise OutputError(f"{self.paths[0].name} cannot be written")
 
@@ -310,14 +324,15 @@ def is_top_level(name):
     return "." not in name and not name.startswith(("#", "R_rdf_sizeof_"))
 
 
-def sample_block(item, files):
-    """The Sample of a skim: files, and the normalisation of the whole original."""
-    sample, sumw = item.sample, item.sample.sum_of_weights
-    norm = item.normalisation
-    if norm and sumw is None and not (norm.from_ntuple or sample.normalised):
-        sumw = item.inputs.sum_of_weights
-    names = tuple(file.name for file in files)
-    return replace(sample, files=names, sum_of_weights=sumw)
+def sample_block(sample, norm, sum_of_weights, files):
+    """The Sample of a skim, with the normalisation of the whole original.
+
+    norm: samples.Normalisation; sum_of_weights: in the metadata of the original; files: SkimFiles
+    """
+    declared = sample.sum_of_weights
+    if norm and declared is None and not (norm.from_ntuple or sample.normalised):
+        declared = sum_of_weights
+    return replace(sample, files=tuple(file.name for file in files), sum_of_weights=declared)
 
 
 def samples_text(listed, blocks, command):

@@ -89,6 +89,9 @@ OPTION = {
     "spool": FLAG,
     "out_ds": line(200, least=1),
     "view": Maybe(line(200)),
+    "skim": FLAG,
+    "columns": Maybe(OneOf(("declared", "all"))),
+    "skim_format": Maybe(OneOf(("rntuple", "ttree"))),
 }
 COMMON = ("output", "cores", "model", "files_per_job", "events_per_job", "entries")
 
@@ -137,6 +140,9 @@ MANIFEST_RULE = Fields(
         "bytes_read": whole(),
         **COUNTED,
         "variations": MapOf(COLUMN, Fields({"kind": OneOf(VARIATION_KINDS), **COUNTED})),
+        "skim": ListOf(
+            Fields({"name": FILE, "entries": whole(), "size": whole(), "sha256": SHA256})
+        ),
         "features": ListOf(COLUMN),
         "versions": MapOf(WORDS, WORDS),
         "helpers": WORDS,
@@ -208,6 +214,11 @@ class Submission:
         here = Path.cwd()
         inside = self.folder.is_relative_to(here) and self.folder != here
         return shlex.quote(str(self.folder.relative_to(here) if inside else self.folder))
+
+    @property
+    def is_skim(self):
+        """Whether the pieces are skims; else they are tables."""
+        return self.record["options"].get("skim", False)
 
     @property
     def on_grid(self):

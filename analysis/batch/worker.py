@@ -15,6 +15,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from argparse import Namespace
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -86,6 +87,13 @@ def compute(submission, piece, folder):
         if json.loads(json.dumps([asdict(feature) for feature in row])) != run["features"]:
             raise InputError(f"piece {piece.name} would have other columns than were submitted")
     write = partial(write_piece, row=row, folder=folder)
+    if submission.is_skim:
+        write = partial(
+            write_skim_piece,
+            folder=folder,
+            submission=submission,
+            stem=f"{piece.sample}-{piece.name}",
+        )
     ((_, found),) = run_guarded([item], row_layout(job, row), folder, threads, write)
     if isinstance(found, Exception):
         raise found
@@ -147,6 +155,34 @@ def write_piece(item, loop, row, folder):
             }
             for name, kind in kinds.items()
         },
+        "skim": [],
+    }
+
+
+def write_skim_piece(item, loop, folder, submission, stem):
+    """Run the event loop of a piece and write its skim; returns that part of the manifest.
+
+    stem: of the names of its files
+    """
+    from analysis.job import bytes_read
+    from analysis.skims import SkimOptions, write_skim
+
+    options = SkimOptions.of(Namespace(**submission.record["options"]))
+    command = submission.run["command"]
+    made = write_skim(item, loop, folder, options, command, stem, whole=False)
+    kinds = item.plan.kinds
+    return {
+        "inputs": [asdict(file) for file in made.inputs],
+        "entries_read": made.read,
+        "dropped_events": made.dropped_events,
+        "bytes_read": bytes_read(),
+        "cutflow": made.cutflow,
+        "tables": {},
+        "variations": {
+            name: {"kind": kind, **made.variations[name], "tables": {}}
+            for name, kind in kinds.items()
+        },
+        "skim": [asdict(file) for file in made.files],
     }
 
 

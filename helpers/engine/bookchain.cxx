@@ -168,9 +168,17 @@ std::string foreignBranch(const CompiledChain &chain)
    return "";
 }
 
-BookedChain bookChain(const Dataset &dataset, std::shared_ptr<const CompiledChain> chain,
-                      const std::vector<double> &constants, const Cutflows &cutflows,
-                      const RowStores &rows)
+std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
+                                                std::shared_ptr<const CompiledChain> chain,
+                                                const std::vector<double> &constants,
+                                                const Cutflows &cutflows, const RowStores &rows)
+{
+   return bookSelected(dataset, std::move(chain), constants, cutflows, rows).handles;
+}
+
+SelectedEvents bookSelected(const Dataset &dataset, std::shared_ptr<const CompiledChain> chain,
+                            const std::vector<double> &constants, const Cutflows &cutflows,
+                            const RowStores &rows)
 {
    const OpenTree first(dataset, dataset.files.at(0));
    const bool decoded = isDecoded(dataset, first, *chain);

@@ -30,7 +30,9 @@ struct Dataset {
    std::vector<TreeFile> files;
    long long begin, end; ///< counted over all files; end < 0 reads all
    bool dropBad = false; ///< leave out events with bad values, which else end the event loop
-   std::vector<std::string> columns; ///< branches that somebody reads beside those of the chain
+   std::vector<std::string> columns{}; ///< branches that are read beside those of the chain
+
+   void addColumn(const std::string &name) { columns.push_back(name); }
 
    void addFile(const std::string &path, long long entries, const std::string &uuid = "",
                 long long size = -1)
@@ -48,19 +50,26 @@ std::shared_ptr<const CompiledChain> loadChain(const std::string &library,
 /// The first branch of a chain whose type cannot be handed to compiled code, empty if all can.
 std::string foreignBranch(const CompiledChain &chain);
 
-/// A chain on a graph, which must live until `runEventLoop` has run one of its handles.
-struct BookedChain {
-   std::vector<ROOT::RDF::RResultHandle> handles;
-   ROOT::RDF::RNode selected; ///< the events that are in a region, also in one variation only
-};
-
 /// Books a chain on a new RDataFrame: all events are counted at each cut, those of each region
 /// become rows. Where a TreeSource can read all branches, it does.
 /// \param cutflows, rows  as CompiledChain takes them
+/// \return handles that must live until `runEventLoop` has run one of them
 /// \throws std::runtime_error if a branch is of another type than in the chain
-BookedChain bookChain(const Dataset &dataset, std::shared_ptr<const CompiledChain> chain,
-                      const std::vector<double> &constants, const Cutflows &cutflows,
-                      const RowStores &rows);
+std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
+                                                std::shared_ptr<const CompiledChain> chain,
+                                                const std::vector<double> &constants,
+                                                const Cutflows &cutflows, const RowStores &rows);
+
+/// A chain on a graph, and the events that are in a region, also in one variation only.
+struct SelectedEvents {
+   std::vector<ROOT::RDF::RResultHandle> handles; ///< as of bookChain
+   ROOT::RDF::RNode events;
+};
+
+/// The same for somebody who books more on the selected events.
+SelectedEvents bookSelected(const Dataset &dataset, std::shared_ptr<const CompiledChain> chain,
+                            const std::vector<double> &constants, const Cutflows &cutflows,
+                            const RowStores &rows);
 
 } // namespace m3l
 
