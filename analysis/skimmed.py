@@ -13,7 +13,7 @@ from analysis.errors import InputError, listed
 from analysis.files import parse_json
 from analysis.output import WEIGHT
 from analysis.plan import NORMALISATION
-from analysis.records import COLUMN, CUT, EXPRESSION, LABEL, NAME, WORDS, counted_rule
+from analysis.records import COLUMN, CUT, EXPRESSION, LABEL, NAME, REJECTED, WORDS
 
 FORMAT = 1
 KEY = "m3l_skim"  # of the JSON in a file, see inspectDataset in helpers/engine/inspection.cxx
@@ -35,12 +35,7 @@ RULE = Fields(
         "definitions": MapOf(COLUMN, EXPRESSION),
         "cuts": MapOf(NAME, ListOf(CUT)),
         "variations": MapOf(COLUMN, MapOf(COLUMN, EXPRESSION)),
-        "rejected": Fields(
-            {
-                "cutflow": counted_rule(),
-                "variations": MapOf(COLUMN, Fields({"cutflow": counted_rule()})),
-            }
-        ),
+        "rejected": REJECTED,
     },
     others=True,
 )

@@ -6,6 +6,7 @@ skimmed.py reads: what decided on the events, and the counts of those that are l
 
 import json
 import shutil
+import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +16,14 @@ import ROOT
 from analysis import console
 from analysis.anomaly import SCORE
 from analysis.chain import with_columns
-from analysis.errors import DeclarationError, InputError, OutputError
+from analysis.errors import DeclarationError, InputError, OutputError, listed
 from analysis.files import checksum, put_all_in_place, write_file
 from analysis.guard import run_guarded
 from analysis.inputs import InputFile, inspect, read_checksums
 from analysis.job import fingerprint, git_commit, versions
 from analysis.looks import look_at_one
 from analysis.loops import CompiledLoop, number_of_threads
+from analysis.plan import is_number
 from analysis.prepare import prepare, row_layout
 from analysis.products import Output
 from analysis.run import tell_skipped
@@ -238,14 +240,17 @@ class Writer:
         self.options.fLazy = True
         plan, there = item.plan, item.inputs.branches
         self.added = [SCORE.name] if SCORE.name in plan.columns else []
-        self.branches = [
-            name
-            for name in (there if options.columns == "all" else plan.inputs)
-            if name not in self.added and is_top_level(name)
-        ]
-        if item.skimmed and options.columns != "all":  # a score that nothing reads is kept
+        wanted = there if options.columns == "all" else plan.inputs
+        self.branches = [n for n in wanted if n not in self.added and is_written(n, there[n])]
+        if left_out := [n for n in wanted if is_branch(n) and not is_written(n, there[n])]:
+            warnings.warn(
+                f"sample '{item.sample.name}': {listed(left_out)} hold no numbers and are left out "
+                "of the skim",
+                stacklevel=2,
+            )
+        if item.skimmed:  # a score that nothing reads is kept
             earlier = {name for r in item.skimmed.records.values() for name in r["added"]}
-            self.branches += sorted(earlier & set(there) - {*self.branches, *self.added})
+            self.branches += sorted(earlier - {*self.branches, *self.added})
             self.added += sorted(earlier - set(self.added))
         definitions, _ = plan.needed([SCORE.name] if SCORE.name in plan.columns else [])
         hidden = [d.name for d in definitions if d.replaces and d.name in self.branches]
@@ -264,7 +269,7 @@ class Writer:
         self.paths.append(self.folder / f"{name}.root")
         df = with_columns(self.columns, node) if self.columns.definitions else node
         for name in self.branches:
-            if "RVec" not in str(node.GetColumnType(name)):
+            if is_number(str(node.GetColumnType(name)), scalar=True):
                 # A Snapshot looks up where a number is once, readers give it in another place each.
                 df = df.Redefine(name, name)
         names = ROOT.std.vector["std::string"]([*self.branches, *self.written])
@@ -319,9 +324,14 @@ class Writer:
         return SkimFile(path.name, look.entries, path.stat().st_size, checksum(path))
 
 
-def is_top_level(name):
+def is_branch(name):
     """Whether a column is a branch of its own: no part of one, and no length of an array."""
     return "." not in name and not name.startswith(("#", "R_rdf_sizeof_"))
+
+
+def is_written(name, cpp):
+    """Whether a column of a type becomes a branch of a skim; ROOT crashes for some other types."""
+    return is_branch(name) and is_number(cpp)
 
 
 def sample_block(sample, norm, sum_of_weights, files):

@@ -40,6 +40,7 @@ from analysis.errors import InputError, OutputError
 from analysis.files import aside, digest, irregular, parse_json, put_in_place, read_regular
 from analysis.records import (
     COLUMN,
+    COUNTED,
     FILE,
     NAME,
     PATH,
@@ -48,7 +49,6 @@ from analysis.records import (
     SHA256,
     VARIATION_KINDS,
     WORDS,
-    counted_rule,
     latest_format,
 )
 
@@ -124,8 +124,8 @@ def submission_rule(backend):
     )
 
 
-COUNTED = {
-    "cutflow": counted_rule(),
+RESULTS = {
+    "cutflow": COUNTED,
     "tables": MapOf(
         NAME, Fields({"name": FILE, "rows": whole(), "size": whole(), "sha256": SHA256})
     ),
@@ -138,8 +138,8 @@ MANIFEST_RULE = Fields(
         "entries_read": whole(),
         "dropped_events": whole(),
         "bytes_read": whole(),
-        **COUNTED,
-        "variations": MapOf(COLUMN, Fields({"kind": OneOf(VARIATION_KINDS), **COUNTED})),
+        **RESULTS,
+        "variations": MapOf(COLUMN, Fields({"kind": OneOf(VARIATION_KINDS), **RESULTS})),
         "skim": ListOf(
             Fields({"name": FILE, "entries": whole(), "size": whole(), "sha256": SHA256})
         ),

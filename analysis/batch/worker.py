@@ -80,6 +80,8 @@ def compute(submission, piece, folder):
     threads = number_of_threads(job.threads)
     if submission.on_grid:
         (item,), row = prepare(job, inspect_first)
+        if item.skimmed:
+            raise InputError("jobs on the grid read no skims: give the original")
         piece = replace(piece, entries=item.entries)
     else:
         (item,), row = prepare(job, lambda *words: inspect_again(promised, *words))
