@@ -132,7 +132,7 @@ class EventLoop:
             if problem:
                 raise UnreadableError(problem)
             sys.stderr.write(output.text)
-        else:
+        elif not self.prepared.skimmed:
             warnings.warn(f"{where} has no events, its products are empty", stacklevel=2)
         self.check()
         return self.cutflow_rows()

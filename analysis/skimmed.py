@@ -119,7 +119,7 @@ class Skimmed:
                     yield f"{where}: {path} is a skim of other declarations: {change}: {AGAIN}"
         (path, *_), there = self.records, set(item.inputs.branches)
         for name in item.plan.inputs:
-            if name not in there:
+            if name not in there and not told:
                 yield (
                     f"{where}: {path} is a skim without the branch '{name}', which "
                     f"{user_of(name, item.plan)} needs: {AGAIN} with today's declarations or "
@@ -225,7 +225,7 @@ def changes(record, item):
         yield "other branches are read, whose bad values would leave other events out"
     for region, cuts in plan.cuts.items():
         if region not in record["cuts"]:
-            yield f"region '{region}' is not in it (it has {listed(record['cuts'])})"
+            yield f"region '{region}' is not in it (it has {listed(record['cuts']) or 'none'})"
             continue
         for number, old in enumerate(record["cuts"][region]):
             what = f"cut '{old['name']}' of region '{region}'"

@@ -50,14 +50,13 @@ def skims(run_here, tmp_path):
 
 @pytest.fixture
 def refused(run_here, tmp_path):
-    """Run on a skim; returns the complaint."""
+    """Run on a skim; returns the lines of the complaint."""
 
     def call(*words):
         outcome = run_here("-o", tmp_path / "refused", *words)
         assert outcome.status == 1, outcome
         assert not (tmp_path / "refused" / "run.json").exists()
-        (line,) = outcome.lines
-        return line
+        return outcome.lines
 
     return call
 
