@@ -40,7 +40,7 @@ RULE = Fields(
     others=True,
 )
 
-# Names of types in ROOT, which a skim may have for those of C++.
+# Names of types in TTrees and in RNTuples, which a skim may have for those of C++.
 TYPES = {
     "Bool_t": "bool",
     "Char_t": "char",
@@ -53,6 +53,13 @@ TYPES = {
     "ULong_t": "unsigned long",
     "Float_t": "float",
     "Double_t": "double",
+    "std::uint8_t": "unsigned char",
+    "std::int16_t": "short",
+    "std::uint16_t": "unsigned short",
+    "std::int32_t": "int",
+    "std::uint32_t": "unsigned int",
+    "std::int64_t": "long",
+    "std::uint64_t": "unsigned long",
 }
 
 

@@ -28,7 +28,7 @@ from analysis.prepare import prepare, row_layout
 from analysis.products import Output
 from analysis.run import tell_skipped
 from analysis.samples import Sample
-from analysis.skimmed import FORMAT, both, decided
+from analysis.skimmed import FORMAT, both, decided, plain
 
 SAMPLES = "samples.toml"
 
@@ -268,10 +268,14 @@ class Writer:
         name = self.stem + f"_part{number}" * (number > 1)
         self.paths.append(self.folder / f"{name}.root")
         df = with_columns(self.columns, node) if self.columns.definitions else node
+        types = original_branches(self.item)
         for name in self.branches:
-            if is_number(str(node.GetColumnType(name)), scalar=True):
-                # A Snapshot looks up where a number is once, readers give it in another place each.
-                df = df.Redefine(name, name)
+            here, wanted = str(node.GetColumnType(name)), types[name]
+            if is_number(here, scalar=True):
+                # A Snapshot looks up once where a number is, but readers move it.
+                df = df.Redefine(name, f"static_cast<{wanted}>({name})")
+            elif plain(here) != plain(wanted):  # an RNTuple knows one type of 64 bits only
+                df = df.Redefine(name, f"{wanted}({name}.begin(), {name}.end())")
         names = ROOT.std.vector["std::string"]([*self.branches, *self.written])
         count = node.Count()
         self.numbers.append(count)
