@@ -329,14 +329,10 @@ def added(flows, plan):
 
 def combined(sign, cut, *counts):
     """The sum of counts of a cut as of `loops.count_json`, or the first less the others."""
-    signs = (1, *[sign] * (len(counts) - 1))
-    found = {
-        "cut": cut,
-        "entries": sum(s * c["entries"] for s, c in zip(signs, counts, strict=True)),
-    }
-    for name in ("sumw", "sumw2"):
-        found[name] = f"{sum(s * int(c[name], 16) for s, c in zip(signs, counts, strict=True)):x}"
-    return found
+    signs = [1, *[sign] * len(counts)][: len(counts)]
+    signed = [*zip(signs, counts, strict=True)]
+    sums = {n: f"{sum(s * int(c[n], 16) for s, c in signed):x}" for n in ("sumw", "sumw2")}
+    return {"cut": cut, "entries": sum(s * c["entries"] for s, c in signed), **sums}
 
 
 def both(sign, cutflow, other):

@@ -241,11 +241,18 @@ class Writer:
         plan, there = item.plan, item.inputs.branches
         self.added = [SCORE.name] if SCORE.name in plan.columns else []
         wanted = there if options.columns == "all" else plan.inputs
-        self.branches = [n for n in wanted if n not in self.added and is_written(n, there[n])]
-        if left_out := [n for n in wanted if is_branch(n) and not is_written(n, there[n])]:
+        names = [name for name in wanted if is_branch(name)]
+        left_out = [name for name in names if not is_written(there[name], options.format)]
+        self.branches = [name for name in names if name not in (*self.added, *left_out)]
+        if left_out:
+            where = f"sample '{item.sample.name}'"
+            if needed := [name for name in left_out if name in plan.inputs]:
+                raise DeclarationError(
+                    f"{where}: branch '{needed[0]}' is of type {there[needed[0]]}, which a skim of "
+                    f"format {options.format} cannot hold"
+                )
             warnings.warn(
-                f"sample '{item.sample.name}': {listed(left_out)} hold no numbers and are left out "
-                "of the skim",
+                f"{where}: {listed(left_out)} are left out of the skim, which holds numbers",
                 stacklevel=2,
             )
         if item.skimmed:  # a score that nothing reads is kept
@@ -333,9 +340,13 @@ def is_branch(name):
     return "." not in name and not name.startswith(("#", "R_rdf_sizeof_"))
 
 
-def is_written(name, cpp):
-    """Whether a column of a type becomes a branch of a skim; ROOT crashes for some other types."""
-    return is_branch(name) and is_number(cpp)
+def is_written(cpp, kind):
+    """Whether columns of a C++ type become branches of a skim of a format.
+
+    ROOT crashes for some others, and for arrays of signed char in trees.
+    """
+    small = "signed char>" in cpp.replace("unsigned ", "un") or "std::int8_t>" in cpp
+    return is_number(cpp) and not (small and kind == "ttree")
 
 
 def sample_block(sample, norm, sum_of_weights, files):

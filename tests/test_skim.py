@@ -286,6 +286,56 @@ def test_no_event_is_selected(ROOT, skims, run_here, tmp_path):
         assert [row["entries"] for row in rows] == [3, 0, 0, 0]
 
 
+def test_every_kind_of_number_survives_both_formats(ROOT, skims, runs, tmp_path):
+    kinds = {
+        "unsigned_long_long": "unsigned long long",
+        "long_long": "long long",
+        "unsigned_long": "unsigned long",
+        "unsigned_short": "unsigned short",
+        "flag": "bool",
+        "precise": "double",
+    }
+    values = [[0, 1, 1], [], [1, 0]]
+    branches = {
+        f"all_{name}": (kind, lambda e: values[e.number % 3]) for name, kind in kinds.items()
+    }
+    branches["big"] = ("l", lambda e: 2**63 + e.number)
+    events = [three_leptons(number=k) for k in range(5)]
+    ntuples.write(tmp_path / "a.root", events, {**ntuples.SUSY, **branches})
+    original = ntuples.samples_file(tmp_path / "a.toml", {"name": "a", "files": ["a.root"]})
+    made = original
+    for kind in ("rntuple", "ttree", "rntuple", "ttree"):
+        made = skims("--samples", made, "--columns", "all", "--skim-format", kind)
+    frames = [ROOT.RDataFrame("nominal", str(f.with_name("a.root"))) for f in (original, made)]
+    for name in branches:
+        one, other = (frame.Take[frame.GetColumnType(name)](name) for frame in frames)
+        assert [*map(plain, one)] == [*map(plain, other)]
+    assert_same_bytes(runs("--samples", made), runs("--samples", original))
+
+
+def test_what_a_skim_cannot_hold(ROOT, run_here, tmp_path):
+    """ROOT crashes over arrays of signed char in trees, and over some objects."""
+    small = {"small": ("signed char", lambda e: [1, -1])}
+    ntuples.write(tmp_path / "a.root", [three_leptons()], {**ntuples.SUSY, **small})
+    frame = ROOT.RDataFrame("nominal", str(tmp_path / "a.root")).Define("p", "TLorentzVector()")
+    frame.Snapshot("nominal", str(tmp_path / "b.root"), ["p", *map(str, ntuples.SUSY)])
+    for name, left_out in (("a", "small"), ("b", "p")):
+        original = ntuples.samples_file(
+            tmp_path / "a.toml", {"name": "a", "files": [f"{name}.root"]}
+        )
+        words = ("--samples", original, "--columns", "all", "--skim-format", "ttree")
+        outcome = run_here("--skim", tmp_path / name, *words)
+        assert outcome.status == 0
+        assert outcome.lines == [
+            f"m3l: warning: sample 'a': {left_out} are left out of the skim, which holds numbers"
+        ]
+
+
+def plain(value):
+    """A value of an event as a number or a list."""
+    return [*map(int, value)] if hasattr(value, "size") else int(value)
+
+
 def test_files_of_different_kinds(ROOT, skims, runs, tmp_path):
     """They are read one by one, and so there is a file for each; only the first counts others."""
     events = [three_leptons(number=1), three_leptons(number=2, leptons=(Lepton(30),))]
