@@ -6,6 +6,7 @@ python run_rdf.py --input FOLDER --schema susy      every *_merged_processed.roo
 python run_rdf.py --list | --check                  what is declared | inputs checked, no event loop
 python run_rdf.py --chain WZ                        the selection of a sample, to read and to paste
 python run_rdf.py --event WZ:12345                  what happened to an event, cut by cut
+python run_rdf.py --skim OUT                        the selected events in files of their own
 python run_rdf.py --dask local:4 | --spark MASTER   on a cluster, by distributed RDataFrame
 python -i run_rdf.py ...                            then a prompt: `dataframes`, `show`, `explain`
 """
@@ -25,7 +26,16 @@ from analysis import console, selection
 from analysis.cluster import connect
 from analysis.errors import DeclarationError, InputError, last_words, positive_integer
 from analysis.features import CARRIED, DEFAULT_LAYOUT, FEATURES, LAYOUTS
-from analysis.options import EventName, add_job, check_job, check_rerun, declared_job, obey
+from analysis.options import (
+    EventName,
+    add_job,
+    add_skim,
+    check_job,
+    check_rerun,
+    check_skim,
+    declared_job,
+    obey,
+)
 from analysis.systematics import SYSTEMATICS
 
 
@@ -69,6 +79,12 @@ def parser():
         type=EventName.parse,
         help="explain an event: SAMPLE:NUMBER, SAMPLE:RUN:NUMBER or SAMPLE@ENTRY (from 0)",
     )
+    what.add_argument(
+        "--skim",
+        metavar="OUT",
+        help="write the events of the regions and a samples file into a new folder",
+    )
+    add_skim(make)
     make.add_argument("--cpp", action="store_true", help="print it as C++ for the prompt of root")
     return make
 
@@ -79,6 +95,7 @@ def main(arguments=None):
     options = make.parse_args(arguments)
     check_job(make, options)
     check_rerun(make, options)
+    check_skim(make, options, ("output", "force", "dask", "spark"))
     cluster = options.dask or options.spark
     if cluster and (options.list or options.check or options.chain or options.event):
         make.error("--list, --check, --chain and --event need no --dask and --spark")
@@ -162,6 +179,13 @@ def act(options):
         return {}
     if options.event:
         return print_event(job, options.event)
+    if options.skim:
+        from analysis import skims
+
+        chosen = skims.SkimOptions.of(options)
+        made = skims.skim(job, chosen, options.skim, command_line())
+        skims.print_skim(made, options.skim, time.monotonic() - begin)
+        return {}
     comparison = Comparison(options.rerun, record, job) if options.rerun else None
     # Dask would draw a bar for each sample, all on one line.
     bars = io.StringIO() if cluster else sys.stdout

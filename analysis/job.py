@@ -156,6 +156,7 @@ def sample_json(item):
         "normalisation": item.normalisation and asdict(item.normalisation),
         "left_out": item.plan.left_out,
         "skipped": [asdict(file) for file in item.inputs.skipped],
+        "rejected_events": item.skimmed.rejected_events if item.skimmed else 0,
     }
 
 

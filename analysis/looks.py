@@ -54,6 +54,7 @@ class Look:
     place: tuple[int, int] | None = None  # device and inode
     checksum: str | None = None  # of its content, as last read
     known: str | None = None  # as others say
+    skim: str = ""  # what the file says of the events that were left out of it, see skimmed.py
 
 
 def signature(path):
@@ -138,6 +139,7 @@ def look_at_one(sample_and_path):
         place,
         None,
         known,
+        info["skim"],
     )
 
 

@@ -35,6 +35,9 @@ COPIES = 4  # of a row at once: ROOT's, numpy's, together with the scalars, in t
 TICK = 0.1
 
 
+UNIT = 1 << 1074  # of exact sums, see ExactSum in helpers/engine/cutflow.h
+
+
 @dataclass(frozen=True)
 class CutflowRow:
     """The events that passed a cut and all before it."""
@@ -43,6 +46,22 @@ class CutflowRow:
     entries: int
     sumw: float  # sum of weights
     sumw2: float  # sum of squared weights
+
+    @classmethod
+    def of(cls, cut, counts):
+        """The sum of counts as of `count_json`, rounded once."""
+        sums = (sum(int(count[name], 16) for count in counts) / UNIT for name in ("sumw", "sumw2"))
+        return cls(cut, sum(count["entries"] for count in counts), *sums)
+
+
+def count_json(cut, count):
+    """A row of the cutflow; sums are exact, see CutflowCount in helpers/engine/cutflow.h."""
+    return {
+        "cut": cut,
+        "entries": count.entries,
+        "sumw": count.exact_sumw,
+        "sumw2": count.exact_sumw2,
+    }
 
 
 class Count(NamedTuple):
@@ -130,19 +149,39 @@ class EventLoop:
             if problem:
                 raise UnreadableError(problem)
             sys.stderr.write(output.text)
-        else:
+        elif not self.prepared.skimmed:
             warnings.warn(f"{where} has no events, its products are empty", stacklevel=2)
         self.check()
         return self.cutflow_rows()
 
     def cutflow_rows(self, variation=None):
-        """The CutflowRows of each region, perhaps in a variation (name)."""
+        """The CutflowRows of each region, perhaps in a variation (name).
+
+        Those of a skim count the events that were left out of it as well.
+        """
+        parts = [self.count_jsons(variation)]
+        if self.prepared.skimmed:
+            rejected = self.prepared.skimmed.rejected(self.prepared.plan)
+            parts.append((rejected["variations"][variation] if variation else rejected)["cutflow"])
         return {
             region: tuple(
-                CutflowRow(cut, count.entries, count.sumw, count.sumw2) for cut, count in counts
+                CutflowRow.of(counts[0]["cut"], counts)
+                for counts in zip(*(part[region] for part in parts), strict=True)
             )
+            for region in parts[0]
+        }
+
+    def count_jsons(self, variation=None):
+        """The counts of the events that were read, {region: rows}; see `count_json`."""
+        return {
+            region: [count_json(cut, count) for cut, count in counts]
             for region, counts in self.counts(variation).items()
         }
+
+    def counts_by_variation(self):
+        """The same of each variation by name, and without one for None."""
+        names = [None, *(shifted.name for shifted in self.prepared.plan.variations)]
+        return {name: self.count_jsons(name) for name in names}
 
     def rows_of(self, region, variation=None):
         """The native.RowStore of a Region, in a variation (name) that changes events or without."""
@@ -235,7 +274,15 @@ class EventLoop:
 
 
 class CompiledLoop(EventLoop):
-    """The compiled chain of a sample."""
+    """The compiled chain of a sample.
+
+    Attributes:
+        columns: branches that `book` reads beside those of the chain
+        book: called with the RDataFrame of the events that are in a region, also in one variation
+            only; what it returns lives until the event loop is over
+    """
+
+    columns, book = (), None
 
     def fill(self, progress):
         item = self.prepared
@@ -256,8 +303,17 @@ class CompiledLoop(EventLoop):
         if (begin, end) == (0, sum(file.entries for file in files)):
             end = -1
         read = chain.library, chain.function, self.prepared.sample.tree, begin, end
-        read = "read", *read, plan.drop_bad_events
-        return in_thread(self.filled.call, read, self.tick(progress))
+        read = *read, plan.drop_bad_events
+        if not self.book:
+            return in_thread(self.filled.call, ("read", *read), self.tick(progress))
+        loop = ROOT.m3l.SampleLoop.at(self.filled.address)
+        for column in self.columns:
+            loop.addColumn(column)
+        selected = loop.book(*read)
+        booked = self.book(selected.events)
+        problem = self.run_graph(selected.handles[0], progress)
+        del booked
+        return problem
 
 
 class PlainLoop(EventLoop):

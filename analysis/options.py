@@ -39,6 +39,27 @@ def add_job(make):
     return source
 
 
+def add_skim(make):
+    """Add the options that say what a skim holds."""
+    add = make.add_argument
+    add(
+        "--columns",
+        choices=("declared", "all"),
+        help="branches of a skim: those that the declarations read (default), or all",
+    )
+    add("--skim-format", choices=("rntuple", "ttree"), help="of a skim (default: rntuple)")
+
+
+def check_skim(make, options, others):
+    """Refuse options that do not go with --skim, `others` among them, and those of it alone."""
+    if options.skim:
+        others = (*others, "skip_bad_files", "plain", "vary_tables")
+        if refused := [f"--{n.replace('_', '-')}" for n in others if getattr(options, n)]:
+            make.error(f"--skim does not go with {', '.join(refused)}")
+    elif options.columns or options.skim_format:
+        make.error("--columns and --skim-format are for --skim")
+
+
 @dataclass(frozen=True)
 class EventName:
     """An event as users write it."""

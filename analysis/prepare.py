@@ -17,6 +17,7 @@ from analysis.looks import look_at
 from analysis.plan import NORMALISATION, Plan, Planner
 from analysis.scale_factors import keep_corrections
 from analysis.schemas import SCHEMAS
+from analysis.skimmed import Skimmed
 from helpers.build import CompilerError
 
 
@@ -32,6 +33,7 @@ class Prepared:
     entries: int  # to be read
     begin: int = 0  # the first of them
     compiled: CompiledChain | None = None  # of the plan; None: its chain runs as it is
+    skimmed: Skimmed | None = None  # where its files are skims
 
 
 def prepare(job, inspect_files=inspect):
@@ -90,6 +92,7 @@ def plan_samples(job, inspect_files=inspect):
         schema = SCHEMAS[sample.schema]
         before = len(problems)
         inputs = inspect_files(sample, looks, problems, job.skip_bad_files)
+        skimmed = Skimmed.of(inputs, problems)
         norm = None
         if len(problems) == before:
             try:
@@ -97,9 +100,10 @@ def plan_samples(job, inspect_files=inspect):
             except DeclarationError as error:
                 problems += error.problems
         if len(problems) == before:
-            planner = Planner(sample, schema, inputs.branches, declared.objects, declared.variables)
-            found.append((sample, inputs, norm, planner))
-    absent = set().union(*(planner.absent for *_, planner in found))
+            branches = skimmed.branches(inputs) if skimmed else inputs.branches
+            planner = Planner(sample, schema, branches, declared.objects, declared.variables)
+            found.append((sample, inputs, norm, planner, skimmed))
+    absent = set().union(*(planner.absent for *_, planner, _ in found))
     row = declared.features(absent)
     model = job.model and read_model(job.model)
     if model:
@@ -109,7 +113,7 @@ def plan_samples(job, inspect_files=inspect):
         floats = [feature for feature in row if not feature.integer]
         row = (*floats, SCORE, *(feature for feature in row if feature.integer))
     planned = []
-    for sample, inputs, norm, planner in found:
+    for sample, inputs, norm, planner, skimmed in found:
         planner.add_weight(norm)
         if model:
             planner.add(SCORE.name, score, "the score in analysis/anomaly.py")
@@ -120,8 +124,11 @@ def plan_samples(job, inspect_files=inspect):
         if plan:
             plan = replace(plan, drop_bad_events=job.drop_bad_events)
         entries = min(inputs.entries, job.entries or math.inf)
-        planned.append(Prepared(sample, inputs, plan, declared, norm, entries))
+        item = Prepared(sample, inputs, plan, declared, norm, entries, skimmed=skimmed)
+        planned.append(item)
         problems += planner.problems
+        if plan and skimmed:
+            problems += skimmed.problems(item, f"sample '{sample.name}'")
     if problems:
         raise InputError(*dict.fromkeys(problems))
     keep_corrections(*(item.plan for item in planned))
@@ -149,7 +156,12 @@ def visible(job, sample):
 
 
 def without(item, job, path, reason):
-    """A Prepared that leaves a bad file out."""
+    """A Prepared that leaves a bad file out. Raises InputError where that is a skim."""
+    if item.skimmed:
+        raise InputError(
+            f"sample '{item.sample.name}': {path} is a bad file of a skim, which nothing replaces "
+            f"({reason})"
+        )
     inputs = item.inputs.without(path, reason)
     norm = normalisation(item.sample, job, inputs)
     plan = replace(item.plan, constants={**item.plan.constants, **constants(norm)})

@@ -125,6 +125,20 @@ NORMALISATION = Fields(
     needed=("constant", "from_ntuple", "by_campaign"),
 )
 
+HEXADECIMAL = matching(r"-?[0-9a-f]{1,520}", "a hexadecimal number")  # at most 2^1006 when divided
+# {region: rows} with exact sums, see `loops.count_json`.
+COUNTED = MapOf(
+    NAME,
+    ListOf(
+        Fields({"cut": CUT_NAME, "entries": whole(), "sumw": HEXADECIMAL, "sumw2": HEXADECIMAL}),
+        least=1,
+    ),
+)
+# Of events that are not in a skim.
+REJECTED = Fields(
+    {"cutflow": COUNTED, "variations": MapOf(COLUMN, Fields({"cutflow": COUNTED}))},
+)
+
 VARIATION_KINDS = ("weight", "object")
 VARIED = Fields(
     {
@@ -141,6 +155,8 @@ RUN_SAMPLE = Fields(
         "inputs": ListOf(INPUT),
         "promised": ListOf(PATH),  # on the grid, instead of the inputs
         "skipped": ListOf(SKIPPED),
+        "rejected_events": whole(),
+        "rejected": REJECTED,  # in a submission
         "entries_read": whole(),
         "normalisation": Maybe(NORMALISATION),
         "left_out": ListOf(WORDS),
@@ -332,6 +348,7 @@ CUTFLOW_ROW = Fields(
     {"cut": line(200, least=1), "entries": whole(), "sumw": NUMBER, "sumw2": FROM_0}
 )
 CUTFLOW = MapOf(NAME, MapOf(NAME, ListOf(CUTFLOW_ROW, least=1)))
+
 
 # --- models -----------------------------------------------------------------------------------
 

@@ -39,7 +39,14 @@ from analysis.errors import (
     positive_integer,
 )
 from analysis.files import parse_json, read_regular, write_json
-from analysis.options import add_job, check_job, declared_job, obey
+from analysis.options import (
+    add_job,
+    add_skim,
+    check_job,
+    check_skim,
+    declared_job,
+    obey,
+)
 from analysis.samples import normalisation
 
 EVENTS_PER_JOB = 50_000_000
@@ -72,6 +79,9 @@ def parser():
         one.add_argument(
             "--cores", type=positive_integer, default=1, help="threads of a job (default: 1)"
         )
+        if name != "grid":
+            one.add_argument("--skim", action="store_true", help="write skims instead of tables")
+            add_skim(one)
         backend.add_options(one)
     for name, summary in (
         ("status", "what has become of the pieces"),
@@ -92,6 +102,8 @@ def main(arguments=None):
     acts = {"status": status, "resubmit": resubmit, "merge": merge}
     if options.command not in acts:
         check_job(make, options)
+        if options.command != "grid":
+            check_skim(make, options, ())
         obey(submit, options, "nothing was sent")
     else:
         obey(acts[options.command], options, "what was complete stays")
@@ -105,6 +117,10 @@ def submit(options):
     kind = BACKENDS[options.command]
     options.output = options.output or "output"
     kind.check(vars(options))
+    if getattr(options, "skim", False):
+        from analysis.skims import refuse_used
+
+        refuse_used(options.output)
     listed, declared = declared_job(options)
     folder = Path(options.output).resolve()
     with new_jobs_folder(folder) as jobs:
@@ -182,6 +198,9 @@ def write_submission(options, listed, declared, jobs):
         events = options.events_per_job or EVENTS_PER_JOB
         pieces = cut(sizes, options.files_per_job, events, options.entries)
         run = record_of(job, prepared, row, options.cores, command_line())
+        for sample, item in zip(run["samples"], prepared, strict=True):
+            if item.skimmed:
+                sample["rejected"] = item.skimmed.rejected(item.plan)
         copy_libraries(jobs / "cache")
     record = {
         "format": FORMAT,
@@ -363,6 +382,8 @@ def advice(backend, numbers):
 
 def is_merged(submission):
     """Whether the output folder holds the results of this submission."""
+    if submission.is_skim:
+        return (submission.folder / "samples.toml").exists()
     try:
         record = parse_json(read_regular(submission.folder / "run.json"))
         return record["submission"]["id"] == submission.id
@@ -399,9 +420,16 @@ def merge_now(backend):
     from analysis import summary
     from analysis.batch import merge
 
-    begin = time.monotonic()
-    job, results = merge.merge(backend.submission, ask_states(backend)[0])
-    summary.print_summary(job, results, backend.submission.folder, time.monotonic() - begin)
+    begin, submission = time.monotonic(), backend.submission
+    if submission.is_skim:
+        from analysis import skims
+        from analysis.batch.collect import collect
+
+        made = collect(submission, ask_states(backend)[0])
+        skims.print_skim(made, submission.folder, time.monotonic() - begin)
+        return
+    job, results = merge.merge(submission, ask_states(backend)[0])
+    summary.print_summary(job, results, submission.folder, time.monotonic() - begin)
 
 
 if __name__ == "__main__":

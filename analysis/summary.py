@@ -20,6 +20,8 @@ def print_check(job, prepared, row):
                 weight += " x luminosity of the campaign"
         print(f"{item.sample.name}: {item.entries} entries in {files}, {weight}")
         print_files(item.inputs)
+        if item.skimmed:
+            print(f"  a skim: {item.skimmed.rejected_events} events more are in the cutflow")
         for left_out in item.plan.left_out:
             print(f"  not in these files, left out: {left_out}")
     bare = [

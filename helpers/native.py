@@ -103,8 +103,8 @@ def inspect(path, tree, sum_tree="", sum_branch=""):
         begin = data.index(b"\n", at) + 1
         at = begin + int(data[at:begin])
         fields.append(readable(data[begin:at]))
-    problem, uuid, entries, total, protected, compression, keys, columns = fields[:8]
-    keys, rest = fields[8 : 8 + int(keys)], fields[8 + int(keys) :]
+    problem, uuid, entries, total, protected, compression, skim, keys, columns = fields[:9]
+    keys, rest = fields[9 : 9 + int(keys)], fields[9 + int(keys) :]
     return {
         "problem": problem,
         "uuid": uuid,
@@ -112,6 +112,7 @@ def inspect(path, tree, sum_tree="", sum_branch=""):
         "sum": float.fromhex(total),
         "protected": bool(protected),
         "compression": compression,
+        "skim": skim,
         "keys": tuple(keys),
         "columns": {rest[3 * n]: (rest[3 * n + 1], rest[3 * n + 2]) for n in range(int(columns))},
     }

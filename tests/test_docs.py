@@ -215,6 +215,8 @@ def prepare(command, folder):
         run("python run_rdf.py -o output_regions -s WZ data -r CR_WZ SR_search", folder)
     if re.search("plotting (stats|limit) output", command):
         result_inputs.write_statistics(folder / "output")
+    if "skim_demo/" in command and not (folder / "skim_demo").exists():
+        run("python run_rdf.py --skim skim_demo", folder)
     if command.startswith("cmp ") and not (folder / "output_plain").exists():
         run("python run_rdf.py -o output_plain -s WZ --plain", folder)
     if (

@@ -25,8 +25,6 @@ from analysis.records import latest_format
 from analysis.run import Results
 from helpers import native
 
-UNIT = 1 << 1074  # of the exact sums, see ExactSum in helpers/engine/cutflow.h
-
 
 def merge(submission, states):
     """Merge the pieces of a submission into its output folder.
@@ -51,7 +49,7 @@ def merge(submission, states):
         def write(number):
             sample, record = samples[number]
             parts = [m for m in manifests.values() if m["piece"]["sample"] == sample.name]
-            return write_sample(submission, output, job, row, sample, record["inputs"], parts)
+            return write_sample(submission, output, job, row, sample, record, parts)
 
         made = {}
         for number, result in each(write, range(len(samples)), begin=forget_filters):
@@ -73,16 +71,19 @@ def merge(submission, states):
     return job, Results(cutflows, None, files, {}, 0)
 
 
-def write_sample(submission, output, job, row, sample, inputs, parts):
+def write_sample(submission, output, job, row, sample, record, parts):
     """Write the products of a sample from its pieces; returns the Products.
 
-    inputs: its files in the record of the submission
+    record: the sample in the record of the submission
     parts: manifests of its pieces
     """
+    rejected = record.get("rejected")  # where its files are skims
     regions, kinds = visible(job, sample), kinds_of(parts[0])
 
+    counted = [*parts, rejected] if rejected else parts
+
     def cutflow(variation=None):
-        found = [part["variations"][variation] if variation else part for part in parts]
+        found = [part["variations"][variation] if variation else part for part in counted]
         return {region.name: sum_cutflow(found, region) for region in regions}
 
     def rows_of(region, variation):
@@ -94,7 +95,7 @@ def write_sample(submission, output, job, row, sample, inputs, parts):
             key=submission.id,
             cutflow=cutflow(),
             variations=variations,
-            inputs=tuple(with_checksums(inputs, parts)),
+            inputs=tuple(with_checksums(record["inputs"], parts)),
             dropped_events=sum(part["dropped_events"] for part in parts),
             seconds={"event loop": sum(part["seconds"] for part in parts)},
             bytes_read=sum(part["bytes_read"] for part in parts),
@@ -183,6 +184,7 @@ def check(submission, run, job, manifests):
         ]
         first = next(m for m in manifests.values() if m["piece"]["sample"] == piece.sample)
         wanted = {r.name: ["all", *(cut.name for cut in r.cuts)] for r in regions[piece.sample]}
+        written = set() if submission.is_skim else set(wanted)
         if manifest["submission"] != submission.id:
             problems.append(f"{where} belongs to another submission")
         elif found["name"] != piece.name:
@@ -190,7 +192,7 @@ def check(submission, run, job, manifests):
         elif manifest["helpers"] != run["helpers"]:
             problems.append(f"{where} was made with other helpers than were submitted")
         elif any(each != wanted for each in cuts) or any(
-            set(each["tables"]) != set(wanted) for each in with_tables(manifest)
+            set(each["tables"]) != written for each in with_tables(manifest)
         ):
             problems.append(f"{where} holds other regions or cuts than were submitted")
         elif kinds_of(manifest) != kinds_of(first):
@@ -205,7 +207,7 @@ def check(submission, run, job, manifests):
             if not {feature["name"] for feature in run["features"]} <= set(manifest["features"]):
                 problems.append(f"{where} has other columns than were submitted")
             problems += check_numbers(where, manifest, promised[piece.sample])
-            problems += check_tables(where, submission.results / piece.name, manifest)
+            problems += check_files(where, submission.results / piece.name, manifest)
     problems += check_versions(manifests)
     for name, sample in promised.items():
         parts = [m for m in manifests.values() if m["piece"]["sample"] == name]
@@ -247,13 +249,13 @@ def with_tables(manifest):
     return [manifest, *varied]
 
 
-def check_tables(where, folder, manifest):
-    """Problems if a table is not as it was written."""
+def check_files(where, folder, manifest):
+    """Problems if a table or a skim is not as it was written."""
     tables = [table for each in with_tables(manifest) for table in each["tables"].values()]
-    for table in tables:
-        path = folder / table["name"]
+    for file in (*tables, *manifest["skim"]):
+        path = folder / file["name"]
         try:
-            good = path.stat().st_size == table["size"] and checksum(path) == table["sha256"]
+            good = path.stat().st_size == file["size"] and checksum(path) == file["sha256"]
         except OSError:
             good = False
         if not good:
@@ -276,12 +278,9 @@ def check_versions(manifests):
 
 def sum_cutflow(manifests, region):
     """The cutflow of a region, summed over pieces and rounded once."""
-    rows = []
-    for number, cut in enumerate(["all", *(cut.name for cut in region.cuts)]):
-        parts = [manifest["cutflow"][region.name][number] for manifest in manifests]
-        sums = (sum(int(part[name], 16) for part in parts) / UNIT for name in ("sumw", "sumw2"))
-        rows.append(CutflowRow(cut, sum(part["entries"] for part in parts), *sums))
-    return tuple(rows)
+    parts = [manifest["cutflow"][region.name] for manifest in manifests]
+    cuts = ["all", *(cut.name for cut in region.cuts)]
+    return tuple(CutflowRow.of(*each) for each in zip(cuts, zip(*parts, strict=True), strict=True))
 
 
 def sorted_rows(submission, manifests, region, variation, job, row, folder):

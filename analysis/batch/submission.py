@@ -40,7 +40,7 @@ from analysis.errors import InputError, OutputError
 from analysis.files import aside, digest, irregular, parse_json, put_in_place, read_regular
 from analysis.records import (
     COLUMN,
-    CUT_NAME,
+    COUNTED,
     FILE,
     NAME,
     PATH,
@@ -89,6 +89,9 @@ OPTION = {
     "spool": FLAG,
     "out_ds": line(200, least=1),
     "view": Maybe(line(200)),
+    "skim": FLAG,
+    "columns": Maybe(OneOf(("declared", "all"))),
+    "skim_format": Maybe(OneOf(("rntuple", "ttree"))),
 }
 COMMON = ("output", "cores", "model", "files_per_job", "events_per_job", "entries")
 
@@ -121,22 +124,8 @@ def submission_rule(backend):
     )
 
 
-HEXADECIMAL = matching(r"-?[0-9a-f]{1,520}", "a hexadecimal number")  # at most 2^1006 when divided
-COUNTED = {
-    "cutflow": MapOf(
-        NAME,
-        ListOf(
-            Fields(
-                {
-                    "cut": CUT_NAME,
-                    "entries": whole(),
-                    "sumw": HEXADECIMAL,
-                    "sumw2": HEXADECIMAL,
-                }
-            ),
-            least=1,
-        ),
-    ),
+RESULTS = {
+    "cutflow": COUNTED,
     "tables": MapOf(
         NAME, Fields({"name": FILE, "rows": whole(), "size": whole(), "sha256": SHA256})
     ),
@@ -149,8 +138,11 @@ MANIFEST_RULE = Fields(
         "entries_read": whole(),
         "dropped_events": whole(),
         "bytes_read": whole(),
-        **COUNTED,
-        "variations": MapOf(COLUMN, Fields({"kind": OneOf(VARIATION_KINDS), **COUNTED})),
+        **RESULTS,
+        "variations": MapOf(COLUMN, Fields({"kind": OneOf(VARIATION_KINDS), **RESULTS})),
+        "skim": ListOf(
+            Fields({"name": FILE, "entries": whole(), "size": whole(), "sha256": SHA256})
+        ),
         "features": ListOf(COLUMN),
         "versions": MapOf(WORDS, WORDS),
         "helpers": WORDS,
@@ -222,6 +214,11 @@ class Submission:
         here = Path.cwd()
         inside = self.folder.is_relative_to(here) and self.folder != here
         return shlex.quote(str(self.folder.relative_to(here) if inside else self.folder))
+
+    @property
+    def is_skim(self):
+        """Whether the pieces are skims; else they are tables."""
+        return self.record["options"].get("skim", False)
 
     @property
     def on_grid(self):

@@ -15,6 +15,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from argparse import Namespace
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -79,6 +80,8 @@ def compute(submission, piece, folder):
     threads = number_of_threads(job.threads)
     if submission.on_grid:
         (item,), row = prepare(job, inspect_first)
+        if item.skimmed:
+            raise InputError("jobs on the grid read no skims: give the original")
         piece = replace(piece, entries=item.entries)
     else:
         (item,), row = prepare(job, lambda *words: inspect_again(promised, *words))
@@ -86,6 +89,13 @@ def compute(submission, piece, folder):
         if json.loads(json.dumps([asdict(feature) for feature in row])) != run["features"]:
             raise InputError(f"piece {piece.name} would have other columns than were submitted")
     write = partial(write_piece, row=row, folder=folder)
+    if submission.is_skim:
+        write = partial(
+            write_skim_piece,
+            folder=folder,
+            submission=submission,
+            stem=f"{piece.sample}-{piece.name}",
+        )
     ((_, found),) = run_guarded([item], row_layout(job, row), folder, threads, write)
     if isinstance(found, Exception):
         raise found
@@ -134,27 +144,49 @@ def write_piece(item, loop, row, folder):
         size = path.stat().st_size
         return {"name": path.name, "rows": rows, "size": size, "sha256": checksum(path)}
 
-    def cutflow(variation=None):
-        return {
-            region: [count_json(cut, count) for cut, count in counts]
-            for region, counts in loop.counts(variation).items()
-        }
-
     return {
         "inputs": [asdict(file) for file in item.inputs.with_checksums(checked).files],
         "entries_read": loop.filled.call("entries"),
         "dropped_events": loop.dropped,
         "bytes_read": bytes_read(),
-        "cutflow": cutflow(),
+        "cutflow": loop.count_jsons(),
         "tables": {region.name: write(region) for region in regions},
         "variations": {
             name: {
                 "kind": kind,
-                "cutflow": cutflow(name),
+                "cutflow": loop.count_jsons(name),
                 "tables": {r.name: write(r, name) for r in regions if kind == "object"},
             }
             for name, kind in kinds.items()
         },
+        "skim": [],
+    }
+
+
+def write_skim_piece(item, loop, folder, submission, stem):
+    """Run the event loop of a piece and write its skim; returns that part of the manifest.
+
+    stem: of the names of its files
+    """
+    from analysis.job import bytes_read
+    from analysis.skims import SkimOptions, write_skim
+
+    options = SkimOptions.of(Namespace(**submission.record["options"]))
+    command = submission.run["command"]
+    made = write_skim(item, loop, folder, options, command, stem, whole=False)
+    kinds = item.plan.kinds
+    return {
+        "inputs": [asdict(file) for file in made.inputs],
+        "entries_read": made.read,
+        "dropped_events": made.dropped_events,
+        "bytes_read": bytes_read(),
+        "cutflow": made.cutflow,
+        "tables": {},
+        "variations": {
+            name: {"kind": kind, **made.variations[name], "tables": {}}
+            for name, kind in kinds.items()
+        },
+        "skim": [asdict(file) for file in made.files],
     }
 
 
@@ -162,16 +194,6 @@ def write_manifest(folder, manifest):
     """Write a manifest with its own checksum."""
     text = json.dumps({**manifest, "sha256": digest(json.loads(json.dumps(manifest)))}, indent=1)
     (folder / MANIFEST).write_text(text + "\n")
-
-
-def count_json(cut, count):
-    """A row of the cutflow; sums are exact, see CutflowCount in helpers/engine/cutflow.h."""
-    return {
-        "cut": cut,
-        "entries": count.entries,
-        "sumw": count.exact_sumw,
-        "sumw2": count.exact_sumw2,
-    }
 
 
 def of_piece(job, piece, features):

@@ -84,7 +84,12 @@ def run_on_cluster(prepared, layout, folder, cluster, model=None):
 
 
 def check_types(item):
-    """Raise DeclarationError for a column of rows that would crash a worker."""
+    """Raise DeclarationError for a column of rows that would crash a worker, and for a skim."""
+    if item.skimmed:
+        raise DeclarationError(
+            f"sample '{item.sample.name}' is a skim, which --dask and --spark do not read: leave "
+            "them out, or give the original"
+        )
     if not item.entries:
         return
     df, _ = chain(item.plan, dataframe(item))

@@ -480,7 +480,7 @@ REPEAT = """
 template <typename T>
 struct Arrays : std::deque<std::vector<T> *> {
    bool take(TChain &chain, TBranch &branch) {
-      if (branch.GetClassName() != "vector<" + ROOT::Internal::RDF::TypeID2TypeName(typeid(T)) + ">")
+      if (branch.GetClassName() != std::string(TClass::GetClass<std::vector<T>>()->GetName()))
          return false;
       chain.SetBranchAddress(branch.GetName(), &this->emplace_back(nullptr));
       return true;

@@ -53,9 +53,9 @@ T decoded(const char *bytes)
    return value;
 }
 
-/// Numbers are decoded in chunks of so many bytes: a loop over as many as an event has objects would
-/// end each time where the processor does not expect it. What is decoded or read beyond them is not
-/// used, so that memory must be longer by a chunk.
+/// Numbers are decoded in chunks of so many bytes: a loop over as many as an event has objects
+/// would end each time where the processor does not expect it. What is decoded or read beyond them
+/// is not used, so that memory must be longer by a chunk.
 constexpr std::size_t kChunk = 32;
 
 template <typename T>

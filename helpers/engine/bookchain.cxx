@@ -128,10 +128,9 @@ std::string foreignBranch(const CompiledChain &chain)
    return "";
 }
 
-std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
-                                                std::shared_ptr<const CompiledChain> chain,
-                                                const std::vector<double> &constants,
-                                                const Cutflows &cutflows, const RowStores &rows)
+SelectedEvents bookChain(const Dataset &dataset, std::shared_ptr<const CompiledChain> chain,
+                         const std::vector<double> &constants, const Cutflows &cutflows,
+                         const RowStores &rows)
 {
    for (const auto &cutflow : cutflows)
       cutflow->byLastCut = true;
@@ -149,9 +148,11 @@ std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
       return const_cast<const Flags *>(&in);
    };
    const auto any = [](const Flags *) { return true; };
-   return {rdf.DefineSlot("m3l_regions", process, {EventSource::kEvent})
-              .Filter(any, {"m3l_regions"})
-              .Count()};
+   rdf = rdf.DefineSlot("m3l_regions", process, {EventSource::kEvent});
+   const auto wanted = [](const Flags *in) {
+      return std::find(in->begin(), in->end(), 1) != in->end();
+   };
+   return {{rdf.Filter(any, {"m3l_regions"}).Count()}, rdf.Filter(wanted, {"m3l_regions"})};
 }
 
 } // namespace m3l

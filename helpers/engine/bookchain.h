@@ -6,6 +6,7 @@
 #include "engine/compiledchain.h"
 #include "engine/openfile.h"
 
+#include <ROOT/RDF/RInterface.hxx>
 #include <ROOT/RResultHandle.hxx>
 
 #include <memory>
@@ -24,15 +25,20 @@ std::shared_ptr<const CompiledChain> loadChain(const std::string &library,
 /// The first branch of a chain whose type cannot be handed to compiled code, empty if all can.
 std::string foreignBranch(const CompiledChain &chain);
 
+/// A chain on a graph, and the events that are in a region, also in one variation only.
+struct SelectedEvents {
+   std::vector<ROOT::RDF::RResultHandle>
+      handles; ///< that must live until `runEventLoop` has run one
+   ROOT::RDF::RNode events;
+};
+
 /// Books a chain on a new RDataFrame: all events are counted at each cut, those of each region
 /// become rows. Where an EventSource can read all branches, it does.
 /// \param cutflows, rows  as CompiledChain takes them
-/// \return handles that must live until `runEventLoop` has run one of them
 /// \throws std::runtime_error if a branch is of another type than in the chain
-std::vector<ROOT::RDF::RResultHandle> bookChain(const Dataset &dataset,
-                                                std::shared_ptr<const CompiledChain> chain,
-                                                const std::vector<double> &constants,
-                                                const Cutflows &cutflows, const RowStores &rows);
+SelectedEvents bookChain(const Dataset &dataset, std::shared_ptr<const CompiledChain> chain,
+                         const std::vector<double> &constants, const Cutflows &cutflows,
+                         const RowStores &rows);
 
 } // namespace m3l
 

@@ -21,8 +21,9 @@ namespace m3l
 {
 
 /// Types of numbers that ROOT's leaves hold. Others, such as Double32_t, are stored otherwise.
-using NumberTypes = std::tuple<bool, char, signed char, unsigned char, short, unsigned short, int, unsigned int,
-                           long, unsigned long, Long64_t, ULong64_t, float, double>;
+using NumberTypes =
+   std::tuple<bool, char, signed char, unsigned char, short, unsigned short, int, unsigned int,
+              long, unsigned long, Long64_t, ULong64_t, float, double>;
 
 /// Their names in ROOT and in C++.
 constexpr std::array<std::pair<const char *, const char *>, std::tuple_size_v<NumberTypes>>

@@ -20,8 +20,8 @@ namespace m3l
 namespace
 {
 
-/// Entries of a branch that were decoded together: few enough to stay in the processor's cache until
-/// they are used.
+/// Entries of a branch that were decoded together: few enough to stay in the processor's cache
+/// until they are used.
 template <typename T>
 class Decoded
 {
@@ -285,33 +285,51 @@ private:
    alignas(ROOT::RVec<T>) char fView[sizeof(ROOT::RVec<T>)];
 };
 
+/// Whether numbers of type T are stored as those of a type that is given by its name in C++.
+template <typename T>
+bool isStoredAs(const std::string &element)
+{
+   const auto isSame = [&](auto number, const char *name) {
+      using U = decltype(number);
+      return element == name && sizeof(T) == sizeof(U) &&
+             std::is_signed_v<T> == std::is_signed_v<U> &&
+             std::is_floating_point_v<T> == std::is_floating_point_v<U> &&
+             std::is_same_v<T, bool> == std::is_same_v<U, bool>;
+   };
+   return std::apply(
+      [&, i = 0](auto... numbers) mutable {
+         return (... || isSame(numbers, kNumberNames[i++].second));
+      },
+      NumberTypes());
+}
+
 template <template <typename> class Column>
 std::unique_ptr<BranchReader> readerOf(OpenFile &file, const std::string &branch,
-                                       const std::string &type, const std::type_info &wanted)
+                                       const BranchContent &content, const std::type_info &wanted)
 {
+   const bool isNumber = content.shape == Shape::number;
    std::unique_ptr<BranchReader> made;
-   const auto tryNumber = [&](auto number, const char *element) {
+   const auto tryNumber = [&](auto number) {
       using T = decltype(number);
-      if (type == BranchContent{Shape::number, element, ""}.type() && wanted == typeid(T))
-         made = std::make_unique<Reader<T, Column, false>>(file, branch, type);
-      else if (type == BranchContent{Shape::vector, element, ""}.type() &&
-               wanted == typeid(ROOT::RVec<T>))
-         made = std::make_unique<Reader<T, Column, true>>(file, branch, type);
+      if (!isStoredAs<T>(content.element))
+         return;
+      if (isNumber && wanted == typeid(T))
+         made = std::make_unique<Reader<T, Column, false>>(file, branch, content.type());
+      else if (!isNumber && wanted == typeid(ROOT::RVec<T>))
+         made = std::make_unique<Reader<T, Column, true>>(file, branch, content.type());
    };
-   std::apply(
-      [&, i = 0](auto... numbers) mutable { (tryNumber(numbers, kNumberNames[i++].second), ...); },
-      NumberTypes());
+   std::apply([&](auto... numbers) { (tryNumber(numbers), ...); }, NumberTypes());
    return made;
 }
 
 } // namespace
 
 std::unique_ptr<BranchReader> makeReader(OpenFile &file, bool isTree, const std::string &branch,
-                                         const std::string &type, const std::type_info &wanted)
+                                         const BranchContent &content, const std::type_info &wanted)
 {
    file.use(branch);
-   return isTree ? readerOf<BasketColumn>(file, branch, type, wanted)
-                 : readerOf<PageColumn>(file, branch, type, wanted);
+   return isTree ? readerOf<BasketColumn>(file, branch, content, wanted)
+                 : readerOf<PageColumn>(file, branch, content, wanted);
 }
 
 } // namespace m3l

@@ -18,11 +18,12 @@ namespace m3l
 /// ROOT reads a branch with several function calls per entry, which takes longer than decompressing
 /// it. Here a block, the basket of a TTree or the page of an RNTuple, is decompressed when one of
 /// its entries is asked for first, and what is decoded is the entries that are asked for.
-/// \param isTree  whether the files hold TTrees, else RNTuples
-/// \param type    of the branch as BranchContent has it
-/// \return null if `wanted` is another type
+/// \param isTree   whether the files hold TTrees, else RNTuples
+/// \param content  of the branch in the first file
+/// \return null if `wanted` is a type that is stored otherwise
 std::unique_ptr<BranchReader> makeReader(OpenFile &file, bool isTree, const std::string &branch,
-                                         const std::string &type, const std::type_info &wanted);
+                                         const BranchContent &content,
+                                         const std::type_info &wanted);
 
 } // namespace m3l
 

@@ -117,8 +117,8 @@ long long m3l_bytes_read()
 }
 
 /// What inspectDataset finds: fields, each a line with its size and then its bytes. First the
-/// problem, uuid, entries, sum, whether it is protected, compression, numbers of keys and columns;
-/// then keys, names, types and kinds.
+/// problem, uuid, entries, sum, whether it is protected, compression, skim, numbers of keys and
+/// columns; then keys, names, types and kinds.
 const unsigned char *m3l_inspect(const char *file, const char *tree, const char *sumTree,
                                  const char *sumBranch, std::size_t *size)
 {
@@ -132,6 +132,7 @@ const unsigned char *m3l_inspect(const char *file, const char *tree, const char 
                                       sum,
                                       info.isProtected ? "1" : "",
                                       info.compression,
+                                      info.skim,
                                       std::to_string(info.keys.size()),
                                       std::to_string(info.kinds.size())};
       fields.insert(fields.end(), info.keys.begin(), info.keys.end());

@@ -149,9 +149,9 @@ public:
    /// \throws std::domain_error if one is not sound
    virtual void check(const Event &event) const = 0;
 
-   /// Counts an event at each cut of each region that it reaches, also in systematic variations, and
-   /// adds it to the rows of those regions that it is in. A branch that only rows need is not asked
-   /// for where there is no row.
+   /// Counts an event at each cut of each region that it reaches, also in systematic variations,
+   /// and adds it to the rows of those regions that it is in. A branch that only rows need is not
+   /// asked for where there is no row.
    /// \param constants  of the sample, in the order of the plan
    /// \param cutflows   without variation, then of each variation
    /// \param in         becomes whether the event is in each region, without variation, then in

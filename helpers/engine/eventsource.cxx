@@ -97,21 +97,22 @@ EventSource::EventSource(const Dataset &dataset, std::shared_ptr<const CompiledC
    OpenFile first(fDataset);
    first.open(0);
    fIsTree = first.tree();
-   for (const auto &[name, content] : first.branches())
-      fTypes[name] = content.type();
-   if (fChain)
-      fTypes[kEvent] = "m3l::EventRef";
-   for (const auto &[name, type] : fTypes)
+   fBranches = first.branches();
+   for (const auto &[name, content] : fBranches)
       fColumns.push_back(name);
+   if (fChain)
+      fColumns.push_back(kEvent);
 }
 
 EventSource::~EventSource() = default;
 
 bool EventSource::isComplete() const
 {
-   const auto &branches = fChain->branches();
+   std::vector<std::string> branches = fDataset.columns;
+   for (const auto &branch : fChain->branches())
+      branches.push_back(branch.name);
    return std::all_of(branches.begin(), branches.end(),
-                      [this](const auto &branch) { return HasColumn(branch.name); });
+                      [this](const std::string &branch) { return HasColumn(branch); });
 }
 
 void EventSource::SetNSlots(unsigned slots)
@@ -124,12 +125,12 @@ void EventSource::SetNSlots(unsigned slots)
 
 bool EventSource::HasColumn(std::string_view column) const
 {
-   return fTypes.find(column) != fTypes.end();
+   return fBranches.find(column) != fBranches.end() || (fChain && column == kEvent);
 }
 
 std::string EventSource::GetTypeName(std::string_view column) const
 {
-   return fTypes.at(std::string(column));
+   return column == kEvent ? "m3l::EventRef" : fBranches.at(std::string(column)).type();
 }
 
 std::unique_ptr<ROOT::Detail::RDF::RColumnReaderBase>
@@ -143,10 +144,10 @@ EventSource::GetColumnReaders(unsigned slot, std::string_view column, const std:
 std::unique_ptr<BranchReader> EventSource::readerOf(unsigned slot, const std::string &column,
                                                     const std::type_info &type)
 {
-   const std::string name = GetTypeName(column);
-   auto made = makeReader(fSlots.at(slot)->file, fIsTree, column, name, type);
+   const BranchContent &content = fBranches.at(column);
+   auto made = makeReader(fSlots.at(slot)->file, fIsTree, column, content, type);
    if (!made)
-      throw std::runtime_error("column '" + column + "' is of type " + name);
+      throw std::runtime_error("column '" + column + "' is of type " + content.type());
    return made;
 }
 

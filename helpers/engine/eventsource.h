@@ -36,7 +36,7 @@ public:
                         std::shared_ptr<const CompiledChain> chain = nullptr);
    ~EventSource() override;
 
-   /// Whether all branches of the chain are among the columns.
+   /// Whether all branches that are to be read are among the columns.
    bool isComplete() const;
 
    void SetNSlots(unsigned slots) override;
@@ -67,7 +67,7 @@ private:
    std::vector<long long> fOffsets; ///< number of the first entry of each file, and of the end
    long long fBegin, fEnd;
    std::vector<std::string> fColumns;
-   std::map<std::string, std::string, std::less<>> fTypes;
+   std::map<std::string, BranchContent, std::less<>> fBranches; ///< that can be decoded
    std::vector<std::unique_ptr<Slot>> fSlots;
    bool fIsTree = true; ///< else RNTuple
    bool fGiven = false; ///< the ranges of this event loop

@@ -16,6 +16,7 @@
 #include <TFriendElement.h>
 #include <TKey.h>
 #include <TLeaf.h>
+#include <TObjString.h>
 #include <TTree.h>
 #include <TUUID.h>
 
@@ -132,6 +133,8 @@ std::string firstLine(const std::exception &error)
    const std::string text = error.what();
    return text.substr(0, text.find('\n'));
 }
+
+constexpr const char *kSkim = "m3l_skim"; ///< the text of `noteSkim`
 
 bool isRNTuple(const TKey &key)
 {
@@ -327,6 +330,8 @@ DatasetInfo inspectDataset(const std::string &path, const std::string &tree,
              findDataset(*file, name))
             info.keys.push_back(name);
       }
+      if (const auto *note = file->Get<TObjString>(kSkim))
+         info.skim = note->GetName();
       const TKey *dataset = findDataset(*file, tree);
       if (!dataset) {
          info.problem = "has no tree '" + tree + "'";
@@ -351,6 +356,16 @@ DatasetInfo inspectDataset(const std::string &path, const std::string &tree,
 long long bytesRead()
 {
    return TFile::GetFileBytesRead();
+}
+
+std::string noteSkim(const std::string &path, const std::string &text)
+{
+   const ErrorCatcher errors(ErrorCatcher::thisOne);
+   const std::unique_ptr<TFile> file(TFile::Open(path.c_str(), "update"));
+   if (!file || file->WriteTObject(new TObjString(text.c_str()), kSkim) <= 0)
+      return "its last part cannot be written: " + errors.first();
+   file->Close();
+   return errors.first();
 }
 
 std::string runEventLoop(ROOT::RDF::RResultHandle &result)

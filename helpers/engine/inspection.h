@@ -23,14 +23,15 @@ struct DatasetInfo {
    std::vector<std::string> columns; ///< names
    std::vector<std::string> types;   ///< C++ type of each column as RDataFrame gives it
 
-   /// How each column is stored. "number", "array", "vector" and "RVec": branches that an EventSource
-   /// reads, also where they are different ones of the last three in the files of a sample. Others
-   /// are read by ROOT, which with one thread takes the first file's kind for that of all. All
-   /// columns of an RNTuple are of the kind "RNTuple".
+   /// How each column is stored. "number", "array", "vector" and "RVec": branches that an
+   /// EventSource reads, also where they are different ones of the last three in the files of a
+   /// sample. Others are read by ROOT, which with one thread takes the first file's kind for that
+   /// of all. All columns of an RNTuple are of the kind "RNTuple".
    std::vector<std::string> kinds;
 
    std::vector<std::string> keys; ///< names of all trees and RNTuples in the file
    double sum = 0.;               ///< of the metadata; NaN where tree or branch is missing
+   std::string skim; ///< what a skim says of the events it lacks, see analysis/skimmed.py
 
    /// Whether the data carry checksums that are compared when they are read, and how the first part
    /// without is compressed, else all: "zlib", "lzma", "lz4", "zstd", "none", "RNTuple".
@@ -45,6 +46,10 @@ DatasetInfo inspectDataset(const std::string &file, const std::string &tree,
 
 /// Bytes that this process has read from ROOT files.
 long long bytesRead();
+
+/// Writes what a skim says of the events it lacks into its file.
+/// \return why it cannot be written, empty if it is
+std::string noteSkim(const std::string &file, const std::string &text);
 
 /// Runs the event loop that `result` belongs to, with all that is booked on it. ROOT's error
 /// messages do not reach the terminal; the first is returned, empty if there was none.

@@ -37,6 +37,7 @@ struct Dataset {
    std::vector<InputFile> files;
    long long begin, end; ///< counted over all files; end < 0 reads all
    bool dropBad = false; ///< leave out events with bad values, which else end the event loop
+   std::vector<std::string> columns{}; ///< branches that are read beside those of the chain
 
    void addFile(const std::string &path, long long entries, const std::string &uuid = "",
                 long long size = -1)

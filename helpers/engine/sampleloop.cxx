@@ -35,10 +35,11 @@ struct SampleLoop::Content {
    RowStores rows;
    std::vector<double> constants;
    std::vector<InputFile> files;
+   std::vector<std::string> columns;
 };
 
 SampleLoop::SampleLoop(unsigned slots)
-   : fContent(new Content{slots, {}, {}, {}, {}, {}})
+   : fContent(new Content{slots, {}, {}, {}, {}, {}, {}})
 {
 }
 
@@ -74,20 +75,33 @@ void SampleLoop::addFile(const std::string &path, long long entries, long long s
    fContent->files.push_back({path, entries, "", size});
 }
 
+void SampleLoop::addColumn(const std::string &name)
+{
+   fContent->columns.push_back(name);
+}
+
 #ifndef M3L_INTERPRETED
 std::string SampleLoop::read(const std::string &library, const std::string &function,
                              const std::string &tree, long long begin, long long end, bool dropBad)
 {
-   const Dataset dataset{tree, std::exchange(fContent->files, {}), begin, end, dropBad};
    std::vector<ROOT::RDF::RResultHandle> handles;
    try {
-      handles = bookChain(dataset, loadChain(library, function), fContent->constants,
-                          fContent->cutflows, fContent->rows);
+      handles = book(library, function, tree, begin, end, dropBad).handles;
    } catch (const std::exception &error) {
       const std::string text = error.what();
       return text.substr(text.find_last_of('\n', text.find_last_not_of('\n')) + 1);
    }
    return runEventLoop(handles[0]);
+}
+
+SelectedEvents SampleLoop::book(const std::string &library, const std::string &function,
+                                const std::string &tree, long long begin, long long end,
+                                bool dropBad)
+{
+   const Dataset dataset{tree,    std::exchange(fContent->files, {}),  begin, end,
+                         dropBad, std::exchange(fContent->columns, {})};
+   return bookChain(dataset, loadChain(library, function), fContent->constants, fContent->cutflows,
+                    fContent->rows);
 }
 
 std::string foreignBranch(const std::string &library, const std::string &function)

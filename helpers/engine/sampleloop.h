@@ -13,6 +13,7 @@ namespace m3l
 {
 
 struct Cutflow;
+struct SelectedEvents;
 class RowStore;
 
 /// What the event loop of a sample fills, and the loop itself where the chain is compiled.
@@ -51,6 +52,14 @@ public:
    /// \return what went wrong, empty for nothing
    std::string read(const std::string &library, const std::string &function,
                     const std::string &tree, long long begin, long long end, bool dropBad);
+
+   /// Adds a branch to those that `book` reads next beside those of the chain.
+   void addColumn(const std::string &name);
+
+   /// Books the same event loop, with the events that are in a region at hand.
+   /// \throws std::runtime_error
+   SelectedEvents book(const std::string &library, const std::string &function,
+                       const std::string &tree, long long begin, long long end, bool dropBad);
 
    /// Events read so far, counted or dropped; may be called during the event loop.
    std::uint64_t entries() const;

@@ -25,11 +25,12 @@ from tests.benchmarks.farm import farm_details
 from tests.benchmarks.inputs import events_file, samples_file
 from tests.benchmarks.inspection import inspection_details
 from tests.benchmarks.measure import FIRST, REPOSITORY, CommandError, note, python, run, table
+from tests.benchmarks.skim import skim_details
 from tests.benchmarks.vary import SYSTEMATICS
 
 PROGRAM = REPOSITORY / "run_rdf.py"
 CONTEST = ("program", "threads", "awkward", "thesis", "readspeed")
-DETAILS = ("start", "inspection", "edit", "vary", "table", "page", "matrix", "farm", "ml")
+DETAILS = ("start", "inspection", "edit", "vary", "table", "page", "matrix", "skim", "farm", "ml")
 
 
 def parser():
@@ -86,6 +87,7 @@ def measure(options, folder):
         "table": program and partial(table_details, program),
         "page": program and partial(page_details, program),
         "matrix": matrix_details,
+        "skim": partial(skim_details, folder, options.events, options.repeat),
         "farm": program and partial(farm_details, program, folder, options.repeat),
         "ml": program
         and partial(learning_details, options.ml_python, program.output, options.repeat),

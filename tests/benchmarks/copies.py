@@ -1,4 +1,6 @@
-"""The same events in another kind of file: python -m tests.benchmarks.copies IN KIND COMPRESSION OUT
+"""The same events in another kind of file.
+
+    python -m tests.benchmarks.copies IN KIND COMPRESSION OUT
 
 KIND: vector, RVec, array (C arrays whose length is another branch, as in NanoAOD) or RNTuple.
 """

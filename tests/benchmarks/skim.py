@@ -1,0 +1,97 @@
+"""A hundredth of the events as a skim: what making it and reading it take.
+
+python -m tests.benchmarks.skim FOLDER     writes demo events of which a hundredth is selected
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from statistics import median
+
+from tests.benchmarks.inputs import DEMO, MIXTURE, samples_file
+from tests.benchmarks.measure import REPOSITORY, note, python
+
+PROGRAM = REPOSITORY / "run_rdf.py"
+ONE_IN = 24  # selected events of the mixture that stay
+FORMATS = ("rntuple", "ttree")
+
+
+def rare_file(folder, events):
+    """Return a file of so many events of which a hundredth is selected, made if it is not there."""
+    path = folder / f"rare-{events}.root"
+    if not path.exists():
+        made = path.with_name(f"unfinished-{path.name}")
+        python("-m", "tests.benchmarks.skim", folder)
+        files = [folder / f"rare-{name}.root" for name in MIXTURE]
+        generate = ("-m", "analysis.demo.generate", "benchmark", "--events", events, "--out", made)
+        python(*generate, "--from", *files)
+        os.replace(made, path)
+    return path
+
+
+def write_rare(folder):
+    """Write the events of the demo without most of those that are selected."""
+    import ROOT
+
+    import run_rdf
+
+    dataframes = run_rdf.dataframes("-s", *MIXTURE)
+    for name in MIXTURE:
+        selected = sorted(dataframes[name]["SR3L"].AsNumpy(["rdfentry_"])["rdfentry_"].tolist())
+        left_out = {entry for n, entry in enumerate(selected) if n % ONE_IN}
+        with ROOT.TFile.Open(str(DEMO / f"{name}.root")) as file:
+            tree = file.Get("nominal")
+            kept = ROOT.TEntryList(tree)
+            for entry in set(range(tree.GetEntries())) - left_out:
+                kept.Enter(entry)
+            tree.SetEntryList(kept)
+            with ROOT.TFile.Open(str(folder / f"rare-{name}.root"), "recreate") as new:
+                new.WriteTObject(tree.CopyTree(""))
+
+
+def skim_details(folder, events, repeat):
+    """Event loops over events and over skims of them, per event of the original, and the making.
+
+    Times are slopes between N and 4 N events, so that start-up does not count.
+    """
+    note("skims")
+    sizes = (events, 4 * events)
+    originals = {size: samples_file(rare_file(folder, size)) for size in sizes}
+    loops, made = {}, {name: [] for name in FORMATS}
+    for number in range(repeat):
+        for size, original in originals.items():
+            loops.setdefault(("original", size), []).append(loop_of(folder, original))
+            for name in FORMATS:
+                out = folder / f"skim-{name}-{size}-{number}"
+                words = ("--skim", out, "--samples", original, "--skim-format", name, "-j", 1)
+                made[name].append(python(PROGRAM, *words).wall)
+                loops.setdefault((name, size), []).append(loop_of(folder, out / "samples.toml"))
+
+    def slope(name):
+        small, large = (median(loops[name, size]) for size in sizes)
+        return (large - small) / (sizes[1] - sizes[0])
+
+    first = slope("original")
+    yield f"first pass, {selected_share(folder):.2%} selected, ns per event", f"{1e9 * first:.0f}"
+    for name in FORMATS:
+        yield f"making a skim of {sizes[1]} events, {name}, s", f"{made[name][-1]:.1f}"
+        yield "... second pass, ns per event of the original", f"{1e9 * slope(name):.1f}"
+        yield "... first pass over that", f"{first / slope(name):.0f}"
+
+
+def loop_of(folder, samples):
+    """Seconds of the event loop of a run, one thread."""
+    out = folder / "skim_run"
+    python(PROGRAM, "--samples", samples, "-o", out, "-j", 1, "--force")
+    return json.loads((out / "run.json").read_text())["timings_s"]["event loop"]
+
+
+def selected_share(folder):
+    """The part of the events that the last run has selected."""
+    (rows,) = json.loads((folder / "skim_run" / "cutflow.json").read_text())["SR3L"].values()
+    return rows[-1]["entries"] / rows[0]["entries"]
+
+
+if __name__ == "__main__":
+    write_rare(Path(sys.argv[1]))
