@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
+from tests.benchmarks.contest import ReadSpeed
 from tests.benchmarks.inputs import DEMO, MIXTURE, samples_file
 from tests.benchmarks.measure import REPOSITORY, note, python
 
@@ -68,6 +69,14 @@ def skim_details(folder, events, repeat):
                 made[name].append(python(PROGRAM, *words).wall)
                 loops.setdefault((name, size), []).append(loop_of(folder, out / "samples.toml"))
 
+    speed = ReadSpeed("readspeed", "", 1, folder, events)
+    if speed.binary.exists():
+        for size, original in originals.items():
+            skim = folder / f"skim-ttree-{size}-0" / "benchmark0.root"
+            files = {"read": rare_file(folder, size), "read skim": skim}
+            for name, path in files.items():
+                loops[name, size] = [speed.run(path).cpu for _ in range(repeat)]
+
     def slope(name):
         small, large = (median(loops[name, size]) for size in sizes)
         return (large - small) / (sizes[1] - sizes[0])
@@ -78,6 +87,9 @@ def skim_details(folder, events, repeat):
         yield f"making a skim of {sizes[1]} events, {name}, s", f"{made[name][-1]:.1f}"
         yield "... second pass, ns per event of the original", f"{1e9 * slope(name):.1f}"
         yield "... first pass over that", f"{first / slope(name):.0f}"
+    if speed.binary.exists():
+        ratio = slope("read") / slope("read skim")
+        yield "rootreadspeed of the events over that of a skim, ttree", f"{ratio:.0f}"
 
 
 def loop_of(folder, samples):
