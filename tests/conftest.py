@@ -83,6 +83,45 @@ def run_here(ROOT, capfd):
     return call
 
 
+@pytest.fixture
+def runs(run_here, tmp_path):
+    """Run into a new folder; returns it."""
+
+    def call(*words):
+        folder = tmp_path / f"run{len([*tmp_path.iterdir()])}"
+        outcome = run_here("-o", folder, *words)
+        assert (outcome.status, outcome.err) == (0, ""), outcome
+        return folder
+
+    return call
+
+
+@pytest.fixture
+def skims(run_here, tmp_path):
+    """Make a skim in a new folder; returns its samples file."""
+
+    def call(*words):
+        folder = tmp_path / f"skim{len([*tmp_path.iterdir()])}"
+        outcome = run_here("--skim", folder, *words)
+        assert (outcome.status, outcome.err) == (0, ""), outcome
+        return folder / "samples.toml"
+
+    return call
+
+
+@pytest.fixture
+def complaints(run_here, tmp_path):
+    """Run on a skim; returns the lines of the complaint."""
+
+    def call(*words):
+        outcome = run_here("-o", tmp_path / "refused", *words)
+        assert outcome.status == 1, outcome
+        assert not (tmp_path / "refused" / "run.json").exists()
+        return outcome.lines
+
+    return call
+
+
 def run_program(
     *words, folder=REPOSITORY, python=(sys.executable,), timeout=SAFETY_NET, **environment
 ):

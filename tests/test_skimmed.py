@@ -11,7 +11,7 @@ from batch import submit_program
 from conftest import read_json, run_program
 from ntuples import Lepton, three_leptons
 from test_run import assert_same_results
-from test_skim import add_cut, assert_same_bytes, entries, refused, runs, skims  # noqa: F401
+from test_skim import add_cut, assert_same_bytes, entries
 
 from analysis import selection
 from analysis.features import Feature
@@ -31,11 +31,11 @@ def skim(tmp_path_factory):
 
 
 @pytest.fixture
-def complaint(refused, skim):  # noqa: F811
+def complaint(complaints, skim):
     """What is different, as a run on the skim says."""
 
     def call(*words):
-        line, *_ = refused("--samples", skim, *words)
+        line, *_ = complaints("--samples", skim, *words)
         where = re.escape(f"m3l: sample 'WZ': {skim.parent / 'WZ.root'} is a skim ")
         found = re.fullmatch(f"{where}(.*): make the skim again(.*)", line)
         assert found, line
@@ -82,7 +82,7 @@ def test_object_that_a_cut_needs(complaint, monkeypatch):
     )
 
 
-def test_object_that_no_cut_needs_may_change(skim, runs, monkeypatch):  # noqa: F811
+def test_object_that_no_cut_needs_may_change(skim, runs, monkeypatch):
     change_object(monkeypatch, "pho_SG", "phoPt >= 40")
     assert_same_bytes(runs("--samples", skim), runs("-s", "WZ"))
 
@@ -99,10 +99,10 @@ def test_weight(complaint, monkeypatch):
     )
 
 
-def test_luminosity_by_campaign(complaint, skim, tmp_path, refused):  # noqa: F811
+def test_luminosity_by_campaign(complaint, skim, tmp_path, complaints):
     other = skim.with_name("campaigns.toml")
     other.write_text(skim.read_text().replace("luminosity_ifb = 3.2", 'luminosity_ifb = "run2"'))
-    (line,) = refused("--samples", other)
+    (line,) = complaints("--samples", other)
     assert "campaignLuminosity(RandomRunNumber)`: make the skim again" in line
 
 
@@ -110,7 +110,7 @@ def test_region(complaint):
     assert complaint("-r", "SR3L", "SR2L") == "region 'SR2L' is not in it (it has SR3L, CR_WZ)"
 
 
-def test_variation(complaint, skim, runs, monkeypatch):  # noqa: F811
+def test_variation(complaint, skim, runs, monkeypatch):
     assert complaint("--vary", "b_tag").endswith(
         "variation 'b_tag_up' is not in it, --vary makes it"
     )
@@ -125,7 +125,7 @@ def test_bad_events(complaint):
     assert complaint("--drop-bad-events") == "it was made without --drop-bad-events"
 
 
-def test_schema(skim, refused, tmp_path):  # noqa: F811
+def test_schema(skim, complaints, tmp_path):
     other = skim.with_name("schema.toml")
     text = skim.read_text().replace('schema = "susy"', 'schema = "opendata2020"')
     other.write_text(text)
@@ -134,7 +134,7 @@ def test_schema(skim, refused, tmp_path):  # noqa: F811
     assert "schema 'opendata2020' needs" in outcome.err
 
 
-def test_branch_that_nobody_has_read(ROOT, skims, refused, runs, tmp_path, monkeypatch):  # noqa: F811
+def test_branch_that_nobody_has_read(ROOT, skims, complaints, runs, tmp_path, monkeypatch):
     ntuples.write(
         tmp_path / "a.root",
         [three_leptons(number=1), three_leptons(number=2, leptons=(Lepton(9),))],
@@ -147,7 +147,7 @@ def test_branch_that_nobody_has_read(ROOT, skims, refused, runs, tmp_path, monke
 
     more = (*features.FEATURES, Feature("twice", "2 * tau", "", "", None))
     monkeypatch.setattr(features, "FEATURES", more)
-    (line,) = refused("--samples", declared)
+    (line,) = complaints("--samples", declared)
     assert line == (
         f"m3l: sample 'a': {declared.parent}/a.root is a skim without the branch 'tau', which "
         "feature 'twice' in analysis/features.py needs: make the skim again with today's "
@@ -203,7 +203,7 @@ def test_failed_sample_leaves_nothing(ROOT, run_here, tmp_path):
     assert_same_bytes(tmp_path / "found", tmp_path / "expected")
 
 
-def test_record_that_is_none(ROOT, skim, refused, tmp_path):  # noqa: F811
+def test_record_that_is_none(ROOT, skim, complaints, tmp_path):
     path = tmp_path / "WZ.root"
     path.write_bytes((skim.parent / "WZ.root").read_bytes())
     (tmp_path / "samples.toml").write_text(skim.read_text())
@@ -217,7 +217,7 @@ def test_record_that_is_none(ROOT, skim, refused, tmp_path):  # noqa: F811
     for text in spoiled:
         assert str(ROOT.m3l.noteSkim(str(path), text)) == ""
         os.utime(path, ns=(0, 0))
-        (line,) = refused("--samples", tmp_path / "samples.toml")
+        (line,) = complaints("--samples", tmp_path / "samples.toml")
         assert line.startswith(f"m3l: {path} is no skim of this version (")
 
 
@@ -235,11 +235,11 @@ def test_full_disk(ROOT, run_here, tmp_path):
     assert not [*(tmp_path / "out").glob("*")]
 
 
-def test_blind_data(skims, runs, refused):  # noqa: F811
+def test_blind_data(skims, runs, complaints):
     words = ("-s", "data", "WZ", "-r", "SR_search")
     made = skims(*words)
     assert_same_bytes(runs("--samples", made, *words[3:]), runs(*words))
-    (line,) = refused("--samples", made, *words[3:], "--unblind")
+    (line,) = complaints("--samples", made, *words[3:], "--unblind")
     assert "region 'SR_search' is not in it" in line
 
 
@@ -248,7 +248,7 @@ def test_blind_data(skims, runs, refused):  # noqa: F811
 JOBS = ("local", "-s", "WZ", "Ztt", "-j", "2")
 
 
-def test_jobs_make_skims_and_read_them(runs, tmp_path):  # noqa: F811
+def test_jobs_make_skims_and_read_them(runs, tmp_path):
     words = (*JOBS, "-r", "SR3L", "--vary", "lepton_id", "--events-per-job", "3000")
     outcome = submit_program(*words, "--skim", "-o", tmp_path / "skim")
     assert outcome.status == 0, outcome.err

@@ -1,14 +1,18 @@
 """A hundredth of the events as a skim: what making it and reading it take.
 
-python -m tests.benchmarks.skim FOLDER     writes demo events of which a hundredth is selected
+python -m tests.benchmarks.skim rare FOLDER    writes demo events of which a hundredth is selected
+python -m tests.benchmarks.skim loop ...       a run that prints the CPU time of its event loop
 """
 
 import json
 import os
+import re
 import sys
+import time
 from pathlib import Path
 from statistics import median
 
+from tests.benchmarks.contest import ReadSpeed
 from tests.benchmarks.inputs import DEMO, MIXTURE, samples_file
 from tests.benchmarks.measure import REPOSITORY, note, python
 
@@ -22,7 +26,7 @@ def rare_file(folder, events):
     path = folder / f"rare-{events}.root"
     if not path.exists():
         made = path.with_name(f"unfinished-{path.name}")
-        python("-m", "tests.benchmarks.skim", folder)
+        python("-m", "tests.benchmarks.skim", "rare", folder)
         files = [folder / f"rare-{name}.root" for name in MIXTURE]
         generate = ("-m", "analysis.demo.generate", "benchmark", "--events", events, "--out", made)
         python(*generate, "--from", *files)
@@ -53,7 +57,7 @@ def write_rare(folder):
 def skim_details(folder, events, repeat):
     """Event loops over events and over skims of them, per event of the original, and the making.
 
-    Times are slopes between N and 4 N events, so that start-up does not count.
+    Times are slopes of CPU time between N and 4 N events, so that start-up does not count.
     """
     note("skims")
     sizes = (events, 4 * events)
@@ -68,6 +72,14 @@ def skim_details(folder, events, repeat):
                 made[name].append(python(PROGRAM, *words).wall)
                 loops.setdefault((name, size), []).append(loop_of(folder, out / "samples.toml"))
 
+    speed = ReadSpeed("readspeed", "", 1, folder, events)
+    if speed.binary.exists():
+        for size in sizes:
+            skim = folder / f"skim-ttree-{size}-0" / "benchmark0.root"
+            files = {"read": rare_file(folder, size), "read skim": skim}
+            for name, path in files.items():
+                loops[name, size] = [speed.run(path).cpu for _ in range(repeat)]
+
     def slope(name):
         small, large = (median(loops[name, size]) for size in sizes)
         return (large - small) / (sizes[1] - sizes[0])
@@ -78,13 +90,33 @@ def skim_details(folder, events, repeat):
         yield f"making a skim of {sizes[1]} events, {name}, s", f"{made[name][-1]:.1f}"
         yield "... second pass, ns per event of the original", f"{1e9 * slope(name):.1f}"
         yield "... first pass over that", f"{first / slope(name):.0f}"
+    if speed.binary.exists():
+        ratio = slope("read") / slope("read skim")
+        yield "rootreadspeed of the events over that of a skim, ttree", f"{ratio:.0f}"
 
 
 def loop_of(folder, samples):
-    """Seconds of the event loop of a run, one thread."""
-    out = folder / "skim_run"
-    python(PROGRAM, "--samples", samples, "-o", out, "-j", 1, "--force")
-    return json.loads((out / "run.json").read_text())["timings_s"]["event loop"]
+    """Seconds of CPU time that the event loop of a run takes, one thread."""
+    words = ("--samples", samples, "-o", folder / "skim_run", "-j", 1, "--force")
+    found = python("-m", "tests.benchmarks.skim", "loop", *words)
+    return float(re.search(r"^CPU (\S+)$", found.out, re.M)[1])
+
+
+def run_timed(words):
+    """Run run_rdf.py and print the CPU time of the event loop alone, without what books it."""
+    import run_rdf
+    from analysis.loops import CompiledLoop
+
+    run_graph = CompiledLoop.run_graph
+
+    def timed(*arguments):
+        begin = time.process_time()
+        problem = run_graph(*arguments)
+        print(f"CPU {time.process_time() - begin}", flush=True)
+        return problem
+
+    CompiledLoop.run_graph = timed
+    run_rdf.main(words)
 
 
 def selected_share(folder):
@@ -94,4 +126,5 @@ def selected_share(folder):
 
 
 if __name__ == "__main__":
-    write_rare(Path(sys.argv[1]))
+    kind, *words = sys.argv[1:]
+    run_timed(words) if kind == "loop" else write_rare(Path(*words))
