@@ -307,8 +307,11 @@ def root_facts():
         facts["core"] = core_of(facts["libraries"])
         if not (path.parent / PREPARED).exists():
             new = path.with_suffix(f".{os.getpid()}")
-            new.write_text(json.dumps(facts))
-            new.replace(path)
+            try:
+                new.write_text(json.dumps(facts))
+                new.replace(path)
+            finally:
+                discard(new)
     return facts
 
 
