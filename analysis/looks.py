@@ -8,13 +8,13 @@ import math
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 from analysis import checksums
 from analysis.children import DiedError, KilledError, each
 from analysis.errors import InputError, M3LError
-from analysis.files import digest, irregular, write_json
+from analysis.files import digest, irregular, write_file
 from analysis.headway import Progress
 from analysis.schemas import SCHEMAS
 from helpers import native
@@ -92,9 +92,13 @@ def look_at(samples):
                 found[sample.name, path] = known
             else:
                 todo.append((sample, path))
+
+    def look(number):  # a child has all samples already: to send one anew for each file takes long
+        return look_at_one(*todo[number])
+
     cores = len(os.sched_getaffinity(0))
     with Progress("inputs", len(todo), sys.stderr, "files", delay=1) as progress:
-        looked = each(look_at_one, todo, min(cores, len(todo)))
+        looked = each(look, range(len(todo)), min(cores, len(todo)))
         for done, (number, result) in enumerate(looked, 1):
             sample, path = todo[number]
             if isinstance(result, KilledError):
@@ -110,9 +114,8 @@ def look_at(samples):
     return {key: found[key] for key in ((s.name, path) for s in samples for path in s.files)}
 
 
-def look_at_one(sample_and_path):
+def look_at_one(sample, path):
     """Look at one file of a sample; returns a Look."""
-    sample, path = sample_and_path
     size = modified = place = None
     if "://" not in path:
         wrong = irregular(path)
@@ -201,7 +204,8 @@ class Memory:
         """Write what is new; where that is not possible, files will be looked at again."""
         if self.news:
             try:
-                write_json(self.path, {path: asdict(look) for path, look in self.looks.items()})
+                looks = {path: vars(look) for path, look in self.looks.items()}
+                write_file(self.path, json.dumps(looks, allow_nan=False))
             except M3LError:
                 pass
 

@@ -279,9 +279,18 @@ def prepared():
     return None
 
 
+FACTS = {
+    "version": lambda: ROOT.gROOT.GetVersion(),
+    "include": lambda: ROOT.gROOT.GetIncludeDir(),
+    "include path": lambda: ROOT.gSystem.GetIncludePath(),
+    "libraries": lambda: ROOT.TROOT.GetSharedLibDir(),
+    "command": lambda: ROOT.gSystem.GetMakeSharedLib(),  # to compile
+}
+
+
 @cache
 def root_facts():
-    """What ROOT says of itself: version, place of its headers and libraries, compiler's command.
+    """What ROOT says of itself, see FACTS.
 
     Remembered in the cache folder while its core library is the same: PyROOT takes most of a second
     to import.
@@ -291,20 +300,18 @@ def root_facts():
     path = wanted_folder() / f"root-{name}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         facts = json.loads(path.read_text())
-        if facts["core"] == core_of(facts["libraries"]):
+        if facts["core"] == core_of(facts["libraries"]) and facts.keys() > FACTS.keys():
             return facts
-    facts = {
-        "version": str(ROOT.gROOT.GetVersion()),
-        "include": str(ROOT.gROOT.GetIncludeDir()),
-        "libraries": str(ROOT.TROOT.GetSharedLibDir()),
-        "command": str(ROOT.gSystem.GetMakeSharedLib()),
-    }
+    facts = {name: str(ask()) for name, ask in FACTS.items()}
     with contextlib.suppress(OSError):
         facts["core"] = core_of(facts["libraries"])
         if not (path.parent / PREPARED).exists():
             new = path.with_suffix(f".{os.getpid()}")
-            new.write_text(json.dumps(facts))
-            new.replace(path)
+            try:
+                new.write_text(json.dumps(facts))
+                new.replace(path)
+            finally:
+                discard(new)
     return facts
 
 
@@ -366,10 +373,10 @@ def run_compiler(source, name, folder, dictionary=None):
         sources.append(folder / f"{name}_dictionary.cxx")
         words = ["-f", sources[1].name, "-s", f"lib{name}", f"-I{HEADERS}", dictionary]
         call([rootcling, *words, str((HEADERS / dictionary).with_name("LinkDef.h"))], folder)
-    command = string.Template(str(ROOT.gSystem.GetMakeSharedLib())).safe_substitute(
+    command = string.Template(root_facts()["command"]).safe_substitute(
         BuildDir=shlex.quote(str(folder)),
         Opt=OPTIONS,
-        IncludePath=f"-I{shlex.quote(str(HEADERS))} {ROOT.gSystem.GetIncludePath()}",
+        IncludePath=f"-I{shlex.quote(str(HEADERS))} {root_facts()['include path']}",
         SourceFiles=shlex.join(map(str, sources)),
         ObjectFiles=shlex.join(f"{path.stem}.o" for path in sources),
         SharedLib=f"lib{name}.so",

@@ -83,10 +83,10 @@ def test_file_that_crashes_root_when_it_is_looked_at(run, monkeypatch):
 
     really = looks.look_at_one
 
-    def look(words):
-        if words[1].endswith("c.root"):
+    def look(sample, path):
+        if path.endswith("c.root"):
             os.abort()
-        return really(words)
+        return really(sample, path)
 
     monkeypatch.setattr(looks, "look_at_one", look)
     outcome = run("--check")
@@ -103,10 +103,10 @@ def test_looks_are_remembered_until_a_file_changes(run, samples, tmp_path, monke
     looked = tmp_path / "looked"
     really = looks.look_at_one
 
-    def look(words):
+    def look(sample, path):
         with looked.open("a") as file:
-            file.write(os.path.basename(words[1]))
-        return really(words)
+            file.write(os.path.basename(path))
+        return really(sample, path)
 
     monkeypatch.setattr(looks, "look_at_one", look)
     assert run("--check").status == 0

@@ -34,6 +34,22 @@ def test_plain_progress_is_a_line_now_and_then(monkeypatch):
     ]
 
 
+def test_inspection_tells_its_progress_in_files(monkeypatch):
+    from analysis import headway
+
+    now = 0.0
+    monkeypatch.setattr(headway.time, "monotonic", lambda: now)
+    elsewhere = io.StringIO()
+    with headway.Progress("inputs", 5000, elsewhere, "files", delay=1) as told:
+        for seconds, files in ((9, 0), (11, 0), (21.5, 1075)):
+            now = seconds
+            told(files)
+    assert elsewhere.getvalue().splitlines() == [
+        "inputs: 0 of 5000 files, 0/s, no file yet",
+        "inputs: 1075 of 5000 files, 50/s, 78 s left",
+    ]
+
+
 def test_terminal_gets_a_progress_bar(tmp_path):
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))

@@ -248,7 +248,7 @@ class ClusterLoop:
         item, problems = self.prepared, []
         files = tuple(sorted(str(path) for path in self.rows_folder(region).iterdir()))
         sample = replace(item.sample, files=files, tree=ROWS, kind="data")
-        looks = {(sample.name, path): look_at_one((sample, path)) for path in files}
+        looks = {(sample.name, path): look_at_one(sample, path) for path in files}
         inputs = inspect(sample, looks, problems)
         written = Plan(inputs.branches, {}, (), {region: ()}, item.plan.columns, ())
         entries = 0 if problems else inputs.entries
