@@ -30,10 +30,17 @@ class Part(NamedTuple):
     source: str  # all bodies as one unit
     dictionary: str  # the header that the dictionary is made of
     header: str  # what the interpreter shall know
+    check: str = ""  # script that looks whether a library is good
 
 
 PHYSICS = Part("m3l", "*", "m3l.cxx", "m3l.h", "prompt.h")
-ENGINE = Part("m3lengine", "engine/*", "engine/engine.cxx", "engine/engine.h", "engine/engine.h")
+ENGINE = Part(
+    "m3lengine", "engine/*", "engine/engine.cxx", "engine/engine.h", "engine/engine.h", "reading.py"
+)
+# What takes its place where it does not read as ROOT does.
+ENGINE_BY_ROOT = ENGINE._replace(
+    name="m3lengine_by_root", source="engine/engine_by_root.cxx", check=""
+)
 BARE = PHYSICS._replace(header="")  # the same for compiled code only
 
 
@@ -202,7 +209,7 @@ def find_library(part=PHYSICS):
             return aclic_library(
                 part.name, SOURCES / part.source, source_files(part.files)
             ), "aclic"
-        return portable_library(part), "compiled"
+        return (engine_library() if part is ENGINE else portable_library(part)), "compiled"
     except CompilerError as error:
         warnings.warn(
             "the C++ helpers cannot be compiled and are interpreted, which is slower: "
@@ -227,8 +234,36 @@ def portable_library(part):
     """
     from helpers.build import library
 
-    files = source_files(part.files)
-    return library(part.name, SOURCES / part.source, files, dictionary=part.dictionary)
+    check = part.check and SOURCES / part.check
+    return library(*files_of(part), dictionary=part.dictionary, check=check)
+
+
+def engine_library():
+    """The same of the engine, or of that which lets ROOT read, with a warning.
+
+    Raises build.CompilerError.
+    """
+    from helpers.build import CompilerError, is_cached
+
+    if not is_cached(*files_of(ENGINE_BY_ROOT)):
+        try:
+            return portable_library(ENGINE)
+        except CompilerError as error:
+            try:
+                portable_library(ENGINE_BY_ROOT)
+            except CompilerError:
+                raise error from None
+    warnings.warn(
+        "ROOT reads the files, which is slower: the engine's own reading does not work with this "
+        "version of ROOT, see helpers/reading.py",
+        stacklevel=2,
+    )
+    return portable_library(ENGINE_BY_ROOT)
+
+
+def files_of(part):
+    """The name of a part, its source and all its files."""
+    return part.name, SOURCES / part.source, source_files(part.files)
 
 
 def copy_libraries(folder):

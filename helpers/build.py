@@ -39,7 +39,7 @@ class CompilerError(Exception):
     """The compiler is missing, refused the code or was killed; the text is what it printed."""
 
 
-def library(name, source, inputs, dictionary=None):
+def library(name, source, inputs, dictionary=None, check=None):
     """Return the path of a library that does not depend on the place of its source.
 
     It is compiled where the cache does not have it.
@@ -48,11 +48,23 @@ def library(name, source, inputs, dictionary=None):
     source: Path of the C++ file to compile
     inputs: Paths of all files that it depends on
     dictionary: a header in this folder; make ROOT know the classes in it and in those it includes
+    check: Path of a script that ends with an error for a library that is not good, given its path
     Raises CompilerError.
     """
-    return cached(
-        name, source.name, inputs, lambda folder: run_compiler(source, name, folder, dictionary)
-    )
+
+    def make(folder):
+        run_compiler(source, name, folder, dictionary)
+        if check:
+            call(
+                [sys.executable, "-W", "ignore", str(check), str(folder / f"lib{name}.so")], folder
+            )
+
+    return cached(name, source.name, inputs, make)
+
+
+def is_cached(name, source, inputs):
+    """Whether the cache has a library, so that it is not compiled."""
+    return usable(place(name, source.name, inputs))
 
 
 def aclic_library(name, source, inputs):
@@ -67,12 +79,8 @@ def cached(name, what, inputs, make):
     anew where it is not as it was made, or where a process died while it loaded it.
     Raises CompilerError.
     """
-    key = hashlib.sha256(what.encode())
-    for path in sorted(inputs, key=lambda path: path.name):
-        key.update(path.read_bytes())
-    key.update(toolchain().encode())
-    folder = cache_folder() / f"{name}-{key.hexdigest()[:16]}"
-    path = folder / f"lib{name}.so"
+    path = place(name, what, inputs)
+    folder = path.parent
     if not usable(path):
         if not os.access(folder.parent, os.W_OK):  # a damaged one of a cache that only others write
             path = temporary_folder() / folder.name / path.name
@@ -84,6 +92,15 @@ def cached(name, what, inputs, make):
             raise CompilerError(f"the cache folder {folder.parent} lost {path.name}")
     used[name] = path
     return path
+
+
+def place(name, what, inputs):
+    """Where the cache has a library, or would have it; see `cached`."""
+    key = hashlib.sha256(what.encode())
+    for path in sorted(inputs, key=lambda path: path.name):
+        key.update(path.read_bytes())
+    key.update(toolchain().encode())
+    return cache_folder() / f"{name}-{key.hexdigest()[:16]}" / f"lib{name}.so"
 
 
 def usable(library):

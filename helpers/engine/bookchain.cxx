@@ -1,6 +1,9 @@
 #include "engine/bookchain.h"
 
+// Where that does not work, see helpers/reading.py.
+#ifndef M3L_READ_BY_ROOT
 #include "engine/eventsource.h"
+#endif
 
 #include <ROOT/RDF/RDatasetSpec.hxx>
 #include <ROOT/RDataFrame.hxx>
@@ -63,7 +66,7 @@ ROOT::RDF::RNode gather(ROOT::RDF::RNode rdf, const CompiledChain &chain)
    rdf = rdf.DefineSlot(column, [events](unsigned slot) { return EventRef{&(*events)[slot]}; });
    for (unsigned n = 0; n < branches.size(); ++n) {
       const std::string next =
-         n + 1 < branches.size() ? "m3l_given_" + std::to_string(n) : EventSource::kEvent;
+         n + 1 < branches.size() ? "m3l_given_" + std::to_string(n) : EventRef::kColumn;
       const auto add = [&, n](auto *none) {
          using Value = std::remove_pointer_t<decltype(none)>;
          rdf = rdf.Define(next,
@@ -79,12 +82,14 @@ ROOT::RDF::RNode gather(ROOT::RDF::RNode rdf, const CompiledChain &chain)
    return rdf;
 }
 
-/// The events of a sample, in a column EventSource::kEvent.
+/// The events of a sample, in a column EventRef::kColumn.
 ROOT::RDF::RNode open(const Dataset &dataset, std::shared_ptr<const CompiledChain> chain)
 {
+#ifndef M3L_READ_BY_ROOT
    auto source = std::make_unique<EventSource>(dataset, chain);
    if (source->isComplete())
       return ROOT::RDataFrame(std::move(source));
+#endif
    std::vector<std::string> paths;
    for (const InputFile &part : dataset.files)
       paths.push_back(part.path);
@@ -148,7 +153,7 @@ SelectedEvents bookChain(const Dataset &dataset, std::shared_ptr<const CompiledC
       return const_cast<const Flags *>(&in);
    };
    const auto any = [](const Flags *) { return true; };
-   rdf = rdf.DefineSlot("m3l_regions", process, {EventSource::kEvent});
+   rdf = rdf.DefineSlot("m3l_regions", process, {EventRef::kColumn});
    const auto wanted = [](const Flags *in) {
       return std::find(in->begin(), in->end(), 1) != in->end();
    };

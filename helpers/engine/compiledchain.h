@@ -63,6 +63,8 @@ private:
 
 /// An event as the value of a column.
 struct EventRef {
+   static constexpr const char *kColumn = "m3l_event"; ///< the name of the column
+
    const Event *event = nullptr;
 };
 

@@ -12,7 +12,9 @@
 // Where there is no compiler, there are no compiled chains.
 #ifndef M3L_INTERPRETED
 #include "engine/bookchain.cxx"
+#ifndef M3L_READ_BY_ROOT
 #include "engine/branchreader.cxx"
 #include "engine/eventsource.cxx"
 #include "engine/openfile.cxx"
+#endif
 #endif

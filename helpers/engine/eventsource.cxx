@@ -101,7 +101,7 @@ EventSource::EventSource(const Dataset &dataset, std::shared_ptr<const CompiledC
    for (const auto &[name, content] : fBranches)
       fColumns.push_back(name);
    if (fChain)
-      fColumns.push_back(kEvent);
+      fColumns.push_back(EventRef::kColumn);
 }
 
 EventSource::~EventSource() = default;
@@ -125,18 +125,18 @@ void EventSource::SetNSlots(unsigned slots)
 
 bool EventSource::HasColumn(std::string_view column) const
 {
-   return fBranches.find(column) != fBranches.end() || (fChain && column == kEvent);
+   return fBranches.find(column) != fBranches.end() || (fChain && column == EventRef::kColumn);
 }
 
 std::string EventSource::GetTypeName(std::string_view column) const
 {
-   return column == kEvent ? "m3l::EventRef" : fBranches.at(std::string(column)).type();
+   return column == EventRef::kColumn ? "m3l::EventRef" : fBranches.at(std::string(column)).type();
 }
 
 std::unique_ptr<ROOT::Detail::RDF::RColumnReaderBase>
 EventSource::GetColumnReaders(unsigned slot, std::string_view column, const std::type_info &type)
 {
-   if (column == kEvent && type == typeid(EventRef))
+   if (column == EventRef::kColumn && type == typeid(EventRef))
       return std::make_unique<EventColumn>(*this, slot);
    return std::make_unique<Column>(*fSlots.at(slot), readerOf(slot, std::string(column), type));
 }

@@ -27,10 +27,7 @@ namespace m3l
 class EventSource : public ROOT::RDF::RDataSource
 {
 public:
-   /// Column with an EventRef to the branches of a chain.
-   static constexpr const char *kEvent = "m3l_event";
-
-   /// \param chain  of the column kEvent
+   /// \param chain  of the column with an EventRef
    /// \throws std::runtime_error if the first file is not as it was looked at
    explicit EventSource(const Dataset &dataset,
                         std::shared_ptr<const CompiledChain> chain = nullptr);

@@ -1,10 +1,11 @@
 /// \file openfile.h
-/// The files of a sample, and the one that is being read.
+/// The file of a sample that is being read.
 #ifndef M3L_OPENFILE_H
 #define M3L_OPENFILE_H
 
 #include "engine/basket.h"
 #include "engine/branchcontent.h"
+#include "engine/dataset.h"
 
 #include <map>
 #include <memory>
@@ -21,30 +22,6 @@ class RNTupleReader;
 
 namespace m3l
 {
-
-/// A file of a sample.
-struct InputFile {
-   std::string path;
-   long long entries;
-   // As in DatasetInfo, to be found again when the file is opened.
-   std::string uuid = ""; ///< empty for any
-   long long size = -1;   ///< in bytes, negative for any
-};
-
-/// The files of a sample, and which of their entries are read.
-struct Dataset {
-   std::string tree; ///< name of the TTree or RNTuple
-   std::vector<InputFile> files;
-   long long begin, end; ///< counted over all files; end < 0 reads all
-   bool dropBad = false; ///< leave out events with bad values, which else end the event loop
-   std::vector<std::string> columns{}; ///< branches that are read beside those of the chain
-
-   void addFile(const std::string &path, long long entries, const std::string &uuid = "",
-                long long size = -1)
-   {
-      files.push_back({path, entries, uuid, size});
-   }
-};
 
 /// The file that a thread reads from.
 class OpenFile
