@@ -362,7 +362,8 @@ std::string noteSkim(const std::string &path, const std::string &text)
 {
    const ErrorCatcher errors(ErrorCatcher::thisOne);
    const std::unique_ptr<TFile> file(TFile::Open(path.c_str(), "update"));
-   if (!file || file->WriteTObject(new TObjString(text.c_str()), kSkim) <= 0)
+   const TObjString note(text.c_str());
+   if (!file || file->WriteTObject(&note, kSkim) <= 0)
       return "its last part cannot be written: " + errors.first();
    file->Close();
    return errors.first();
