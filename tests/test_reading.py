@@ -1,4 +1,4 @@
-"""The engine's own reading is used where it reads as ROOT does, which is found out when it is built."""
+"""Where the engine does not read as ROOT does, which is found out when it is built, ROOT reads."""
 
 import shutil
 import subprocess
@@ -7,13 +7,27 @@ import sys
 import pytest
 from conftest import REPOSITORY, read_table
 
+import helpers
+
 WRONG = {
     "does not compile": ("engine/eventsource.cxx", "EventSource::SetNSlots(", "EventSource::Gone("),
     "reads otherwise": ("engine/basket.h", "return bits != 0;", "return bits == 0;"),
 }
 
 
-@pytest.mark.parametrize("fault", WRONG)
+def test_script_that_compares(tmp_path):
+    """It finds nothing in the engine of these tests, and says where a library is none."""
+    script = REPOSITORY / "helpers" / "reading.py"
+    library = helpers.engine_library()
+    (tmp_path / "none.so").write_bytes(b"")
+    for path, status in ((library, 0), (tmp_path / "none.so", 1)):
+        words = [sys.executable, "-W", "ignore", str(script), str(path)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+        assert done.returncode == status, done.stderr
+    assert "cannot be loaded" in done.stderr
+
+
+@pytest.mark.parametrize("fault", [pytest.param(f, marks=pytest.mark.slow) for f in WRONG])
 def test_root_reads_where_own_reading_does_not_work(fault, demo_output, tmp_path, monkeypatch):
     """A checkout whose engine is no good gives the same tables, with one line."""
     name, old, new = WRONG[fault]

@@ -22,15 +22,28 @@ from statistics import median
 
 from tests.benchmarks.contest import FEW, Contestant, ReadSpeed, compete
 from tests.benchmarks.farm import farm_details
-from tests.benchmarks.inputs import events_file, samples_file
+from tests.benchmarks.inputs import RARE, events_file, samples_file
 from tests.benchmarks.inspection import inspection_details
+from tests.benchmarks.kinds import kinds_details
 from tests.benchmarks.measure import FIRST, REPOSITORY, CommandError, note, python, run, table
 from tests.benchmarks.skim import skim_details
 from tests.benchmarks.vary import SYSTEMATICS
 
 PROGRAM = REPOSITORY / "run_rdf.py"
 CONTEST = ("program", "threads", "awkward", "thesis", "readspeed")
-DETAILS = ("start", "inspection", "edit", "vary", "table", "page", "matrix", "skim", "farm", "ml")
+DETAILS = (
+    "kinds",
+    "start",
+    "inspection",
+    "edit",
+    "vary",
+    "table",
+    "page",
+    "matrix",
+    "skim",
+    "farm",
+    "ml",
+)
 
 
 def parser():
@@ -47,6 +60,7 @@ def parser():
     add("--quick", action="store_true", help="50 000 events, two rounds")
     add("--events", type=int, metavar="N", help="events of the smaller file (840 000)")
     add("--repeat", type=int, metavar="R", help="rounds, of which medians are shown (3)")
+    add("--rare", action="store_true", help="a hundredth of the events is selected, not a fifth")
     add("--threads", type=int, default=1, metavar="T", help="of all contestants (1)")
     add("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
     add("--work", type=Path, metavar="FOLDER", help="keep inputs and products there")
@@ -72,12 +86,14 @@ def measure(options, folder):
     print(machine(), flush=True)
     contestants = {c.name: c for c in all_contestants(options, folder) if c.name in options.only}
     if contestants:
-        compete(list(contestants.values()), folder, options.repeat)
+        one_in = RARE if options.rare else 1
+        compete(list(contestants.values()), folder, options.repeat, one_in)
         print(f"\nN = {options.events} events; threads: {options.threads}; ", end="")
         print(f"medians of {options.repeat} rounds\n")
         print_contest(contestants)
     program, threads, reading = map(contestants.get, ("program", "threads", "readspeed"))
     sections = {
+        "kinds": partial(kinds_details, folder, options.events, options.repeat),
         "loop": program and reading and partial(loop_details, program, reading),
         "threads": program and threads and partial(thread_details, program, threads),
         "start": program and partial(start_details, program, folder, options.repeat),

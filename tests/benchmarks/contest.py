@@ -91,13 +91,15 @@ class ReadSpeed(Contestant):
         return replace(cost, wall=float(wall), cpu=float(cpu))
 
 
-def compete(contestants, folder, rounds):
+def compete(contestants, folder, rounds, trilepton=1):
     """Run all contestants over all their inputs, in turn, so many rounds.
+
+    trilepton: see events_file
 
     Ends the program if their cutflows differ.
     """
     note("making the input")
-    files = {n: events_file(folder, n) for c in contestants for n in c.inputs.values()}
+    files = {n: events_file(folder, n, trilepton) for c in contestants for n in c.inputs.values()}
     for contestant in contestants:
         if not contestant.hurry:
             note(f"{contestant.label}: warming up")

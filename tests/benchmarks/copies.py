@@ -9,7 +9,6 @@ import sys
 
 import ROOT
 
-KINDS = ("vector", "RVec", "array", "RNTuple")
 ALGORITHMS = {"zlib": 1, "lzma": 2, "lz4": 4, "zstd": 5}  # ROOT's numbers
 LEVEL = 5
 CLUSTER = 25_000  # events

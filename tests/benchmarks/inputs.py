@@ -5,6 +5,8 @@ import os
 from tests.benchmarks.measure import REPOSITORY, python
 
 DEMO = REPOSITORY / "analysis" / "demo"
+KINDS = ("vector", "RVec", "array", "RNTuple")  # of files, see copies.py
+RARE = 20  # events, of which one keeps its third lepton where a hundredth shall be selected
 MIXTURE = ("Zee", "Zmm", "Ztt", "ttbar", "ttZ")  # 19 % of their events are in SR3L
 
 WEIGHTS = tuple(

@@ -1,57 +1,20 @@
 """A hundredth of the events as a skim: what making it and reading it take.
 
-python -m tests.benchmarks.skim rare FOLDER    writes demo events of which a hundredth is selected
-python -m tests.benchmarks.skim loop ...       a run that prints the CPU time of its event loop
+python -m tests.benchmarks.skim ...     a run that prints the CPU time of its event loop
 """
 
 import json
-import os
 import re
 import sys
 import time
-from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.contest import ReadSpeed
-from tests.benchmarks.inputs import DEMO, MIXTURE, samples_file
+from tests.benchmarks.inputs import RARE, events_file, samples_file
 from tests.benchmarks.measure import REPOSITORY, note, python
 
 PROGRAM = REPOSITORY / "run_rdf.py"
-ONE_IN = 24  # selected events of the mixture that stay
 FORMATS = ("rntuple", "ttree")
-
-
-def rare_file(folder, events):
-    """Return a file of so many events of which a hundredth is selected, made if it is not there."""
-    path = folder / f"rare-{events}.root"
-    if not path.exists():
-        made = path.with_name(f"unfinished-{path.name}")
-        python("-m", "tests.benchmarks.skim", "rare", folder)
-        files = [folder / f"rare-{name}.root" for name in MIXTURE]
-        generate = ("-m", "analysis.demo.generate", "benchmark", "--events", events, "--out", made)
-        python(*generate, "--from", *files)
-        os.replace(made, path)
-    return path
-
-
-def write_rare(folder):
-    """Write the events of the demo without most of those that are selected."""
-    import ROOT
-
-    import run_rdf
-
-    dataframes = run_rdf.dataframes("-s", *MIXTURE)
-    for name in MIXTURE:
-        selected = sorted(dataframes[name]["SR3L"].AsNumpy(["rdfentry_"])["rdfentry_"].tolist())
-        left_out = {entry for n, entry in enumerate(selected) if n % ONE_IN}
-        with ROOT.TFile.Open(str(DEMO / f"{name}.root")) as file:
-            tree = file.Get("nominal")
-            kept = ROOT.TEntryList(tree)
-            for entry in set(range(tree.GetEntries())) - left_out:
-                kept.Enter(entry)
-            tree.SetEntryList(kept)
-            with ROOT.TFile.Open(str(folder / f"rare-{name}.root"), "recreate") as new:
-                new.WriteTObject(tree.CopyTree(""))
 
 
 def skim_details(folder, events, repeat):
@@ -61,7 +24,7 @@ def skim_details(folder, events, repeat):
     """
     note("skims")
     sizes = (events, 4 * events)
-    originals = {size: samples_file(rare_file(folder, size)) for size in sizes}
+    originals = {size: samples_file(events_file(folder, size, RARE)) for size in sizes}
     loops, made = {}, {name: [] for name in FORMATS}
     for number in range(repeat):
         for size, original in originals.items():
@@ -76,7 +39,7 @@ def skim_details(folder, events, repeat):
     if speed.binary.exists():
         for size in sizes:
             skim = folder / f"skim-ttree-{size}-0" / "benchmark0.root"
-            files = {"read": rare_file(folder, size), "read skim": skim}
+            files = {"read": events_file(folder, size, RARE), "read skim": skim}
             for name, path in files.items():
                 loops[name, size] = [speed.run(path).cpu for _ in range(repeat)]
 
@@ -98,24 +61,24 @@ def skim_details(folder, events, repeat):
 def loop_of(folder, samples):
     """Seconds of CPU time that the event loop of a run takes, one thread."""
     words = ("--samples", samples, "-o", folder / "skim_run", "-j", 1, "--force")
-    found = python("-m", "tests.benchmarks.skim", "loop", *words)
+    found = python("-m", "tests.benchmarks.skim", *words)
     return float(re.search(r"^CPU (\S+)$", found.out, re.M)[1])
 
 
 def run_timed(words):
-    """Run run_rdf.py and print the CPU time of the event loop alone, without what books it."""
+    """Run run_rdf.py and print the CPU time of the event loop."""
     import run_rdf
     from analysis.loops import CompiledLoop
 
-    run_graph = CompiledLoop.run_graph
+    read = CompiledLoop.read
 
     def timed(*arguments):
         begin = time.process_time()
-        problem = run_graph(*arguments)
+        problem = read(*arguments)
         print(f"CPU {time.process_time() - begin}", flush=True)
         return problem
 
-    CompiledLoop.run_graph = timed
+    CompiledLoop.read = timed
     run_rdf.main(words)
 
 
@@ -126,5 +89,4 @@ def selected_share(folder):
 
 
 if __name__ == "__main__":
-    kind, *words = sys.argv[1:]
-    run_timed(words) if kind == "loop" else write_rare(Path(*words))
+    run_timed(sys.argv[1:])
