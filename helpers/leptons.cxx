@@ -29,19 +29,36 @@ int chargeSum(const ROOT::RVecI &charge, const Indices &indices)
    return sum;
 }
 
+namespace
+{
+
+using Momenta = ROOT::VecOps::RVecN<FourMomentum, 4>; // for events with more they are allocated
+
+Momenta momentaOf(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
+                  const ROOT::RVecF &m, const Indices &indices)
+{
+   Momenta momenta;
+   for (const std::size_t i : indices)
+      momenta.push_back(fourMomentum({pt[i], eta[i], phi[i], m[i]}));
+   return momenta;
+}
+
+} // namespace
+
 SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
                         const ROOT::RVecF &m, const ROOT::RVecI &flavour, const ROOT::RVecI &charge,
                         const Indices &indices)
 {
    requireOneLength("sfosClosestToZ", pt, eta, phi, m, flavour, charge);
    requireInside("sfosClosestToZ", indices, pt.size());
+   const Momenta momenta = momentaOf(pt, eta, phi, m, indices);
    SfosPair best;
    for (std::size_t a = 0; a < indices.size(); ++a) {
       for (std::size_t b = a + 1; b < indices.size(); ++b) {
          const int i = int(indices[a]), j = int(indices[b]);
          if (flavour[i] != flavour[j] || charge[i] * charge[j] >= 0)
             continue;
-         const double pairMass = getM(pt, eta, phi, m, pt, eta, phi, m, i, j);
+         const double pairMass = mass(momenta[a] + momenta[b]);
          if (best.first < 0 || std::abs(pairMass - kZMass) < std::abs(best.mass - kZMass))
             best = {i, j, pairMass};
       }
@@ -55,11 +72,12 @@ LeptonPairs leptonPairs(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROO
 {
    requireOneLength("leptonPairs", pt, eta, phi, m, flavour, charge);
    requireInside("leptonPairs", indices, pt.size());
+   const Momenta momenta = momentaOf(pt, eta, phi, m, indices);
    LeptonPairs pairs;
    for (std::size_t a = 0; a < indices.size(); ++a) {
       for (std::size_t b = a + 1; b < indices.size(); ++b) {
          const int i = int(indices[a]), j = int(indices[b]);
-         const double pairMass = getM(pt, eta, phi, m, pt, eta, phi, m, i, j);
+         const double pairMass = mass(momenta[a] + momenta[b]);
          const int signs = charge[i] * charge[j];
          pairs.sfos += flavour[i] == flavour[j] && signs < 0;
          pairs.lightest = a == 0 && b == 1 ? pairMass : std::min(pairs.lightest, pairMass);

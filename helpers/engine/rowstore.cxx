@@ -253,19 +253,21 @@ void RowStore::add(unsigned slotNumber, const std::int64_t *identity, const doub
          mask[i / 8] |= 1 << i % 8;
       }
    };
-   for (unsigned i = 0; i < nCells; ++i) {
-      std::uint64_t four[2]; // neighbours are often zero together
-      if (i + 4 <= nCells) {
-         std::memcpy(four, cells + i, sizeof four);
-         if ((four[0] | four[1]) == 0) {
-            i += 3;
-            continue;
+   const auto addAll = [&](const float *values, unsigned size, unsigned first) {
+      for (unsigned i = 0; i < size; ++i) {
+         std::uint64_t four[2]; // neighbours are often zero together
+         if (i + 4 <= size) {
+            std::memcpy(four, values + i, sizeof four);
+            if ((four[0] | four[1]) == 0) {
+               i += 3;
+               continue;
+            }
          }
+         add(first + i, values + i);
       }
-      add(i, cells + i);
-   }
-   for (unsigned i = nCells; i < fShape.floats; ++i)
-      add(i, scalars + (i - nCells));
+   };
+   addAll(cells, nCells, 0);
+   addAll(scalars, fShape.floats - nCells, nCells);
    const bool finite =
       areFinite(reinterpret_cast<const float *>(floats), (next - floats) / sizeof(float));
    if (!finite || integers.bad() >= 0) {
