@@ -30,7 +30,8 @@ from tests.benchmarks.skim import skim_details
 from tests.benchmarks.vary import SYSTEMATICS
 
 PROGRAM = REPOSITORY / "run_rdf.py"
-CONTEST = ("program", "threads", "awkward", "thesis", "readspeed")
+MANY = 8  # threads, on fewer cores
+CONTEST = ("program", "threads", "many", "awkward", "thesis", "readspeed")
 DETAILS = (
     "kinds",
     "start",
@@ -91,11 +92,14 @@ def measure(options, folder):
         print(f"\nN = {options.events} events; threads: {options.threads}; ", end="")
         print(f"medians of {options.repeat} rounds\n")
         print_contest(contestants)
-    program, threads, reading = map(contestants.get, ("program", "threads", "readspeed"))
+    program, threads, many, reading = map(
+        contestants.get, ("program", "threads", "many", "readspeed")
+    )
     sections = {
         "kinds": partial(kinds_details, folder, options.events, options.repeat),
         "loop": program and reading and partial(loop_details, program, reading),
         "threads": program and threads and partial(thread_details, program, threads),
+        "many": program and many and partial(many_details, program, many),
         "start": program and partial(start_details, program, folder, options.repeat),
         "inspection": partial(inspection_details, folder, 200 if options.quick else 5000),
         "edit": partial(edit_details, folder, options.repeat),
@@ -158,6 +162,7 @@ def all_contestants(options, folder):
         yield Contestant("threads", label, program(2 * threads), folder, events)
     else:
         note(f"threads: left out, it takes {2 * threads} cores")
+    yield Contestant("many", f"this program, {MANY} threads", program(MANY), folder, events)
     yield Contestant("awkward", "uproot + awkward + vector", peer("awkward_peer"), folder, events)
     if "thesis" in options.only:
         note("the thesis's way: compiling")
@@ -210,6 +215,14 @@ def loop_details(program, reading):
 
 def thread_details(program, threads):
     yield "twice the threads, faster by", f"{threads.rate / program.rate:.2f}"
+
+
+def many_details(program, many):
+    """What more threads than cores cost."""
+    ratio = many.slope("cpu") / program.slope("cpu")
+    memory = (many.cost("4N", "memory") - program.cost("4N", "memory")) / (MANY - 1)
+    yield f"{MANY} threads, CPU time per event over that of one", f"{ratio:.2f}"
+    yield "... memory of each further thread, MB", f"{memory:.0f}"
 
 
 def start_details(program, folder, repeat):

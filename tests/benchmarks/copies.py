@@ -23,7 +23,7 @@ struct Array {
 
 struct Arrays {
    TTree &in, &out;
-   std::map<std::string, int> lengths;
+   std::map<std::string, std::pair<int, std::function<std::size_t()>>> lengths;
    std::deque<ULong64_t> numbers;
    std::deque<Array<float>> floats;
    std::deque<Array<int>> ints;
@@ -33,9 +33,10 @@ struct Arrays {
    void add(std::deque<Array<T>> &arrays, const std::string &name, const char *letter)
    {
       const std::string length = "n_" + name.substr(0, 3); // of the leptons, the jets
-      if (lengths.emplace(length, 0).second)
-         out.Branch(length.c_str(), &lengths[length], (length + "/I").c_str());
       auto &array = arrays.emplace_back();
+      const auto size = [&array] { return array.from->size(); };
+      if (lengths.emplace(length, std::pair(0, size)).second)
+         out.Branch(length.c_str(), &lengths[length].first, (length + "/I").c_str());
       in.SetBranchAddress(name.c_str(), &array.from);
       out.Branch(name.c_str(), array.to, (name + "[" + length + "]/" + letter).c_str());
    }
@@ -59,14 +60,14 @@ struct Arrays {
          } else if (type == "vector<bool>") {
             add(bools, name, "O");
          } else {
-            in.SetBranchAddress(name.c_str(), &numbers.emplace_back());
+            branch.SetAddress(&numbers.emplace_back());
             out.Branch(name.c_str(), &numbers.back(), branch.GetTitle());
          }
       }
       for (long long entry = 0; entry < in.GetEntries(); ++entry) {
          in.GetEntry(entry);
          for (auto &[name, length] : lengths)
-            length = name == "n_lep" ? floats.front().from->size() : floats.back().from->size();
+            length.first = length.second();
          fill(floats), fill(ints), fill(bools);
          out.Fill();
       }
