@@ -309,7 +309,7 @@ class Writer:
         sample = replace(self.item.sample, files=tuple(map(str, self.paths)))
         where = f"the skim of sample '{sample.name}' is not as it was written"
         problems = []
-        looks = {(sample.name, path): look_at_one((sample, path)) for path in sample.files}
+        looks = {(sample.name, path): look_at_one(sample, path) for path in sample.files}
         inputs = inspect(sample, looks, problems)
         wanted = sum(int(count.GetValue()) for count in self.numbers)
         if not problems and inputs.entries != wanted:
@@ -331,7 +331,7 @@ class Writer:
         problem = str(ROOT.m3l.noteSkim(str(path), json.dumps(record)))
         if problem:
             raise OutputError(f"{path.name}: {problem}")
-        look = look_at_one((self.item.sample, str(path)))
+        look = look_at_one(self.item.sample, str(path))
         if look.problem or json.loads(look.skim) != json.loads(json.dumps(record)):
             raise OutputError(f"{path.name} is not as it was written {look.problem}")
         return SkimFile(path.name, look.entries, path.stat().st_size, checksum(path))

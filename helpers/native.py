@@ -87,6 +87,7 @@ def plain(argument):
 
 
 def readable(text):
+    """Bytes of the engine as str."""
     return text.decode(errors="replace")
 
 

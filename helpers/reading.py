@@ -73,6 +73,10 @@ def values(df, columns):
 
 
 def main(library):
+    """End with an error if an engine reads otherwise than ROOT.
+
+    library: its path
+    """
     import ROOT
 
     if ROOT.gSystem.Load(library) < 0:
