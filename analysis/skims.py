@@ -80,7 +80,7 @@ def skim(job, options, folder, command):
     Returns {sample: SampleSkim}. Raises M3LError.
     """
     refuse_used(folder)
-    helpers.load_engine()  # of which compiled chains need a part only
+    helpers.load_engine()  # once for the processes of all samples
     ROOT.EnableThreadSafety()
     prepared, row = prepare(job)
     threads, layout = number_of_threads(job.threads), row_layout(job, row)
@@ -143,6 +143,7 @@ def write_skim(item, loop, folder, options, command, stem=None, whole=True):
         raise DeclarationError(
             f"sample '{item.sample.name}': a skim needs the compiled chain, see the warning above"
         )
+    helpers.load_engine()  # of which a run needs a part only
     end = item.begin + item.entries
     limited = item.entries < item.inputs.entries
     checked = read_checksums(item.sample.name, item.inputs, item.begin, end, limited)
