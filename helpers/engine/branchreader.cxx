@@ -29,33 +29,33 @@ public:
    static constexpr std::size_t kEntries = 256;
 
    std::size_t entries = 0;
+   std::size_t numbers = 0; ///< in all entries
 
    T *values() const { return fValues.get(); }
-   std::size_t numbers() const { return fStarts[entries]; } ///< in all entries
    std::size_t size(std::size_t entry) const { return fStarts[entry + 1] - fStarts[entry]; }
    T *array(std::size_t entry) const { return fValues.get() + fStarts[entry]; }
 
-   void clear() { entries = fStarts[0] = 0; }
+   void clear() { entries = numbers = 0; }
 
-   /// Memory for the numbers of the next entry, and a chunk.
-   T *add(std::size_t size)
+   /// Memory for the numbers of the next entries, and a chunk.
+   T *room(std::size_t size)
    {
-      const std::size_t first = fStarts[entries], last = first + size;
-      if (last + kChunk / sizeof(T) > fRoom)
-         grow(first, 2 * last + kEntries);
-      fStarts[++entries] = last;
-      return fValues.get() + first;
+      if (numbers + size + kChunk / sizeof(T) > fRoom) {
+         fRoom = 2 * (numbers + size) + kEntries;
+         std::unique_ptr<T[]> larger(new T[fRoom]); // not initialised
+         std::copy_n(fValues.get(), numbers, larger.get());
+         fValues = std::move(larger);
+      }
+      return fValues.get() + numbers;
    }
+
+   /// Takes an array that was put there.
+   void addArray(std::size_t size) { fStarts[++entries] = numbers += size; }
+
+   /// Takes entries of one number that were put there.
+   void addNumbers(std::size_t n) { entries = numbers += n; }
 
 private:
-   void grow(std::size_t used, std::size_t room)
-   {
-      std::unique_ptr<T[]> larger(new T[room]); // not initialised
-      std::copy_n(fValues.get(), used, larger.get());
-      fValues = std::move(larger);
-      fRoom = room;
-   }
-
    std::unique_ptr<T[]> fValues;
    std::size_t fRoom = 0;
    std::size_t fStarts[kEntries + 1] = {}; ///< of the numbers of each entry
@@ -84,8 +84,8 @@ public:
       n = std::min<std::size_t>(n, fEnd - entry);
       const std::size_t first = entry - fBegin;
       if (fShape == Shape::number) {
-         decode(fBasket.begin() + first * sizeof(T), n, block.add(n));
-         block.entries = n;
+         decode(fBasket.begin() + first * sizeof(T), n, block.room(n));
+         block.addNumbers(n);
          return;
       }
       const char *values, *end;
@@ -93,7 +93,8 @@ public:
          if (!fBasket.find(first + i, values, end) || !skipHeader(values, end))
             return;
          const std::size_t size = (end - values) / sizeof(T);
-         decode(values, size, block.add(size));
+         decode(values, size, block.room(size));
+         block.addArray(size);
       }
    }
 
@@ -172,13 +173,14 @@ public:
    {
       n = std::min<std::size_t>(n, fEntries - entry);
       if (!fArrays) {
-         fPages->copy(ROOT::NTupleSize_t(entry), n, block.add(n));
-         block.entries = n;
+         fPages->copy(ROOT::NTupleSize_t(entry), n, block.room(n));
+         block.addNumbers(n);
          return;
       }
       for (std::size_t i = 0; i < n; ++i) {
          const auto range = fArrays->GetCollectionRange(entry + i);
-         fPages->copy(*range.begin(), range.size(), block.add(range.size()));
+         fPages->copy(*range.begin(), range.size(), block.room(range.size()));
+         block.addArray(range.size());
       }
    }
 
@@ -272,7 +274,7 @@ private:
                                   " cannot be read at entry " + std::to_string(entry) + reason);
       // Numbers that are not finite make what follows look at each event.
       if constexpr (std::is_floating_point_v<T>)
-         if (!areFinite(fBlock.values(), fBlock.numbers()))
+         if (!areFinite(fBlock.values(), fBlock.numbers))
             fFile.suspect();
    }
 
