@@ -14,7 +14,6 @@ import warnings
 from functools import cache
 from typing import NamedTuple
 
-from helpers import native
 from helpers.seal import intact
 from helpers.stamp import SOURCES, source_files, stamp
 from helpers.terminal import captured_stderr
@@ -62,6 +61,8 @@ def load_engine():
 
     Raises ImportError.
     """
+    from helpers import native  # brings numpy
+
     load()
     path, how = chosen_engine()
     how = load_library(path, how, ENGINE)
@@ -76,6 +77,8 @@ def load_for_chains():
     `load_engine` may follow. Returns how the engine is, as that does; if interpreted, PyROOT has
     it. Raises ImportError.
     """
+    from helpers import native  # brings numpy
+
     physics = bare_library()[0]
     if load.cache_info().currsize or not physics:
         return load_engine()

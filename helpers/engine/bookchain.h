@@ -4,7 +4,7 @@
 #define M3L_BOOKCHAIN_H
 
 #include "engine/compiledchain.h"
-#include "engine/dataset.h"
+#include "engine/inputfiles.h"
 
 #include <ROOT/RDF/RInterface.hxx>
 #include <ROOT/RResultHandle.hxx>

@@ -5,7 +5,7 @@
 
 #include "engine/basket.h"
 #include "engine/branchcontent.h"
-#include "engine/dataset.h"
+#include "engine/inputfiles.h"
 
 #include <map>
 #include <memory>

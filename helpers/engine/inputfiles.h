@@ -1,7 +1,7 @@
-/// \file dataset.h
+/// \file inputfiles.h
 /// The files of a sample.
-#ifndef M3L_DATASET_H
-#define M3L_DATASET_H
+#ifndef M3L_INPUTFILES_H
+#define M3L_INPUTFILES_H
 
 #include <string>
 #include <vector>
