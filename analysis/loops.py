@@ -25,7 +25,7 @@ from helpers.terminal import captured_stderr
 
 # Rows of a sample in memory, all threads together; more go to temporary files. Less where a job may
 # use little, as what is below.
-ROW_MEMORY = 96 * 1024**2
+ROW_MEMORY = 48 * 1024**2
 
 # That a chain as it is may take for the rows of a range of entries, if all of them are selected.
 RANGE_MEMORY = 512 * 1024**2
