@@ -6,6 +6,7 @@ import sys
 import threading
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -160,9 +161,8 @@ class EventLoop:
         Those of a skim count the events that were left out of it as well.
         """
         parts = [self.count_jsons(variation)]
-        if self.prepared.skimmed:
-            rejected = self.prepared.skimmed.rejected(self.prepared.plan)
-            parts.append((rejected["variations"][variation] if variation else rejected)["cutflow"])
+        if rejected := self.rejected(variation):
+            parts.append(rejected)
         return {
             region: tuple(
                 CutflowRow.of(counts[0]["cut"], counts)
@@ -170,6 +170,19 @@ class EventLoop:
             )
             for region in parts[0]
         }
+
+    def rejected(self, variation=None):
+        """The counts of the events that skims lack, as `count_jsons`; None without skims."""
+        found = self.rejected_by_variation
+        if found and variation:
+            found = found["variations"][variation]
+        return found and found["cutflow"]
+
+    @cached_property
+    def rejected_by_variation(self):
+        """See Skimmed.rejected."""
+        item = self.prepared
+        return item.skimmed and item.skimmed.rejected(item.plan)
 
     def count_jsons(self, variation=None):
         """The counts of the events that were read, {region: rows}; see `count_json`."""
@@ -311,7 +324,7 @@ class CompiledLoop(EventLoop):
             loop.addColumn(column)
         selected = loop.book(*read)
         booked = self.book(selected.events)
-        problem = self.run_graph(selected.handles[0], progress)
+        problem = self.run_graph(selected.handle, progress)
         del booked
         return problem
 

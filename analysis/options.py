@@ -14,6 +14,10 @@ from analysis.errors import exit_on_mistake, positive_integer
 from analysis.features import DEFAULT_LAYOUT
 from analysis.schemas import SCHEMAS
 
+# Of a skim, the default first.
+SKIM_COLUMNS = ("declared", "all")
+SKIM_FORMATS = ("rntuple", "ttree")
+
 
 def add_job(make):
     """Add the options that say what is run; returns the group of --samples and --input."""
@@ -44,10 +48,10 @@ def add_skim(make):
     add = make.add_argument
     add(
         "--columns",
-        choices=("declared", "all"),
+        choices=SKIM_COLUMNS,
         help="branches of a skim: those that the declarations read (default), or all",
     )
-    add("--skim-format", choices=("rntuple", "ttree"), help="of a skim (default: rntuple)")
+    add("--skim-format", choices=SKIM_FORMATS, help="of a skim (default: rntuple)")
 
 
 def check_skim(make, options, others):

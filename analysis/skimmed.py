@@ -11,6 +11,7 @@ from fractions import Fraction
 from analysis.content import FLAG, NUMBER, Fields, ListOf, MapOf, Maybe, OneOf, whole
 from analysis.errors import InputError, listed
 from analysis.files import parse_json
+from analysis.options import SKIM_COLUMNS
 from analysis.output import WEIGHT
 from analysis.plan import NORMALISATION
 from analysis.records import COLUMN, CUT, EXPRESSION, LABEL, NAME, REJECTED, WORDS
@@ -18,14 +19,13 @@ from analysis.records import COLUMN, CUT, EXPRESSION, LABEL, NAME, REJECTED, WOR
 FORMAT = 1
 KEY = "m3l_skim"  # of the JSON in a file, see inspectDataset in helpers/engine/inspection.cxx
 
-COLUMNS = ("declared", "all")
 AGAIN = "make the skim again"
 
 RULE = Fields(
     {
         "format": whole(FORMAT, FORMAT),
         "made": Fields({"command": ListOf(WORDS), "git": Maybe(WORDS)}, others=True),
-        "columns": OneOf(COLUMNS),
+        "columns": OneOf(SKIM_COLUMNS),
         "branches": MapOf(LABEL, LABEL),  # of the original: names and types
         "added": ListOf(COLUMN),  # columns that became branches
         "schema": NAME,

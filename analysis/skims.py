@@ -24,6 +24,7 @@ from analysis.inputs import InputFile, inspect, read_checksums
 from analysis.job import fingerprint, git_commit, versions
 from analysis.looks import look_at_one
 from analysis.loops import CompiledLoop, number_of_threads
+from analysis.options import SKIM_COLUMNS, SKIM_FORMATS
 from analysis.plan import is_number
 from analysis.prepare import prepare, row_layout
 from analysis.products import Output
@@ -33,7 +34,7 @@ from analysis.skimmed import FORMAT, both, decided, plain
 
 SAMPLES = "samples.toml"
 
-FORMATS = {"rntuple": "kRNTuple", "ttree": "kTTree"}
+OUTPUTS = dict(zip(SKIM_FORMATS, ("kRNTuple", "kTTree"), strict=True))  # as ROOT calls them
 # Reading is to cost little, and a skim is small.
 COMPRESSION, LEVEL = "kZSTD", 3
 
@@ -42,8 +43,8 @@ COMPRESSION, LEVEL = "kZSTD", 3
 class SkimOptions:
     """What a skim holds, and how."""
 
-    columns: str = "declared"  # or all
-    format: str = "rntuple"  # or ttree
+    columns: str = SKIM_COLUMNS[0]
+    format: str = SKIM_FORMATS[0]
 
     @classmethod
     def of(cls, options):
@@ -164,7 +165,9 @@ def write_skim(item, loop, folder, options, command, stem=None, whole=True):
                     f"{region}, {counts[variation][region][-1]['entries']} were selected: is the "
                     "disk full?"
                 )
-    read = {n: complete(item, rows, n) if whole else rows for n, rows in counts.items()}
+    read = counts
+    if whole and item.skimmed:  # with what its own input had left out
+        read = {n: both(1, rows, loop.rejected(n)) for n, rows in counts.items()}
     rejected = {n: both(-1, read[n], kept[n]) for n in kept}
     record = {
         "format": FORMAT,
@@ -203,15 +206,6 @@ def original_branches(item):
     return item.skimmed.branches(item.inputs) if item.skimmed else item.inputs.branches
 
 
-def complete(item, cutflow, variation):
-    """The counts of a sample together with what its own input had left out, if that is a skim."""
-    if not item.skimmed:
-        return cutflow
-    rejected = item.skimmed.rejected(item.plan)
-    other = (rejected["variations"][variation] if variation else rejected)["cutflow"]
-    return both(1, cutflow, other)
-
-
 def in_record(counts):
     """Counts by variation, that without under None, as a record has them."""
     return {
@@ -234,7 +228,7 @@ class Writer:
         self.paths, self.numbers = [], []
         self.options = ROOT.RDF.RSnapshotOptions()
         self.options.fOutputFormat = getattr(
-            ROOT.RDF.ESnapshotOutputFormat, FORMATS[options.format]
+            ROOT.RDF.ESnapshotOutputFormat, OUTPUTS[options.format]
         )
         self.options.fCompressionAlgorithm = getattr(
             ROOT.RCompressionSetting.EAlgorithm, COMPRESSION

@@ -42,6 +42,10 @@ ENGINE_BY_ROOT = ENGINE._replace(
 )
 BARE = PHYSICS._replace(header="")  # the same for compiled code only
 
+# Files describe the classes in them in the order in which their process first met these, and with a
+# mark if that was in a file: it shall be the same in all, so that equal histograms are equal files.
+CLASSES = ("TNamed", "TObject", "THashList", "TString", "TAxis", "TH1D")
+
 
 @cache
 def load():
@@ -86,7 +90,7 @@ def load_for_chains():
     if not engine or any(load_compiled(path, load_bare) for path in (physics, engine)):
         return load_engine()  # which says why
     native.libraries[:] = [engine]
-    native.call("begin")
+    native.call("begin", "\n".join(CLASSES))
     return how
 
 
@@ -170,10 +174,7 @@ def make_ready():
     import ROOT
 
     ROOT.gROOT.SetBatch(True)
-    # Files describe the classes in them in the order in which their process first met these, and
-    # with a mark if that was in a file: it shall be the same in all, so that equal histograms are
-    # equal files.
-    for name in ("TNamed", "TObject", "THashList", "TString", "TAxis", "TH1D"):
+    for name in CLASSES:
         ROOT.TClass.GetClass(name).GetStreamerInfo()
     ROOT.gInterpreter.AddIncludePath(str(SOURCES))
 

@@ -14,7 +14,7 @@ import numpy as np
 
 # Of each function: what it returns, and its arguments.
 FUNCTIONS = {
-    "begin": (c_bool,),
+    "begin": (c_bool, c_char_p),
     "use_threads": (c_bool, c_uint),
     "threads": (c_uint,),
     "bytes_read": (c_longlong,),

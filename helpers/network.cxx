@@ -1,18 +1,11 @@
 #include "network.h"
+#include "wide.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <stdexcept>
 #include <utility>
-
-// The same loop for processors with wider registers, chosen when the library is loaded. Each output
-// adds its terms in the same order in both, so that they round alike.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define M3L_WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define M3L_WIDE
-#endif
 
 namespace m3l
 {
@@ -37,9 +30,9 @@ Activation activationOf(const std::string &name)
    return Activation(found - names.begin());
 }
 
-/// out_j += sum_i in_i weight_ij
-M3L_WIDE void addProduct(const float *in, unsigned inputs, const float *weights, float *out,
-                         unsigned units)
+/// out_j += sum_i in_i weight_ij, each with its terms in order
+M3L_WIDE("avx512f", "avx2")
+void addProduct(const float *in, unsigned inputs, const float *weights, float *out, unsigned units)
 {
    for (unsigned i = 0; i < inputs; ++i) {
       const float x = in[i];

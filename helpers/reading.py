@@ -38,7 +38,7 @@ ROOT::RDataFrame openForCheck(const std::string &path, long long entries)
 def write_files(ROOT, folder):
     """Write the same numbers and arrays as TTree of vectors, of RVec, and as RNTuple.
 
-    Returns the columns and the paths.
+    Yields the names of the columns and the path of each.
     """
     df, columns = ROOT.RDataFrame(EVENTS), []
     for place, kind in enumerate(NUMBERS):

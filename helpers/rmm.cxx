@@ -1,5 +1,6 @@
 #include "rmm.h"
 #include "elementary.h"
+#include "wide.h"
 
 #include <cmath>
 #include <iterator>
@@ -41,14 +42,6 @@ void forLanes(F &&f)
       f(k);
 }
 
-// GCC compiles a function twice, and processors with the longer vectors take the other. Both round
-// alike, see OPTIONS in build.py.
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
-#define M3L_LONG_VECTORS __attribute__((target_clones("avx2", "default")))
-#else
-#define M3L_LONG_VECTORS
-#endif
-
 double square(double x)
 {
    return x * x;
@@ -61,7 +54,8 @@ float root(double x)
 }
 
 /// Everything of the objects that follows from pt, eta, phi and m.
-M3L_LONG_VECTORS void complete(Lanes &o, double met, double metX, double metY, bool published)
+M3L_WIDE("avx2")
+void complete(Lanes &o, double met, double metX, double metY, bool published)
 {
    forLanes([&](unsigned k) {
       double sine, cosine;
@@ -93,7 +87,8 @@ M3L_LONG_VECTORS void complete(Lanes &o, double met, double metX, double metY, b
 }
 
 /// The cells of all pairs of `count` objects.
-M3L_LONG_VECTORS void fillPairs(const Lanes *objects, unsigned count, float *cells, unsigned size)
+M3L_WIDE("avx2")
+void fillPairs(const Lanes *objects, unsigned count, float *cells, unsigned size)
 {
    for (unsigned i = 0; i < count; ++i) {
       const Lanes &p = objects[i / kLanes];

@@ -83,13 +83,12 @@ def run_here(ROOT, capfd):
     return call
 
 
-@pytest.fixture
-def runs(run_here, tmp_path):
-    """Run into a new folder; returns it."""
+def made_by(run_here, tmp_path, option):
+    """Function that runs into a new folder, which an option takes, and returns it."""
 
     def call(*words):
-        folder = tmp_path / f"run{len([*tmp_path.iterdir()])}"
-        outcome = run_here("-o", folder, *words)
+        folder = tmp_path / f"{option.strip('-')}{len([*tmp_path.iterdir()])}"
+        outcome = run_here(option, folder, *words)
         assert (outcome.status, outcome.err) == (0, ""), outcome
         return folder
 
@@ -97,16 +96,16 @@ def runs(run_here, tmp_path):
 
 
 @pytest.fixture
+def runs(run_here, tmp_path):
+    """Run into a new folder; returns it."""
+    return made_by(run_here, tmp_path, "-o")
+
+
+@pytest.fixture
 def skims(run_here, tmp_path):
     """Make a skim in a new folder; returns its samples file."""
-
-    def call(*words):
-        folder = tmp_path / f"skim{len([*tmp_path.iterdir()])}"
-        outcome = run_here("--skim", folder, *words)
-        assert (outcome.status, outcome.err) == (0, ""), outcome
-        return folder / "samples.toml"
-
-    return call
+    make = made_by(run_here, tmp_path, "--skim")
+    return lambda *words: make(*words) / "samples.toml"
 
 
 @pytest.fixture

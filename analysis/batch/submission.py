@@ -38,6 +38,7 @@ from analysis.content import (
 )
 from analysis.errors import InputError, OutputError
 from analysis.files import aside, digest, irregular, parse_json, put_in_place, read_regular
+from analysis.options import SKIM_COLUMNS, SKIM_FORMATS
 from analysis.records import (
     COLUMN,
     COUNTED,
@@ -90,8 +91,8 @@ OPTION = {
     "out_ds": line(200, least=1),
     "view": Maybe(line(200)),
     "skim": FLAG,
-    "columns": Maybe(OneOf(("declared", "all"))),
-    "skim_format": Maybe(OneOf(("rntuple", "ttree"))),
+    "columns": Maybe(OneOf(SKIM_COLUMNS)),
+    "skim_format": Maybe(OneOf(SKIM_FORMATS)),
 }
 COMMON = ("output", "cores", "model", "files_per_job", "events_per_job", "entries")
 

@@ -152,12 +152,13 @@ SelectedEvents bookChain(const Dataset &dataset, std::shared_ptr<const CompiledC
       }
       return const_cast<const Flags *>(&in);
    };
-   const auto any = [](const Flags *) { return true; };
    rdf = rdf.DefineSlot("m3l_regions", process, {EventRef::kColumn});
    const auto wanted = [](const Flags *in) {
       return std::find(in->begin(), in->end(), 1) != in->end();
    };
-   return {{rdf.Filter(any, {"m3l_regions"}).Count()}, rdf.Filter(wanted, {"m3l_regions"})};
+   // All events are to be processed, also those that no region wants.
+   const auto any = [](const Flags *) { return true; };
+   return {rdf.Filter(any, {"m3l_regions"}).Count(), rdf.Filter(wanted, {"m3l_regions"})};
 }
 
 } // namespace m3l

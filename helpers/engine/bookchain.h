@@ -27,8 +27,7 @@ std::string foreignBranch(const CompiledChain &chain);
 
 /// A chain on a graph, and the events that are in a region, also in one variation only.
 struct SelectedEvents {
-   std::vector<ROOT::RDF::RResultHandle>
-      handles; ///< that must live until `runEventLoop` has run one
+   ROOT::RDF::RResultHandle handle; ///< for `runEventLoop`
    ROOT::RDF::RNode events;
 };
 

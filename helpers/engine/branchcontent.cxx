@@ -20,13 +20,10 @@ namespace
 std::string numberOfField(const std::string &type)
 {
    std::string found;
-   const auto tryNumber = [&](auto number, const char *name) {
+   forEachNumber([&](auto number, const char *name) {
       if (found.empty() && type == ROOT::RField<decltype(number)>::TypeName())
          found = name;
-   };
-   std::apply(
-      [&, i = 0](auto... numbers) mutable { (tryNumber(numbers, kNumberNames[i++].second), ...); },
-      NumberTypes());
+   });
    return found;
 }
 

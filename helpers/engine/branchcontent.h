@@ -44,6 +44,14 @@ constexpr std::array<std::pair<const char *, const char *>, std::tuple_size_v<Nu
       {"Double_t", "double"},
    }};
 
+/// Calls a function with a number of each type and its name in C++.
+template <typename F>
+void forEachNumber(F &&f)
+{
+   std::apply([&, i = 0](auto... numbers) mutable { (f(numbers, kNumberNames[i++].second), ...); },
+              NumberTypes());
+}
+
 /// The name in C++ for one of either; empty for another type.
 std::string numberName(const std::string &name);
 

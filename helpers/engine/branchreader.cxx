@@ -291,18 +291,15 @@ private:
 template <typename T>
 bool isStoredAs(const std::string &element)
 {
-   const auto isSame = [&](auto number, const char *name) {
+   bool isSame = false;
+   forEachNumber([&](auto number, const char *name) {
       using U = decltype(number);
-      return element == name && sizeof(T) == sizeof(U) &&
-             std::is_signed_v<T> == std::is_signed_v<U> &&
-             std::is_floating_point_v<T> == std::is_floating_point_v<U> &&
-             std::is_same_v<T, bool> == std::is_same_v<U, bool>;
-   };
-   return std::apply(
-      [&, i = 0](auto... numbers) mutable {
-         return (... || isSame(numbers, kNumberNames[i++].second));
-      },
-      NumberTypes());
+      isSame |= element == name && sizeof(T) == sizeof(U) &&
+                std::is_signed_v<T> == std::is_signed_v<U> &&
+                std::is_floating_point_v<T> == std::is_floating_point_v<U> &&
+                std::is_same_v<T, bool> == std::is_same_v<U, bool>;
+   });
+   return isSame;
 }
 
 template <template <typename> class Column>
@@ -311,7 +308,7 @@ std::unique_ptr<BranchReader> readerOf(OpenFile &file, const std::string &branch
 {
    const bool isNumber = content.shape == Shape::number;
    std::unique_ptr<BranchReader> made;
-   const auto tryNumber = [&](auto number) {
+   forEachNumber([&](auto number, const char *) {
       using T = decltype(number);
       if (!isStoredAs<T>(content.element))
          return;
@@ -319,8 +316,7 @@ std::unique_ptr<BranchReader> readerOf(OpenFile &file, const std::string &branch
          made = std::make_unique<Reader<T, Column, false>>(file, branch, content.type());
       else if (!isNumber && wanted == typeid(ROOT::RVec<T>))
          made = std::make_unique<Reader<T, Column, true>>(file, branch, content.type());
-   };
-   std::apply([&](auto... numbers) { (tryNumber(numbers), ...); }, NumberTypes());
+   });
    return made;
 }
 

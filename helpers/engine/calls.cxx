@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -90,14 +91,15 @@ const char *m3l_problem()
 
 // --- ROOT -------------------------------------------------------------------------------------
 
-bool m3l_begin()
+/// \param classes  a line each, see helpers.CLASSES
+bool m3l_begin(const char *classes)
 {
-   return m3l::done([] {
+   return m3l::done([&] {
       gROOT->SetBatch(true);
       ROOT::EnableThreadSafety();
-      // See helpers.make_ready.
-      for (const char *name : {"TNamed", "TObject", "THashList", "TString", "TAxis", "TH1D"})
-         TClass::GetClass(name)->GetStreamerInfo();
+      std::istringstream lines(classes);
+      for (std::string name; std::getline(lines, name);)
+         TClass::GetClass(name.c_str())->GetStreamerInfo();
    });
 }
 

@@ -30,42 +30,18 @@ struct EventSource::Slot {
    long long first = 0, end = 0; ///< entries of the file, counted over all files
 };
 
-/// A branch as a column.
+/// Branches as a column: an EventRef to all of them, or the value of the only one.
+template <bool isEvent>
 class EventSource::Column final : public ROOT::Detail::RDF::RColumnReaderBase
 {
 public:
-   Column(const Slot &slot, std::unique_ptr<BranchReader> reader)
+   explicit Column(const Slot &slot)
       : fSlot(slot),
-        fReader(std::move(reader))
+        fEvent(slot.file.isSuspect())
    {
    }
 
-private:
-   void *GetImpl(Long64_t entry) override
-   {
-      if (fGeneration != fSlot.file.generation()) {
-         fReader->open();
-         fGeneration = fSlot.file.generation();
-      }
-      return const_cast<void *>(fReader->at(entry - fSlot.first));
-   }
-
-   const Slot &fSlot;
-   std::unique_ptr<BranchReader> fReader;
-   unsigned fGeneration = 0;
-};
-
-/// The branches of a chain as a column.
-class EventSource::EventColumn final : public ROOT::Detail::RDF::RColumnReaderBase
-{
-public:
-   EventColumn(EventSource &source, unsigned slot)
-      : fSlot(*source.fSlots.at(slot)),
-        fEvent(fSlot.file.isSuspect())
-   {
-      for (const auto &branch : source.fChain->branches())
-         fEvent.readers.push_back(source.readerOf(slot, branch.name, *branch.type));
-   }
+   void add(std::unique_ptr<BranchReader> reader) { fEvent.readers.push_back(std::move(reader)); }
 
 private:
    void *GetImpl(Long64_t entry) override
@@ -76,7 +52,10 @@ private:
          fGeneration = fSlot.file.generation();
       }
       fEvent.entry = entry - fSlot.first;
-      return &fRef;
+      if constexpr (isEvent)
+         return &fRef;
+      else
+         return const_cast<void *>(fEvent.readers[0]->at(fEvent.entry));
    }
 
    const Slot &fSlot;
@@ -136,9 +115,15 @@ std::string EventSource::GetTypeName(std::string_view column) const
 std::unique_ptr<ROOT::Detail::RDF::RColumnReaderBase>
 EventSource::GetColumnReaders(unsigned slot, std::string_view column, const std::type_info &type)
 {
-   if (column == EventRef::kColumn && type == typeid(EventRef))
-      return std::make_unique<EventColumn>(*this, slot);
-   return std::make_unique<Column>(*fSlots.at(slot), readerOf(slot, std::string(column), type));
+   if (column == EventRef::kColumn && type == typeid(EventRef)) {
+      auto event = std::make_unique<Column<true>>(*fSlots.at(slot));
+      for (const auto &branch : fChain->branches())
+         event->add(readerOf(slot, branch.name, *branch.type));
+      return event;
+   }
+   auto branch = std::make_unique<Column<false>>(*fSlots.at(slot));
+   branch->add(readerOf(slot, std::string(column), type));
+   return branch;
 }
 
 std::unique_ptr<BranchReader> EventSource::readerOf(unsigned slot, const std::string &column,

@@ -53,8 +53,8 @@ protected:
 
 private:
    struct Slot;
+   template <bool isEvent>
    class Column;
-   class EventColumn;
 
    std::unique_ptr<BranchReader> readerOf(unsigned slot, const std::string &column,
                                           const std::type_info &type);

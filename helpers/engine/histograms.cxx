@@ -1,5 +1,7 @@
 #include "engine/histograms.h"
 
+#include "wide.h"
+
 #include <Compression.h>
 #include <TFile.h>
 #include <TH1.h>
@@ -99,22 +101,16 @@ struct Axis {
    double low, high;
 };
 
-// Most time of many weights goes into the next function, and wide vector instructions halve it.
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__GLIBC__)
-#define M3L_WIDE __attribute__((target_clones("avx2", "default")))
-#else
-#define M3L_WIDE
-#endif
-
-/// Adds n weights of each row to sums, of which those of neighbouring weights are neighbours.
+/// Adds n weights of each row to sums, of which those of neighbouring weights are neighbours. Most
+/// time of many weights goes into it, and wide vector instructions halve that.
 /// \param weights   those of row i begin at i * stride
 /// \param contents  of each bin n sums of weights, then n of their squares
 /// \param moments   n sums of w, of w^2, of w x, of w x^2, of values inside the range
 /// \param zeros     as of a bin, for values that are zero, which are nowhere else
-M3L_WIDE void addWeights(const std::vector<double> &values, const double *weights,
-                         std::size_t stride, std::size_t n, const Axis &axis,
-                         double *__restrict contents, double *__restrict moments,
-                         double *__restrict zeros)
+M3L_WIDE("avx2")
+void addWeights(const std::vector<double> &values, const double *weights, std::size_t stride,
+                std::size_t n, const Axis &axis, double *__restrict contents,
+                double *__restrict moments, double *__restrict zeros)
 {
    for (std::size_t row = 0; row < values.size(); ++row) {
       const double x = values[row];

@@ -36,7 +36,6 @@ public:
 
    unsigned generation() const { return fGeneration; } ///< changes with the file
    const std::string &path() const { return fDataset.files[fNumber].path; }
-   std::size_t number() const { return fNumber; }
    TFile &file() const { return *fContent->file; }
    TTree *tree() const { return fContent->tree; } ///< null for an RNTuple
 

@@ -84,14 +84,13 @@ void SampleLoop::addColumn(const std::string &name)
 std::string SampleLoop::read(const std::string &library, const std::string &function,
                              const std::string &tree, long long begin, long long end, bool dropBad)
 {
-   std::vector<ROOT::RDF::RResultHandle> handles;
    try {
-      handles = book(library, function, tree, begin, end, dropBad).handles;
+      auto booked = book(library, function, tree, begin, end, dropBad);
+      return runEventLoop(booked.handle);
    } catch (const std::exception &error) {
       const std::string text = error.what();
       return text.substr(text.find_last_of('\n', text.find_last_not_of('\n')) + 1);
    }
-   return runEventLoop(handles[0]);
 }
 
 SelectedEvents SampleLoop::book(const std::string &library, const std::string &function,

@@ -9,12 +9,12 @@ import sys
 import time
 from statistics import median
 
+from analysis.options import SKIM_FORMATS
 from tests.benchmarks.contest import ReadSpeed
 from tests.benchmarks.inputs import RARE, events_file, samples_file
 from tests.benchmarks.measure import REPOSITORY, note, python
 
 PROGRAM = REPOSITORY / "run_rdf.py"
-FORMATS = ("rntuple", "ttree")
 
 
 def skim_details(folder, events, repeat):
@@ -25,11 +25,11 @@ def skim_details(folder, events, repeat):
     note("skims")
     sizes = (events, 4 * events)
     originals = {size: samples_file(events_file(folder, size, RARE)) for size in sizes}
-    loops, made = {}, {name: [] for name in FORMATS}
+    loops, made = {}, {name: [] for name in SKIM_FORMATS}
     for number in range(repeat):
         for size, original in originals.items():
             loops.setdefault(("original", size), []).append(loop_of(folder, original))
-            for name in FORMATS:
+            for name in SKIM_FORMATS:
                 out = folder / f"skim-{name}-{size}-{number}"
                 words = ("--skim", out, "--samples", original, "--skim-format", name, "-j", 1)
                 made[name].append(python(PROGRAM, *words).wall)
@@ -49,7 +49,7 @@ def skim_details(folder, events, repeat):
 
     first = slope("original")
     yield f"first pass, {selected_share(folder):.2%} selected, ns per event", f"{1e9 * first:.0f}"
-    for name in FORMATS:
+    for name in SKIM_FORMATS:
         yield f"making a skim of {sizes[1]} events, {name}, s", f"{made[name][-1]:.1f}"
         yield "... second pass, ns per event of the original", f"{1e9 * slope(name):.1f}"
         yield "... first pass over that", f"{first / slope(name):.0f}"
