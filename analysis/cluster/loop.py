@@ -317,7 +317,7 @@ def run_side_by_side(loops):
     pending = {pool.submit(loop.execute) for loop in loops}
     done = 0
     try:
-        with captured_stderr() as output, Progress("cluster", total, output) as progress:
+        with captured_stderr() as output, Progress("cluster", total, output.terminal) as progress:
             while pending:
                 finished, pending = wait(pending, TICK, FIRST_EXCEPTION)
                 for future in finished:
