@@ -199,6 +199,18 @@ private:
    std::uint64_t fEntries = 0;
 };
 
+/// Adds a weight and its square to the sums of those numbers that are zero.
+M3L_WIDE("avx2")
+void addZeros(const float *values, std::size_t n, double weight, double *__restrict sumw,
+              double *__restrict sumw2)
+{
+   const double weight2 = weight * weight;
+   for (std::size_t i = 0; i < n; ++i) {
+      sumw[i] += values[i] == 0.f ? weight : 0.;
+      sumw2[i] += values[i] == 0.f ? weight2 : 0.;
+   }
+}
+
 /// Fills all histograms from a batch of rows.
 class HistogramFiller
 {
@@ -230,10 +242,7 @@ public:
          const double weight = rows.weights[row * rows.nWeights], weight2 = weight * weight;
          const float *floats = rows.features.data() + row * rows.floats;
          const std::int32_t *ints = rows.integers.data() + row * rows.ints;
-         for (unsigned i = 0; i < rows.floats; ++i) { // vector instructions
-            zeros[i] += floats[i] == 0.f ? weight : 0.;
-            zeros2[i] += floats[i] == 0.f ? weight2 : 0.;
-         }
+         addZeros(floats, rows.floats, weight, zeros.data(), zeros2.data());
          for (std::size_t k = 0; k < ofFloats; ++k)
             fContents[k].fill(floats[fColumns[k]], weight);
          for (unsigned i = 0; i < rows.ints; ++i) {

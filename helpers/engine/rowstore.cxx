@@ -53,9 +53,9 @@ struct Row {
       return rounded(headSize(shape) + (nonZero + shape.ints) * 4);
    }
 
-   /// Writes the floats, which were zero, and the integers.
    void unpack(const RowShape &shape, float *toFloats, std::int32_t *toInts) const
    {
+      std::memset(toFloats, 0, shape.floats * sizeof *toFloats);
       const char *next = bytes + headSize(shape);
       for (unsigned word = 0; word < words(shape); ++word) {
          for (std::uint64_t left = mask(shape, word); left; left &= left - 1, next += 4)
@@ -367,7 +367,7 @@ void RowStore::startMerging()
       return;
    fWorker = std::thread([this] {
       try {
-         fNextBatch = merge();
+         merge(fNextBatch);
       } catch (...) {
          fProblem = std::current_exception();
       }
@@ -380,7 +380,7 @@ std::size_t RowStore::next()
    if (fProblem)
       std::rethrow_exception(fProblem);
    if (fSlots.size() == 1) {
-      fBatch = merge();
+      merge(fBatch);
    } else {
       std::swap(fBatch, fNextBatch);
       fNextBatch.size = 0;
@@ -395,9 +395,9 @@ void RowStore::stopReading()
       fWorker.join();
 }
 
-Rows RowStore::merge()
+void RowStore::merge(Rows &batch)
 {
-   Rows batch;
+   batch.size = 0;
    batch.floats = fShape.floats;
    batch.ints = fShape.ints;
    batch.nWeights = fShape.weights;
@@ -425,7 +425,6 @@ Rows RowStore::merge()
    fGiven += n;
    if (fUse)
       fUse(batch);
-   return batch;
 }
 
 } // namespace m3l

@@ -155,7 +155,7 @@ private:
    void sort(Slot &slot) const;
    void spill(Slot &slot);
    void startMerging();
-   Rows merge();
+   void merge(Rows &batch);
 
    RowShape fShape;
    std::size_t fMaxRowSize, fBytesPerSlot;
