@@ -15,7 +15,7 @@ from functools import cache
 from typing import NamedTuple
 
 from helpers.seal import intact
-from helpers.stamp import SOURCES, source_files, stamp
+from helpers.stamp import SOURCES, files_with_headers, source_files, stamp
 from helpers.terminal import captured_stderr
 
 BUILT_BY_CMAKE = SOURCES.parent / "build" / "libm3l.so"
@@ -211,7 +211,7 @@ def find_library(part=PHYSICS):
         # Not the engine: loading what ACLiC made parses its headers, and jobs carry it as it is.
         if part is PHYSICS and not prepared():
             return aclic_library(
-                part.name, SOURCES / part.source, source_files(part.files)
+                part.name, SOURCES / part.source, files_with_headers(part.files)
             ), "aclic"
         return (engine_library() if part is ENGINE else portable_library(part)), "compiled"
     except CompilerError as error:
@@ -267,7 +267,7 @@ def engine_library():
 
 def files_of(part):
     """The name of a part, its source and all its files."""
-    return part.name, SOURCES / part.source, source_files(part.files)
+    return part.name, SOURCES / part.source, files_with_headers(part.files)
 
 
 def copy_libraries(folder):

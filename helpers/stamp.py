@@ -1,6 +1,7 @@
 """Hash of the C++ files. CMake stores it in the libraries, so that a stale one is recognised."""
 
 import hashlib
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,20 @@ def source_files(pattern="**/*"):
     """Paths of the C++ files that match, without those that ACLiC makes and removes."""
     files = (path for path in SOURCES.glob(pattern) if path.suffix in (".h", ".cxx"))
     return sorted(path for path in files if "_ACLiC_" not in path.name)
+
+
+def files_with_headers(pattern):
+    """The same, and the headers of other folders that they include."""
+    files, new = set(), source_files(pattern)
+    while new:
+        files.update(new)
+        included = {
+            SOURCES / name
+            for path in new
+            for name in re.findall(r'^#include "(.+)"', path.read_text(), re.M)
+        }
+        new = sorted(included - files)
+    return sorted(files)
 
 
 def fingerprint():

@@ -435,6 +435,13 @@ def test_stamp_changes_with_every_source(tmp_path, monkeypatch):
     assert len(seen) == 6
 
 
+def test_headers_that_a_part_includes_are_its_own():
+    from helpers.stamp import SOURCES, files_with_headers, source_files
+
+    others = {*files_with_headers("engine/*")} - {*source_files("engine/*")}
+    assert others == {SOURCES / "arrays.h", SOURCES / "wide.h"}
+
+
 def test_examples_of_the_documentation_work(ROOT):
     import helpers
 
