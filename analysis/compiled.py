@@ -14,7 +14,6 @@ from string import Template
 
 import ROOT
 
-import helpers
 from analysis.complaints import NO_NUMBER, blame_declaration
 from analysis.errors import OutputError
 from analysis.files import write_file
@@ -29,6 +28,7 @@ from helpers.build import (
     side_by_side,
     toolchain,
 )
+from helpers.stamp import source_files
 
 
 def compile_chains(plans, cells):
@@ -97,7 +97,7 @@ def compile_library(source):
     try:
         if not holds(path, source.text):
             write_file(path, source.text)
-        return library(source.name, path, [path, *helpers.source_files()])
+        return library(source.name, path, [path, *source_files()])
     except CompilerError as error:
         blame_declaration(str(error), source.columns)
         raise

@@ -15,7 +15,7 @@ from functools import cache
 from typing import NamedTuple
 
 from helpers.seal import intact
-from helpers.stamp import SOURCES, files_with_headers, source_files, stamp
+from helpers.stamp import SOURCES, files_with_headers, stamp
 from helpers.terminal import captured_stderr
 
 BUILT_BY_CMAKE = SOURCES.parent / "build" / "libm3l.so"

@@ -16,6 +16,7 @@ import ROOT
 import helpers
 from analysis.features import LAYOUTS
 from helpers.build import library
+from helpers.stamp import source_files
 
 SOURCE = Path(__file__).with_name("matrix.cxx")
 USUAL = {"jet": 2, "ljet": 2, "bjet": 1, "ele": 2, "muo": 1, "pho": 0}  # three leptons
@@ -25,7 +26,7 @@ def main(events=2000):
     if helpers.load() == "interpreted":
         raise SystemExit("the matrix is timed where the helpers are compiled")
     ROOT.gSystem.Load("libPhysics")
-    path = library("matrix_benchmark", SOURCE, [SOURCE, *helpers.source_files()])
+    path = library("matrix_benchmark", SOURCE, [SOURCE, *source_files()])
     if ROOT.gSystem.Load(str(path)) < 0:
         raise SystemExit(f"{path} does not load")
     ROOT.gInterpreter.Declare(
