@@ -1,7 +1,7 @@
 """The program as one command, and as a module for notebooks.
 
 m3l COMMAND ...             `m3l --help` lists the commands
-import m3l                  `m3l.run`, `m3l.results`, `m3l.dataframes`: docs/notebooks.md
+import m3l                  `m3l.run`, `m3l.results`, `m3l.dataframes`: docs/install.md
 
 A command is that of a program below, which alone is imported: ROOT and TensorFlow do not go into
 one process.
