@@ -283,7 +283,8 @@ def test_run_gives_its_pictures_and_tables(tmp_path, capfd):
         results.table("Wz")
 
 
-def test_failed_command_is_the_line_that_it_said(tmp_path, capfd):
+def test_failed_command_is_the_line_that_it_said(tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no module is, or others of the same names
     with pytest.raises(InputError) as caught:
         m3l.call("run", "-s", "WW", "-o", tmp_path / "out")
     (problem,) = caught.value.problems
