@@ -24,7 +24,7 @@ from pathlib import Path
 
 from analysis import console, selection
 from analysis.cluster import connect
-from analysis.errors import DeclarationError, InputError, last_words, positive_integer
+from analysis.errors import DeclarationError, InputError, last_words, positive_integer, raising
 from analysis.features import CARRIED, DEFAULT_LAYOUT, FEATURES, LAYOUTS
 from analysis.options import (
     EventName,
@@ -91,7 +91,12 @@ def parser():
 
 def main(arguments=None):
     """Run the command line; returns the dataframes by sample and region."""
-    make = parser()
+    options = checked(parser(), arguments)
+    return obey(act, options, "complete samples are kept: the same command goes on")
+
+
+def checked(make, arguments):
+    """The options of a command line that a parser understands; those that do not fit it refuses."""
     options = make.parse_args(arguments)
     check_job(make, options)
     check_rerun(make, options)
@@ -105,15 +110,16 @@ def main(arguments=None):
         make.error("--cpp says how --chain prints")
     if cluster and options.threads:
         make.error("-j is for this machine; --dask and --spark have their number of workers")
-    return obey(act, options, "complete samples are kept: the same command goes on")
+    return options
 
 
 def dataframes(*words):
     """The dataframes of all samples without a run, for notebooks: dataframes["WZ"]["SR3L"].
 
     words: of the command line, such as "--samples", "my.toml"
+    Raises M3LError, also for wrong usage: a notebook does not exit.
     """
-    return main([*map(str, words), "--check"])
+    return act(checked(raising(parser()), [*map(str, words), "--check"]))
 
 
 def act(options):
@@ -270,15 +276,22 @@ def print_entry(name, column, text):
     print(*console.hanging(f"  {name:<{column}} ", text, console.width()), sep="\n")
 
 
+def leave():
+    """End the process, all is written: to take ROOT down piece by piece takes a fifth of a second.
+
+    For commands, whose work is done.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 if __name__ == "__main__":
     with last_words():
         dataframes = main()
     if not sys.flags.inspect:
-        # All is written; to take ROOT down piece by piece would take a fifth of a second.
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+        leave()
     if dataframes:
         from analysis.dataframes import show  # noqa: F401
         from analysis.explain import explain  # noqa: F401

@@ -4,11 +4,11 @@
 #
 # A ROOT that Python can import already (LCG view, conda, system) is used; elsewhere its wheel is
 # installed. Everything goes into .venv of this folder, or into $M3L_VENV. That must be a new folder
-# or the one that this checkout has made before: nothing is ever removed from it, since jobs may
-# run in it.
+# or the one that this checkout has made before, which its file m3l-checkout tells: nothing is ever
+# removed from it, and nothing installed into that of another, since jobs may run in it.
 
 _m3l_setup() {
-    local here="$1" venv outside inside python made_with stamp
+    local here="$1" venv outside inside python made_with stamp made_as
     venv="${M3L_VENV:-$here/.venv}"
     venv="${venv%/}"
     case "$venv" in /*) ;; *) venv="$PWD/$venv" ;; esac
@@ -52,13 +52,19 @@ print("the ROOT in", os.path.dirname(os.path.dirname(os.path.abspath(ROOT.__file
     fi
     command -v c++ >/dev/null || command -v g++ >/dev/null ||
         echo "m3l: warning: no C++ compiler (Debian: apt install g++); code will be interpreted" >&2
+    made_as="$(. "$venv/bin/activate" && echo "$VIRTUAL_ENV")"
+    if ! [ "$made_as" -ef "$venv" ]; then
+        echo "m3l: the environment $venv was made as $made_as and works only there: move it back," \
+            "set M3L_VENV to another folder, or remove it when no job uses it" >&2
+        return 1
+    fi
     PATH="$outside"
     . "$venv/bin/activate"
 }
 
 # Whether this checkout may use a folder: it is new, empty, or its own and made with the same.
 _m3l_may_use() {
-    local here="$1" venv="$2" made_with="$3" owner with last
+    local here="$1" venv="$2" made_with="$3" owner with last gone="" or_remove=""
     owner="$(head -n 1 "$venv/m3l-checkout" 2>/dev/null)"
     with="$(tail -n +2 "$venv/m3l-checkout" 2>/dev/null)"
     if [ -z "$owner" ]; then
@@ -77,9 +83,14 @@ _m3l_may_use() {
         echo "m3l: $venv holds something else than an environment of this checkout: set M3L_VENV" \
             "to a new folder, or remove that one" >&2
         return 1
-    elif [ "$owner" != "$here" ]; then
-        echo "m3l: the environment $venv belongs to the checkout $owner: set M3L_VENV to another" \
-            "folder for $here" >&2
+    elif [ "$owner" != "$here" ] && ! [ "$owner" -ef "$here" ]; then
+        [ -d "$owner" ] || gone=", which is not there any more"
+        # That of a checkout which was moved or copied names the old place in all its programs.
+        case "$gone:$venv/" in
+        ,* | :"$here"/*) or_remove=", or remove that one when no job uses it" ;;
+        esac
+        echo "m3l: the environment $venv belongs to the checkout $owner$gone: set M3L_VENV to" \
+            "another folder for $here$or_remove" >&2
         return 1
     elif [ "$with" != "$made_with" ]; then
         echo "m3l: the environment $venv was made with $with, this shell has $made_with: use those," \

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class M3LError(Exception):
@@ -96,6 +97,23 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"m3l: {message}; see {self.prog} --help\n")
 
 
+def where_packages_are():
+    """What to do where a package is missing: in a checkout, and where m3l is installed."""
+    if (Path(__file__).resolve().parents[1] / "setup.sh").exists():
+        return "source setup.sh first"
+    return "install m3l with the extra that has it, pip install '.[root,ml,stats]' in its checkout"
+
+
+def raising(parser):
+    """Let wrong usage of a parser raise DeclarationError instead of ending the process."""
+
+    def refuse(message):
+        raise DeclarationError(f"{message}; see {parser.prog} --help")
+
+    parser.error = refuse
+    return parser
+
+
 def positive_integer(text):
     """Convert a word of the command line; raises ArgumentTypeError."""
     if not text.isdecimal() or int(text) < 1:
@@ -132,7 +150,7 @@ def exit_on_mistake(interrupted, memory="choose fewer regions or samples"):
     except M3LError as error:
         problems = error.problems
     except ModuleNotFoundError as error:
-        problems = [f"Python finds no {error.name}: source setup.sh first"]
+        problems = [f"Python finds no {error.name}: {where_packages_are()}"]
     except BrokenPipeError:  # `| head` has read enough; nothing is left to be flushed at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:

@@ -169,14 +169,20 @@ def feature_of(values):
 
 @cache
 def git_commit():
-    """The commit of the checkout, with + where files differ from it; None outside of git."""
-    folder = Path(__file__).parent
-    words = ["git", "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"]
+    """The commit of the checkout, with + where files differ from it; None outside of git.
+
+    Also None where the program is installed below a repository that is not its own.
+    """
+    own = ["git", "ls-files", Path(__file__).name]
+    commit = ["git", "describe", "--always", "--dirty=+", "--abbrev=40", "--exclude=*"]
     try:
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+        said = [
+            subprocess.run(words, cwd=Path(__file__).parent, capture_output=True, text=True)
+            for words in (own, commit)
+        ]
     except OSError:
         return None
-    return done.stdout.strip() or None
+    return (said[0].stdout and said[1].stdout.strip()) or None
 
 
 def job_of(record, path):

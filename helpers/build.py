@@ -465,8 +465,12 @@ def side_by_side():
 
 def wanted_folder():
     """The cache folder as the user wants it."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "m3l"
-    return Path(os.environ.get("M3L_CACHE") or default)
+    if chosen := os.environ.get("M3L_CACHE"):
+        return Path(chosen)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "m3l"
+    except RuntimeError:  # a user without a name and a home, as in containers
+        return Path("/.cache/m3l")
 
 
 @cache

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from analysis.errors import DeclarationError
 from analysis.output import PLOTS
 from analysis.shifts import background_shifts
 from analysis.stats_files import DEFAULT_NAME, read_statistics
@@ -66,6 +67,13 @@ class Run:
     def cutflow(self, region=None):
         """The table of a cutflow."""
         return yields.make_cutflow(self.results, self.region(region))
+
+    def table(self, sample, region=None, columns=None):
+        """A DataFrame of the selected events of a sample; columns: None: all."""
+        sample, region = self.results.choose_sample(sample), self.region(region)
+        if sample not in [visible.name for visible in self.results.visible(region)]:
+            raise DeclarationError(f"region '{region}' is blind: '{sample}' may not be looked at")
+        return self.results.table(region, sample, columns)
 
     def check(self, features=(), region=None):
         """A DataFrame with a row for each feature, the worst agreement first."""

@@ -784,3 +784,18 @@ print(how, len(said), "{says}" in said[0], ROOT.flavourComp3L([1, 2, 2]))
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert done.stdout.split() == ["interpreted", "1", "True", "2"], done
+
+
+def test_user_without_a_home_has_a_cache_all_the_same(ROOT, monkeypatch):
+    """As in a container, where nobody may know the user."""
+    from helpers import build
+
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(build.Path, "home", nowhere)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("M3L_CACHE", raising=False)
+    assert build.wanted_folder() == Path("/.cache/m3l")
+    monkeypatch.setenv("M3L_CACHE", "/somewhere")
+    assert build.wanted_folder() == Path("/somewhere")

@@ -14,6 +14,7 @@ from test_layering import FILES, REPOSITORY
 PUBLIC = {
     "helpers": ("load", "load_engine"),
     "run_rdf": ("dataframes", "main"),
+    "m3l": ("M3LError", "call", "dataframes", "explain", "results", "run", "show"),
     "analysis.explain": ("explain",),
     "analysis.errors": ("M3LError", "DeclarationError", "InputError", "OutputError"),
     "analysis.output": ("IDENTITY", "WEIGHT", "Table", "read_run"),
@@ -70,4 +71,6 @@ def test_public_names_are_there(module):
             defined.add(node.name)
         elif isinstance(node, ast.Assign):
             defined |= {ast.unparse(target) for target in node.targets}
+        elif isinstance(node, ast.ImportFrom):
+            defined |= {alias.asname or alias.name for alias in node.names}
     assert set(PUBLIC[module]) <= defined

@@ -1,5 +1,6 @@
 """README and docs: commands and examples work, in the order in which they are printed."""
 
+import importlib
 import importlib.util
 import json
 import re
@@ -41,7 +42,9 @@ RULES = (
     (r"python -m analysis\.submit (local|status) ", "run"),
     (r"cmp ", "run"),
     (r"root -l ", "root"),
-    (r"pip install -e '\.\[", "extras"),
+    (r"pip install (-e )?'\.\[", "extras"),
+    (r"m3l ", "parsed"),
+    (r"(pip install \.$|conda |podman |apptainer )", "tests/test_install.py"),
     (r"source setup\.sh$", "tests/test_setup.py"),
     (r"pytest$", "tests/test_docs.py"),
     (r"(cmake|ctest) ", "tests/test_build.py"),
@@ -51,7 +54,7 @@ RULES = (
 LANGUAGES = ("python", "toml", "yaml", "text")  # of fenced blocks
 
 # Options of other programs.
-FOREIGN = {"--nthreads", "--nworkers", "--partition"}
+FOREIGN = {"--nthreads", "--nworkers", "--partition", "--user", "--build-arg"}
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def with_rule(rule):
 
 
 # Python blocks are tested by the first of these words that is in them.
-PROMPT, HELPERS, ML, NOTEBOOK = "dataframes[", "import helpers", "from ml.", "import run_rdf"
+PROMPT, HELPERS, ML, NOTEBOOK = "dataframes[", "import helpers", "from ml.", "import m3l"
 ONNX = "import onnxruntime"  # tests/test_ml_export.py
 SYSTEMATICS = "from analysis.systematics"
 PICTURES = "from plotting.notebook"
@@ -166,7 +169,7 @@ def test_readme_lists_every_page():
 def checkout(tmp_path_factory):
     """A folder that looks like the checkout, so that outputs do not land in the real one."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in ("run_rdf.py", "analysis", "helpers", "ml", "plotting"):
+    for name in ("m3l.py", "run_rdf.py", "analysis", "helpers", "ml", "plotting"):
         (folder / name).symlink_to(REPOSITORY / name)
     shutil.copy(DEMO / "samples.toml", folder / "my.toml")
     for path in DEMO.glob("*.root"):
@@ -277,8 +280,20 @@ def parse(command):
     }
     if command is None:
         return [make() for make in parsers.values()]
-    program, *rest = [word for word in shlex.split(command)[1:] if word not in ("-i", "-m")]
+    words = shlex.split(command)
+    if words[0] == "m3l":
+        return parse_console(words[1:])
+    program, *rest = [word for word in words[1:] if word not in ("-i", "-m")]
     return parsers[program]().parse_args(rest)
+
+
+def parse_console(words):
+    """The same of the command m3l."""
+    import m3l
+
+    if words != ["--help"]:
+        program, rest = m3l.find(words)
+        importlib.import_module(program.module).parser().parse_args(rest)
 
 
 @pytest.mark.parametrize("command", with_rule("parsed"))
@@ -290,7 +305,10 @@ def test_commands_in_the_text_are_understood():
     """Those that only name the program are not."""
     for page in PAGES:
         for code in inline_code(page):
-            if re.match(r"python (-i )?run_rdf\.py|python -m [\w.]+ \w", code):
+            if (
+                re.match(r"python (-i )?run_rdf\.py|python -m [\w.]+ \w", code)
+                and "..." not in code
+            ):
                 parse(code)
 
 
@@ -314,7 +332,7 @@ def test_options_in_the_text_exist():
 def test_extras_exist():
     extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     texts = " ".join(page.read_text() for page in PAGES)
-    named = re.findall(r"pip install -e '\.\[([\w,]+)\]'", texts)
+    named = re.findall(r"pip install (?:-e )?'\.\[([\w,]+)\]'", texts)
     assert len(named) >= len(with_rule("extras"))
     for names in named:
         assert set(names.split(",")) <= set(extras["optional-dependencies"])

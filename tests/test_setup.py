@@ -139,7 +139,28 @@ class Checkout:
         return {"PATH": str(self.tools), "M3L_VENV": str(self.venv)}
 
     def calls(self, begin):
+        if not self.log.exists():
+            return []
         return [call for call in self.log.read_text().splitlines() if call.startswith(begin)]
+
+
+def start(shell, checkout):
+    """Source setup.sh in a process that is not waited for."""
+    return subprocess.Popen(
+        [*shell, "-c", checkout.source],
+        env={k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"} | checkout.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def end(started):
+    """End processes of `start` with all that they have started."""
+    for process in started:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 READY = ["status 0", "gone"]
@@ -194,6 +215,81 @@ def test_environment_of_another_checkout_is_not_touched(shell, checkout, tmp_pat
     before = contents(checkout.venv)
     assert other.run(shell).lines == REFUSED
     assert contents(checkout.venv) == before
+
+
+def test_two_new_checkouts_at_once_have_one_owner(shell, checkout, tmp_path):
+    """Both find no environment; one makes it, the other has waited and leaves it alone."""
+    other = Checkout(tmp_path / "other", checkout.venv)
+    both = (checkout, other)
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    for one in both:
+        one.python(pip=f'read line <"{go}"')
+    started = [start(shell, one) for one in both]
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            said = sorted(pool.map(lambda process: process.stdout.readline(), started))
+        assert [line.split()[1] for line in said] == ["another", "preparing"]
+        go.write_text("\n")
+        rests = [process.communicate()[0].splitlines() for process in started]
+    finally:
+        end(started)
+    assert sorted(rests) == sorted([READY, REFUSED])
+    assert sum(len(one.calls("-m pip install")) for one in both) == 1
+    owner = both[rests.index(READY)]
+    assert (checkout.venv / "m3l-checkout").read_text().splitlines()[0] == str(owner.folder)
+
+
+def test_checkout_that_has_moved_is_told_so(shell, checkout, tmp_path):
+    """Its environment names the old place in all its programs."""
+    assert checkout.run(shell).lines == READY
+    before = contents(checkout.venv)
+    moved = tmp_path / "moved"
+    checkout.folder.rename(moved)
+    here = Checkout(tmp_path / "tools", moved / "a venv")
+    here.source = AFTER.replace(str(SETUP), str(moved / "setup.sh"))
+    done = here.run(shell)
+    assert done.lines == REFUSED
+    assert done.stderr.splitlines() == [
+        f"m3l: the environment {moved / 'a venv'} belongs to the checkout {checkout.folder}, "
+        f"which is not there any more: set M3L_VENV to another folder for {moved}, or remove that "
+        "one when no job uses it"
+    ]
+    kept = {moved / path.relative_to(checkout.folder): was for path, was in before.items()}
+    assert contents(moved / "a venv") == kept
+    assert not here.calls("-m")
+
+
+def test_copy_of_a_checkout_leaves_the_environment_of_the_first(shell, checkout, tmp_path):
+    assert checkout.run(shell).lines == READY
+    shutil.copytree(checkout.folder, tmp_path / "copy", symlinks=True)
+    here = Checkout(tmp_path / "tools", tmp_path / "copy" / "a venv")
+    here.source = AFTER.replace(str(SETUP), str(tmp_path / "copy" / "setup.sh"))
+    done = here.run(shell)
+    assert done.lines == REFUSED and not here.calls("-m")
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("or remove that one when no job uses it") and "not there" not in line
+
+
+def test_checkout_by_another_path_is_the_same(shell, checkout):
+    """As where a file system is mounted twice; the file of the owner has the other path."""
+    assert checkout.run(shell).lines == READY
+    link = checkout.folder.with_name("link")
+    link.symlink_to(checkout.folder)
+    owner = checkout.venv / "m3l-checkout"
+    owner.write_text(owner.read_text().replace(str(checkout.folder), str(link)))
+    assert checkout.run(shell).lines == READY
+    assert len(checkout.calls("-m pip install")) == 1
+
+
+def test_environment_that_was_moved_is_not_activated(shell, checkout):
+    assert checkout.run(shell).lines == READY
+    made_as, checkout.venv = checkout.venv, checkout.folder / "moved venv"
+    made_as.rename(checkout.venv)
+    done = checkout.run(shell, f"before=$PATH; {checkout.source}; [ $PATH = $before ] && echo same")
+    assert done.lines == [*REFUSED, "same"]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"m3l: the environment {checkout.venv} was made as {made_as} and works")
 
 
 def test_folder_with_anything_else_is_not_touched(shell, checkout):
@@ -273,16 +369,7 @@ def test_second_shell_waits_for_the_first(shell, checkout):
     go = checkout.folder / "go"
     os.mkfifo(go)
     checkout.python(pip=f'read line <"{go}"')
-    started = [
-        subprocess.Popen(
-            [*shell, "-c", checkout.source],
-            env={k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"} | checkout.environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        for _ in range(2)
-    ]
+    started = [start(shell, checkout) for _ in range(2)]
     try:
         with ThreadPoolExecutor(2) as pool:
             first = [pool.submit(process.stdout.readline) for process in started]
@@ -296,9 +383,7 @@ def test_second_shell_waits_for_the_first(shell, checkout):
             rest, _ = process.communicate()
             assert rest.splitlines() == READY
     finally:
-        for process in started:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        end(started)
     assert len(checkout.calls("-m pip install")) == 1
 
 
