@@ -356,7 +356,14 @@ class Output:
         files[RUN] = self.partial / RUN
         write_json(files[RUN], {**record, "checksums": sums})
         new = {name: path for name, path in files.items() if path.is_relative_to(self.partial)}
-        put_all_in_place(new, self.folder, self.partial, self.stale(files))
+        stale = self.stale(files)
+        put_all_in_place(new, self.folder, self.partial, stale)
+        if stale and "parquet" not in record:
+            warnings.warn(
+                f"{len(stale)} Parquet file{'s' * (len(stale) > 1)} of an earlier run removed: "
+                "--format hdf5 parquet writes such files again",
+                stacklevel=2,
+            )
         shutil.rmtree(self.samples)
         with suppress(OSError):  # others are still in it
             (self.folder / PARQUET).rmdir()

@@ -211,8 +211,10 @@ def test_those_that_would_be_stale_are_removed(done, run_here, tmp_path):
     assert run_here("-s", "VH", *BOTH, "-o", out).status == 0
     assert set(made_at(out)) == {parquet_path(out, "VH").name, "mine.parquet"}
     (out / "parquet" / "mine.parquet").unlink()
-    done()
+    outcome = run_here("-s", "VH", "-o", out)
     assert not (out / "parquet").exists()
+    again = "--format hdf5 parquet writes such files again"
+    assert outcome.lines == [f"m3l: warning: 1 Parquet file of an earlier run removed: {again}"]
 
 
 def test_those_of_a_run_without_record_are_removed_as_well(done, tmp_path):
