@@ -35,6 +35,7 @@ from analysis.options import (
     check_skim,
     declared_job,
     obey,
+    wants_parquet,
 )
 from analysis.systematics import SYSTEMATICS
 
@@ -106,6 +107,8 @@ def checked(make, arguments):
         make.error("--list, --check, --chain and --event need no --dask and --spark")
     if options.chain and options.entries:
         make.error("-n is not for --chain, which has all entries: add .Range() to what it prints")
+    if options.format and (options.list or options.chain or options.event):
+        make.error("--format is for runs: --list, --chain and --event write no tables")
     if options.cpp and not options.chain:
         make.error("--cpp says how --chain prints")
     if cluster and options.threads:
@@ -146,6 +149,7 @@ def act(options):
     from analysis import summary
     from analysis.dataframes import Dataframes, SampleFrames
     from analysis.job import Job, command_line
+    from analysis.parquet import require_parquet
     from analysis.prepare import prepare
     from analysis.repeat import Comparison, read_record, rerun
     from analysis.run import run
@@ -162,6 +166,8 @@ def act(options):
             options.entries,
             options.trust,
         )
+        if options.format:
+            job = replace(job, parquet=wants_parquet(options))
         folder = options.output or str(Path(options.rerun).resolve().parent) + "_rerun"
     else:
         job = Job(
@@ -175,7 +181,10 @@ def act(options):
             options.skip_bad_files,
             options.drop_bad_events,
             options.vary_tables,
+            bool(wants_parquet(options)),
         )
+    if job.parquet and not (options.chain or options.event):
+        require_parquet()
     if options.check:
         prepared, row = prepare(job)
         summary.print_check(job, prepared, row)

@@ -1,5 +1,7 @@
 """Rows as files: a table and histograms."""
 
+import re
+
 from h5py import h5z
 
 from analysis.hdf5 import BLOSC
@@ -47,14 +49,25 @@ def book_histograms(samples, features):
                 made.call("add_none")
                 continue
             unit = f" [{feature.unit}]" if feature.unit else ""
-            # ROOT's LaTeX has # for the backslash and no dollar signs.
-            label = feature.label.replace("$", "").replace("\\", "#")
-            name, title = (
-                histogram_name(feature.name, sample),
-                f"{feature.name};{label}{unit};Events",
-            )
+            name = histogram_name(feature.name, sample)
+            title = f"{feature.name};{root_latex(feature.label)}{unit};Events"
             made.call("add", name, title, binning.bins, binning.low, binning.high)
     return made
+
+
+def root_latex(label):
+    """A LaTeX label in the language of ROOT's TLatex.
+
+    That has # for the backslash, no dollar signs, braces around every index, upright letters unless
+    told otherwise, and neither names of functions nor a script l.
+    """
+    text = label.replace("$", "").replace(r"\ ", " ")
+    text = re.sub(r"([_^])\\(?:mathrm|text)(\{)", r"\1\2", text)
+    text = re.sub(r"\\(?:mathrm|text)\{([^{}]*)\}", r"\1", text)
+    text = re.sub(r"([_^])([^{\\]|\\[A-Za-z]+)", r"\1{\2}", text)
+    text = re.sub(r"\\(max|min)(?![A-Za-z])", r"\1", text)
+    text = re.sub(r"\\ell(?![A-Za-z])", "l", text)
+    return text.replace("\\", "#")
 
 
 def blosc(data):

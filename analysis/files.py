@@ -202,11 +202,12 @@ def locked(name, how):
         file.close()
 
 
-def put_all_in_place(new, folder, partial):
+def put_all_in_place(new, folder, partial, gone=()):
     """Give files their names, all of them or none.
 
     new: {name below `folder`: complete file below `partial`}; while the last one has no name, none
         counts
+    gone: other names below `folder`, whose files are removed
     partial: folder in the same file system, where `take_back` finds what was done
     Raises OSError, after which everything is as before.
     """
@@ -217,9 +218,11 @@ def put_all_in_place(new, folder, partial):
         before.mkdir()
         last = list(new)[-1]
         journal = {name: str(path.relative_to(partial)) for name, path in new.items()}
-        write_json(partial / JOURNAL, {"new": journal, "last": checksum(new[last])})
+        sums = {"gone": list(gone), "last": checksum(new[last])}
+        write_json(partial / JOURNAL, {"new": journal, **sums})
         folders = {folder}
-        for name in (last, *list(new)[:-1]):  # what the last one describes is not whole any more
+        # What the last one describes is not whole any more.
+        for name in (last, *list(new)[:-1], *gone):
             final = folder / name
             final.parent.mkdir(exist_ok=True)
             folders.add(final.parent)
@@ -228,7 +231,7 @@ def put_all_in_place(new, folder, partial):
                 old.parent.mkdir(parents=True, exist_ok=True)
                 folders.add(old.parent)
                 os.replace(final, old)
-            if name != last:
+            if name in new and name != last:
                 os.replace(new[name], final)
         for path in (*folders, before):
             sync_one(path)
@@ -249,21 +252,25 @@ def take_back(partial, folder):
         return
     except ValueError:
         raise OutputError(f"{partial / JOURNAL} is damaged: remove {partial}") from None
-    for name in (*content["new"], *content["new"].values()):
+    new, gone = content["new"], content.get("gone", [])
+    for name in (*new, *new.values(), *gone):
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise OutputError(f"{partial / JOURNAL} names {name}: remove {partial}")
-    last = list(content["new"])[-1]
+    last = list(new)[-1]
     if (folder / last).exists() and checksum(folder / last) == content["last"]:
         shutil.rmtree(partial)  # all was done
         return
     folders = set()
-    for name, path in content["new"].items():
+    for name in (*new, *gone):
         old, final = partial / BEFORE / name, folder / name
-        if not (partial / path).exists() and final.exists():
-            os.replace(final, partial / path)
+        if name in new:
+            path = partial / new[name]
+            if not path.exists() and final.exists():
+                os.replace(final, path)
+            folders.add(path.parent)
         if old.exists():
             os.replace(old, final)
-        folders |= {(partial / path).parent, old.parent, final.parent}
+        folders |= {old.parent, final.parent}
     for path in folders:  # before the journal goes, without which the rest would stay as it is
         if path.exists():
             sync_one(path)

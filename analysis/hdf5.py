@@ -196,8 +196,16 @@ class Frame:
             raise self._problem(error) from None
         return np.empty((size, 0), dtype) if values is None else values
 
-    def read_columns(self, columns=None):
-        """{name: (rows,) values of its own type} of all rows; columns: None: all of the table."""
+    @property
+    def types(self):
+        """{name: numpy type} of all columns, in their order."""
+        return {name: matrix.dtype for name, (matrix, _) in self._places.items()}
+
+    def read_columns(self, columns=None, start=0, stop=None):
+        """{name: (rows,) values of its own type} of the rows from `start` to before `stop`.
+
+        columns: None: all of the table; stop: None: to the end
+        """
         columns = list(self.columns if columns is None else columns)
         self.require(columns)
         types = {}
@@ -205,7 +213,7 @@ class Frame:
             types.setdefault(self._places[name][0].dtype, []).append(name)
         found = {}
         for names in types.values():
-            found |= zip(names, self.read(names).T, strict=True)
+            found |= zip(names, self.read(names, start, stop).T, strict=True)
         return {name: found[name] for name in columns}
 
     def stored(self):

@@ -33,6 +33,7 @@ class Job:
     skip_bad_files: bool = False  # leave them out instead of failing
     drop_bad_events: bool = False  # those with bad values: leave them out instead of failing
     vary_tables: bool = False  # write tables of systematic variations
+    parquet: bool = False  # write all tables as Parquet as well
 
     def only(self, name):
         """The job for one of its samples. Raises DeclarationError."""
@@ -81,6 +82,7 @@ def record_of(job, prepared, row, threads, command, cluster=None):
         "features": [asdict(feature) for feature in row],
         "scalars": [asdict(feature) for feature in job.declarations.scalars],
         "systematics": [asdict(each) for each in job.declarations.systematics],
+        **({"parquet": {}} if job.parquet else {}),
     }
 
 
@@ -225,6 +227,7 @@ def job_of(record, path):
             record.get("skip_bad_files", False),
             record.get("drop_bad_events", False),
             record.get("vary_tables", False),
+            "parquet" in record,
         )
 
 

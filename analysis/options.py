@@ -14,6 +14,9 @@ from analysis.errors import exit_on_mistake, positive_integer
 from analysis.features import DEFAULT_LAYOUT
 from analysis.schemas import SCHEMAS
 
+# Of tables; all parts of the program read the first.
+TABLE_FORMATS = ("hdf5", "parquet")
+
 # Of a skim, the default first.
 SKIM_COLUMNS = ("declared", "all")
 SKIM_FORMATS = ("rntuple", "ttree")
@@ -38,6 +41,12 @@ def add_job(make):
     add("--plain", action="store_true", help="run the chain as it is, not compiled")
     add("--vary", metavar="NAME", nargs="*", help="these systematic variations (default: all)")
     add("--vary-tables", action="store_true", help="with tables of the variations")
+    add(
+        "--format",
+        nargs="+",
+        choices=TABLE_FORMATS,
+        help="of the tables: hdf5 (default), or hdf5 parquet",
+    )
     add("--skip-bad-files", action="store_true", help="leave damaged input files out")
     add("--drop-bad-events", action="store_true", help="leave events with bad values out")
     return source
@@ -57,7 +66,7 @@ def add_skim(make):
 def check_skim(make, options, others):
     """Refuse options that do not go with --skim, `others` among them, and those of it alone."""
     if options.skim:
-        others = (*others, "skip_bad_files", "plain", "vary_tables")
+        others = (*others, "skip_bad_files", "plain", "vary_tables", "format")
         if refused := [f"--{n.replace('_', '-')}" for n in others if getattr(options, n)]:
             make.error(f"--skim does not go with {', '.join(refused)}")
     elif options.columns or options.skim_format:
@@ -95,12 +104,22 @@ def check_job(make, options):
         make.error("--input and --schema need each other")
     if options.vary_tables and options.vary is None:
         make.error("--vary-tables needs --vary")
+    if options.format and TABLE_FORMATS[0] not in options.format:
+        make.error(
+            "--format parquet leaves out the tables in HDF5, which ml, stats and plotting read: "
+            "give --format hdf5 parquet"
+        )
+
+
+def wants_parquet(options):
+    """Whether tables are written as Parquet, too; None where the options do not say so."""
+    return options.format and TABLE_FORMATS[1] in options.format
 
 
 # Options that a run which is done again obeys; the others are in its record.
 REPEATED = (
     *("rerun", "trust", "output", "sample", "region", "entries", "threads", "dask", "spark"),
-    *("check", "chain", "cpp", "event"),
+    *("check", "chain", "cpp", "event", "format"),
 )
 
 

@@ -1,6 +1,7 @@
 """The output folder: what its files are called, and how run.json and the tables are read.
 
 OUT/hdf5/<sample>_<tag>_df_forML_bkg_signal_fromRDF.hdf5    a table `mini`
+OUT/parquet/<sample>_<tag>_df_forML_bkg_signal_fromRDF.parquet    the same, if it was asked for
 OUT/histograms.root  cutflow.json  run.json
 OUT/models  scores  latent  study  stats  plots  report     what the later steps make
 """
@@ -20,6 +21,7 @@ PARTIAL = ".partial"  # folder of what is being made
 CUTFLOW = "cutflow.json"
 HISTOGRAMS = "histograms.root"
 TABLES = "hdf5"
+PARQUET = "parquet"
 MODELS, SCORES, LATENT, STUDY, STATS, PLOTS, REPORT = (
     "models scores latent study stats plots report".split()
 )
@@ -40,6 +42,11 @@ RETRAIN = "train again with python -m ml train"
 def table_name(sample, region):
     """Name of the file with the table of a sample (name) in a Region."""
     return f"{sample}_{region.tag}_df_forML_bkg_signal_fromRDF.hdf5"
+
+
+def parquet_name(table):
+    """Name of the Parquet file of a table (name), both below the output folder."""
+    return f"{PARQUET}/{Path(table).stem}.parquet"
 
 
 def histogram_name(feature, sample):

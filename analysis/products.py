@@ -11,7 +11,7 @@ run.json last, all of them or none.
 import json
 import shutil
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -36,14 +36,17 @@ from analysis.loops import CutflowRow
 from analysis.output import (
     CUTFLOW,
     HISTOGRAMS,
+    PARQUET,
     PARTIAL,
     RUN,
     TABLES,
     Table,
     histogram_name,
+    parquet_name,
     table_name,
     varied_name,
 )
+from analysis.records import PARQUET_TABLE
 
 RECORD = "products.json"
 
@@ -332,7 +335,8 @@ class Output:
         """Give all products their final names; returns the names.
 
         made: {sample: Products} in the order of the run
-        record: content of run.json without checksums
+        record: content of run.json without checksums; its Parquet files that are new are among what
+            is unfinished, and those of earlier runs that it lacks are removed
         cutflows: {region: {sample: rows}}
         joined: JoinedHistograms of the samples, which may have some of them already
         """
@@ -340,6 +344,9 @@ class Output:
         for name, products in made.items():
             for table in products.all_tables:
                 files[table.name] = self.table(name, table)
+        for name in record.get("parquet", ()):
+            new = self.partial / name
+            files[name] = new if new.exists() else self.folder / name
         files[HISTOGRAMS] = self.partial / HISTOGRAMS
         joined = joined or JoinedHistograms(self, made, record["features"])
         joined.save(files[HISTOGRAMS], made)
@@ -349,9 +356,29 @@ class Output:
         files[RUN] = self.partial / RUN
         write_json(files[RUN], {**record, "checksums": sums})
         new = {name: path for name, path in files.items() if path.is_relative_to(self.partial)}
-        put_all_in_place(new, self.folder, self.partial)
+        stale = self.stale(files)
+        put_all_in_place(new, self.folder, self.partial, stale)
+        if stale and "parquet" not in record:
+            warnings.warn(
+                f"{len(stale)} Parquet file{'s' * (len(stale) > 1)} of an earlier run removed: "
+                "--format hdf5 parquet writes such files again",
+                stacklevel=2,
+            )
         shutil.rmtree(self.samples)
+        with suppress(OSError):  # others are still in it
+            (self.folder / PARQUET).rmdir()
         return tuple(sorted(map(Path, files), key=lambda path: (path.name == RUN, path)))
+
+    def stale(self, files):
+        """Names of Parquet files of earlier runs that are not among these files.
+
+        Those of tables that are no part of the run, or that the run does not write as Parquet.
+        """
+        known = self.record.get("parquet")
+        named = [*known] if isinstance(known, dict) else []
+        named = [name for name in named if not [*PARQUET_TABLE.problems(name, "")]]
+        named += [parquet_name(name) for name in files if Path(name).parent.name == TABLES]
+        return [n for n in dict.fromkeys(named) if n not in files and (self.folder / n).exists()]
 
 
 class JoinedHistograms:

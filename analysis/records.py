@@ -47,6 +47,9 @@ NETWORK_INPUT = matching(  # see `input_name`
     "the name of a column, alone or with = and a whole number",
 )
 TABLE = matching(r"hdf5/(?=.{1,240}\Z)\w[\w.+-]*", "the name of a file in hdf5/")
+PARQUET_TABLE = matching(
+    r"parquet/(?=.{1,240}\Z)\w[\w.+-]*\.parquet", "the name of a file in parquet/"
+)
 SHA256 = matching(r"[0-9a-f]{64}", "64 hexadecimal digits")
 CHECKSUM = matching(
     r"adler32:[0-9a-f]{8}|md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", "a checksum, see checksums.py"
@@ -247,6 +250,7 @@ RECORD = Fields(
         "vary_tables": FLAG,
         "failed": MapOf(NAME, WORDS),
         "checksums": MapOf(FILE, SHA256),
+        "parquet": MapOf(PARQUET_TABLE, SHA256),
         "interpret": FLAG,  # in format 1, for plain
         "samples": ListOf(RUN_SAMPLE, by="name"),
         "processes": ListOf(PROCESS),

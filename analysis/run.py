@@ -15,6 +15,7 @@ from analysis.inputs import read_checksums
 from analysis.job import bytes_read, complete, git_commit, made_with, record_of, sample_json
 from analysis.looks import remember
 from analysis.loops import number_of_threads
+from analysis.parquet import convert_tables
 from analysis.prepare import prepare, row_layout, visible, without
 from analysis.products import JoinedHistograms, Output, count_repeated, cutflows_of, tell_dropped
 from helpers.build import cache_folder
@@ -88,13 +89,18 @@ def run(job, folder, command, cluster=None, force=False):
         record = record_of(job, [ready[name] for name in made], row, threads, command, cluster)
         data = [name for name in made if ready[name].sample.kind == "data"]
         record["repeated_data_events"] = count_repeated(made, data, output)
-        record = complete(record, made, failed, timings.seconds)
-        tell_dropped(made, record)
-        files = ()
         before = output.record
         # What is complete is not replaced by what is not.
         spared = failed and before and not before.get("failed")
-        if not spared and (kept < len(made) or not same_results(record, before)):
+        converted = 0
+        if job.parquet and not spared:
+            record["parquet"], converted = convert_tables(output, made, record["features"])
+            timings.add("parquet")
+        record = complete(record, made, failed, timings.seconds)
+        tell_dropped(made, record)
+        files = ()
+        changed = kept < len(made) or converted or not same_results(record, before)
+        if changed and not spared:
             files = output.publish(made, record, cutflows, joined)
     return Results(cutflows, Dataframes(frames), files, failed, kept)
 

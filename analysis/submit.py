@@ -46,6 +46,7 @@ from analysis.options import (
     check_skim,
     declared_job,
     obey,
+    wants_parquet,
 )
 from analysis.samples import normalisation
 
@@ -168,6 +169,7 @@ def new_jobs_folder(folder):
 def write_submission(options, listed, declared, jobs):
     """Look at all inputs and write everything that the jobs need."""
     from analysis.job import Job, command_line, record_of
+    from analysis.parquet import require_parquet
     from analysis.prepare import prepare
     from helpers import BUILT_BY_CMAKE, SOURCES, copy_libraries, load
 
@@ -186,7 +188,10 @@ def write_submission(options, listed, declared, jobs):
         options.skip_bad_files,
         options.drop_bad_events,
         options.vary_tables,
+        bool(wants_parquet(options)),
     )
+    if job.parquet:
+        require_parquet()
     if options.command == "grid":
         pieces, run = [], grid_record(job)
     else:

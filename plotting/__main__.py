@@ -122,7 +122,8 @@ def parser():
         help=f"only these of {', '.join(KINDS)}",
     )
     command("limit", "limits, significances, excluded masses, visible cross-sections")
-    command("cutflow", "table as text, LaTeX, HTML, and bars")
+    made = command("cutflow", "table as text, LaTeX, HTML and CSV, and bars")
+    made.add_argument("--by-sample", action="store_true", help="tables with a row per sample")
     command("graph", "the computation graph of the run")
     made = command("report", "everything on one page, OUT/report/index.html")
     made.add_argument("--force", action="store_true", help="draw also pictures that are the same")
@@ -233,7 +234,7 @@ def act(chosen):
         case "limit":
             written = stat_pictures.statistics(options, chosen.name, LIMITS)
         case "cutflow":
-            written = stack_pictures.make_cutflow(options, regions)
+            written = stack_pictures.make_cutflow(options, regions, chosen.by_sample)
         case "graph":
             written = graph_picture.save_graph(options)
         case "report":

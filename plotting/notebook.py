@@ -64,9 +64,9 @@ class Run:
         shifts = background_shifts(self.results, region, feature, histograms)
         return stack_pictures.draw_feature(self.options, region, feature, histograms, shifts)
 
-    def cutflow(self, region=None):
-        """The table of a cutflow."""
-        return yields.make_cutflow(self.results, self.region(region))
+    def cutflow(self, region=None, by_sample=False):
+        """The table of a cutflow, with a row for each process, or for each sample."""
+        return yields.make_cutflow(self.results, self.region(region), by_sample)
 
     def table(self, sample, region=None, columns=None):
         """A DataFrame of the selected events of a sample; columns: None: all."""

@@ -1,11 +1,13 @@
 """`hist` and `cutflow`: data against simulation, feature by feature and cut by cut."""
 
+from pathlib import Path
+
 from analysis import console
 from analysis.files import write_file
 from analysis.shifts import background_shifts
 from plotting import pool, yields
 from plotting.draw_stack import StackCanvas, draw_stack
-from plotting.save import Drawn, save, save_drawn
+from plotting.save import NUMBERS, Drawn, as_csv, save, save_drawn
 from plotting.stack import make_stack
 
 CHUNK = 12  # pictures that a process draws before it reports
@@ -92,23 +94,25 @@ def draw_options(options, stack, canvas=None):
     return draw_stack(folded, log=options.log, caption=options.caption, canvas=canvas)
 
 
-def make_cutflow(options, regions):
-    """Cutflow as text, LaTeX, HTML and bars."""
+def make_cutflow(options, regions, by_sample=False):
+    """Cutflow as text, LaTeX, HTML, CSV and bars; by_sample: tables alone, with a row for each."""
     written = []
     for region in regions:
-        made = yields.make_cutflow(options.results, region)
-        lines = yields.as_text(made)
+        made = yields.make_cutflow(options.results, region, by_sample)
         print("\n".join(yields.as_text(made, console.width())), end="\n\n")
-        base = options.folder / "cutflow" / region
-        for ending, text in (
-            ("txt", "\n".join(lines) + "\n"),
-            ("tex", yields.as_latex(made)),
-            ("html", yields.as_html(made) + "\n"),
+        base = options.folder / "cutflow" / (f"{region}_by_sample" if by_sample else region)
+        for ending, content in (
+            (".txt", "\n".join(yields.as_text(made)) + "\n"),
+            (".tex", yields.as_latex(made)),
+            ("_efficiency.tex", yields.as_latex(made, yields.efficiencies_of)),
+            (".html", yields.as_html(made) + "\n"),
+            (".csv", as_csv(yields.numbers(made))),
         ):
-            written.append(base.with_name(f"{region}.{ending}"))
-            write_file(written[-1], text)
-        figure = cutflow_figure(options, made)
-        written += save(figure, base, options.formats, yields.numbers(made))
+            written.append(Path(f"{base}{ending}"))
+            write_file(written[-1], content)
+        if not by_sample:
+            drawn = [ending for ending in options.formats if ending != NUMBERS]
+            written += save(cutflow_figure(options, made), base, drawn)
     return written
 
 

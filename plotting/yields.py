@@ -22,7 +22,7 @@ NONE = "none"  # of a yield without any simulated event
 
 @dataclass(frozen=True)
 class Row:
-    """A process, the sum of backgrounds, or data, after each cut."""
+    """A process or sample, the sum of backgrounds, or data, after each cut."""
 
     name: str
     label: str  # LaTeX
@@ -36,6 +36,20 @@ class Row:
     def error(self):
         """(cuts,) statistical error of `sumw`."""
         return np.sqrt(self.sumw2)
+
+    def efficiency(self, of):
+        """(2, cuts) share that passes each cut, and its statistical error; NaN of nothing.
+
+        of: (cuts,) the place of the cut after which all is counted, such as 0
+
+        Those that pass and those that do not are independent, also with weights: the error is the
+        binomial one where all are 1.
+        """
+        whole, squares = self.sumw[of], self.sumw2[of]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(whole > 0, self.sumw / whole, np.nan)
+            variance = (1 - share) ** 2 * self.sumw2 + share**2 * (squares - self.sumw2)
+            return np.stack([share, np.sqrt(np.maximum(variance, 0)) / whole])
 
     @property
     def bound(self):
@@ -74,8 +88,11 @@ class Cutflow:
         return [row for row in self.rows if row.kind == kind]
 
 
-def make_cutflow(results, region):
-    """Sum the cutflow of a region over the samples of each process. Raises InputError."""
+def make_cutflow(results, region, by_sample=False):
+    """The Cutflow of a region, whose samples are summed over each process. Raises InputError.
+
+    by_sample: give each sample a row of its own
+    """
     cuts, merged, nominal = None, {}, {}
     for sample in results.visible(region):
         names, numbers = read_flow(results, region, sample.name)
@@ -83,12 +100,15 @@ def make_cutflow(results, region):
             raise no_cutflow(results, region, sample.name)
         cuts = names
         nominal[sample.name] = numbers[1]
-        merged[sample.process] = merged.get(sample.process, 0) + numbers
+        name = sample.name if by_sample else sample.process
+        merged[name] = merged.get(name, 0) + numbers
+    known = [(process.name, process.label, process.kind) for process in results.processes]
+    if by_sample:
+        known = [(sample.name, latex_text(sample.name), sample.kind) for sample in results.samples]
     rows = {kind: [] for kind in ("background", "total", "signal", "data")}
-    for process in results.processes:
-        if process.name in merged:
-            row = Row(process.name, process.label, process.kind, *merged[process.name])
-            rows[process.kind].append(row)
+    for name, label, kind in known:
+        if name in merged:
+            rows[kind].append(Row(name, label, kind, *merged[name]))
     if rows["background"]:
         sums = sum(merged[row.name] for row in rows["background"])
         row = Row("total background", "Total background", "total", *sums)
@@ -180,8 +200,20 @@ def decimals_of(error):
     return 0 if error <= 0 else max(0, 1 - floor(log10(float(f"{error:.1e}"))))
 
 
-def as_latex(cutflow):
-    """The table as a LaTeX tabular, which needs the package booktabs."""
+def efficiencies_of(row, sign):
+    """Shares of all events that pass each cut, with errors, as text; NONE where none passes."""
+    shares = row.efficiency(np.zeros(len(row.sumw), int)).T
+    return [
+        NONE if not some else with_error(share, error, sign) if error > 0 else f"{share:.4g}"
+        for some, (share, error) in zip(row.sumw2 > 0, shares, strict=True)
+    ]
+
+
+def as_latex(cutflow, entries=entries_of):
+    """The table as a LaTeX tabular, which needs the package booktabs.
+
+    entries: what stands in its cells, `entries_of` or `efficiencies_of`
+    """
     protected = [latex_text(cut) for cut in cutflow.cuts]
     lines = [
         rf"\begin{{tabular}}{{l{'r' * len(cutflow.cuts)}}}",
@@ -194,7 +226,7 @@ def as_latex(cutflow):
         if before is not None and row.kind != before:
             lines.append(r"\midrule")
         before = row.kind
-        cells = [text if text == NONE else f"${text}$" for text in entries_of(row, r"\pm")]
+        cells = [text if text == NONE else f"${text}$" for text in entries(row, r"\pm")]
         lines.append(" & ".join([row.label, *cells]) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
@@ -203,7 +235,9 @@ def latex_text(text):
     """Plain text with LaTeX's own characters protected."""
     for character in "#$%&_{}":
         text = text.replace(character, "\\" + character)
-    for character, code in (("<", "$<$"), (">", "$>$"), ("^", r"\textasciicircum{}")):
+    for character in "<>|":
+        text = text.replace(character, f"${character}$")
+    for character, code in (("^", r"\textasciicircum{}"), ("~", r"\textasciitilde{}")):
         text = text.replace(character, code)
     return text
 
@@ -237,7 +271,7 @@ def plain(latex):
     for command, symbol in SYMBOLS.items():
         text = text.replace(command, symbol)
     for _ in range(2):  # a subscript may have one of its own
-        text = re.sub(r"_(?:\{([^{}]*)\}|(\w))", r"<sub>\1\2</sub>", text)
+        text = re.sub(r"(?<!\\)_(?:\{([^{}]*)\}|(\w))", r"<sub>\1\2</sub>", text)
     text = re.sub(r"\^(?:\{([^{}]*)\}|(\w))", r"<sup>\1\2</sup>", text)
     return text.replace("{", "").replace("}", "").replace("\\", "")
 
@@ -280,13 +314,18 @@ def numbers(cutflow):
     """A Cutflow as a DataFrame with a row per process and cut.
 
     Columns: process, kind, cut, entries, events (their sum of weights) and its error, upper_bound
-    (of `Row.bound`), syst_down and syst_up of the total background.
+    (of `Row.bound`), syst_down and syst_up of the total background; efficiency, of all events, and
+    efficiency_of_cut, of those that pass the cut before, with statistical errors.
     """
+    places = np.arange(len(cutflow.cuts))
     rows = []
     for row in cutflow.rows:
         down, up = np.full((2, len(row.sumw)), np.nan) if row.systematic is None else row.systematic
         columns = (row.entries, row.sumw, row.error, row.bound, down, up)
+        columns += (*row.efficiency(0 * places), *row.efficiency(np.maximum(places - 1, 0)))
         for cut, *values in zip(cutflow.cuts, *columns, strict=True):
             rows.append((row.name, row.kind, cut, *values))
     names = "process kind cut entries events error upper_bound syst_down syst_up"
+    for name in ("efficiency", "efficiency_of_cut"):
+        names += f" {name} {name}_error"
     return pd.DataFrame(rows, columns=names.split()).astype({"entries": int})

@@ -218,6 +218,8 @@ def prepare(command, folder):
         run("python run_rdf.py -o output_regions -s WZ data -r CR_WZ SR_search", folder)
     if re.search("plotting (stats|limit) output", command):
         result_inputs.write_statistics(folder / "output")
+    if "output_parquet/" in command and not (folder / "output_parquet").exists():
+        run("python run_rdf.py -o output_parquet -s WZ ttZ --format hdf5 parquet", folder)
     if "skim_demo/" in command and not (folder / "skim_demo").exists():
         run("python run_rdf.py --skim skim_demo", folder)
     if command.startswith("cmp ") and not (folder / "output_plain").exists():
@@ -523,7 +525,7 @@ def test_fields_of_run_json(demo_output, finished):
     inner = {path for path in found if any(p.startswith(f"{path}.") for p in found)}  # where null
     occasional = (
         *("timings_s.cluster", "failed.", "repeated_data_events.", "samples[].skipped[]"),
-        *("samples[].variations.", "systematics[]"),
+        *("samples[].variations.", "systematics[]", "parquet."),
     )
     often = {name for name in documented if not name.startswith(occasional)}
     assert set(found) - inner - {"samples[].skipped", "systematics"} == often

@@ -1,6 +1,7 @@
 """Tables as pandas reads them, histograms as uproot reads them."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ import uproot
 from conftest import REPOSITORY, add_row, read_json, read_table, table_path
 
 from analysis import features
+from analysis.export import root_latex
 
 LAYOUT = features.LAYOUTS[0]
 
@@ -169,7 +171,7 @@ def test_histograms_know_their_moments(demo_output, ROOT):
     mean = np.average(inside.m_3l.astype(float), weights=inside.wgt_SG)
     assert histogram.GetMean() == pytest.approx(mean, rel=1e-6)
     assert histogram.GetSumw2N() == histogram.GetNcells()
-    assert histogram.GetXaxis().GetTitle() == "m(3#ell) [GeV]"
+    assert histogram.GetXaxis().GetTitle() == "m(3l) [GeV]"
     file.Close()
 
 
@@ -195,6 +197,57 @@ def test_histograms_fill_like_root(ROOT, tmp_path):
     assert filled.GetEntries() == plain.GetEntries() == 10
     assert filled.GetMean() == pytest.approx(plain.GetMean())
     assert filled.GetStdDev() == pytest.approx(plain.GetStdDev())
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("Flavours", "Flavours"),
+        (r"$N(\mu)$", "N(#mu)"),
+        (r"$E_T^{\mathrm{miss}}$ significance", "E_{T}^{miss} significance"),
+        (r"$m_T^{\max}(\ell)$", "m_{T}^{max}(l)"),
+        (r"$p_\mathrm{T}(\ell_1,\ \ell_\mu)$", "p_{T}(l_{1}, l_{#mu})"),
+        (r"$\delta e_T(j_{3})$", "#delta e_{T}(j_{3})"),
+    ],
+)
+def test_titles_are_in_the_language_of_root(label, expected):
+    assert root_latex(label) == expected
+
+
+def test_titles_have_nothing_that_root_would_print_as_it_is():
+    """Its TLatex knows Greek letters and sums, and wants braces around indices."""
+    labels = {f.label for layout in features.LAYOUTS for f in features.scalars(layout)}
+    for label in labels:
+        title = root_latex(label)
+        assert not re.search(r"[\\$]|[_^](?!\{)", title)
+        assert set(re.findall(r"#[a-z]+", title)) <= {"#mu", "#gamma", "#sum"}
+        assert title.count("{") == title.count("}")
+
+
+@pytest.mark.parametrize("sample", ["WZ", "data"])
+def test_hist_has_axes_and_sums(demo_output, sample):
+    """What uproot makes of them for other packages."""
+    hist = pytest.importorskip("hist")
+    weights = read_table(demo_output, sample).wgt_SG
+    declared = {f["name"]: f for f in read_json(demo_output / "run.json")["features"]}
+    drawn = [feature for feature in declared.values() if feature["binning"]]
+    with uproot.open(demo_output / "histograms.root") as file:
+        for feature in drawn[::9]:
+            found, binning = (
+                file[f"SR3L/h_{feature['name']}_{sample}"].to_hist(),
+                feature["binning"],
+            )
+            (axis,) = found.axes
+            edges = np.linspace(binning["low"], binning["high"], binning["bins"] + 1)
+            np.testing.assert_allclose(axis.edges, edges, atol=1e-12)
+            assert found.storage_type is hist.storage.Weight
+            assert found.name == f"h_{feature['name']}_{sample}" and found.label == feature["name"]
+            unit = f" [{feature['unit']}]" if feature["unit"] else ""
+            assert axis.label == root_latex(feature["label"]) + unit
+            assert axis.traits.underflow and axis.traits.overflow
+            total = found.sum(flow=True)
+            assert total.value == pytest.approx(weights.sum(), rel=1e-9)
+            assert total.variance == pytest.approx((weights**2).sum(), rel=1e-9)
 
 
 # --- the folder -------------------------------------------------------------------------------

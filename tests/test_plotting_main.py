@@ -85,6 +85,11 @@ def test_every_other_command(folder, call):
         status, out, err = call(command, folder, "--format", "png")
         assert (status, err) == (0, ""), command
         assert expected <= set(files(folder / "plots")), command
+    tables = {f"cutflow/SR3L{of}.{e}" for of in ("", "_by_sample") for e in ("tex", "csv", "html")}
+    assert call("cutflow", folder, "--by-sample")[0] == 0
+    assert tables <= set(files(folder / "plots"))
+    assert "cutflow/SR3L_efficiency.tex" in files(folder / "plots")
+    assert "cutflow/SR3L_by_sample.png" not in files(folder / "plots")
     words = ("-p", "background", "--difference", "HNL450", "ttbar", "--event", "WZ")
     status, out, err = call("rmm", folder, *words, "--units", "network", "--format", "png")
     assert (status, err) == (0, "")

@@ -1,8 +1,13 @@
 """Scores, curves and cuts, matrices, events, cutflow and graph: numbers and pictures."""
 
+import csv
 import io
 import json
 import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,6 +26,7 @@ from plotting.draw_graph import draw_graph
 from plotting.draw_matrix import draw_matrix
 from plotting.draw_scores import draw_curves, draw_latent, draw_ranking, draw_training
 from plotting.draw_stack import draw_stack
+from plotting.save import as_csv
 from plotting.settings import Options
 from plotting.style import MISSING
 
@@ -340,6 +346,77 @@ def test_cutflow_table_and_bars(results):
     assert axes[0].get_xlim() == (-0.5, 1.5)
     assert yields.plain(r"$E_T^{\mathrm{miss}}$") == "E<sub>T</sub><sup>miss</sup>"
     assert yields.plain(r"$m(j_{1}, \mu_{2})$") == "m(j<sub>1</sub>, μ<sub>2</sub>)"
+
+
+def row_of(weights, kind="background", name="a"):
+    """A Row of which some events pass each cut: lists of their weights."""
+    arrays = [np.array(each, float) for each in weights]
+    sums = [np.array([f(a) for a in arrays]) for f in (len, np.sum, lambda a: np.sum(a**2))]
+    return yields.Row(name, name, kind, *sums)
+
+
+def test_efficiencies_are_those_of_hand():
+    counted = row_of([[1] * 100, [1] * 80, [1] * 20, []], "data")
+    share, error = counted.efficiency(np.zeros(4, int))
+    assert share == pytest.approx([1, 0.8, 0.2, 0])
+    assert error == pytest.approx([0, 0.04, 0.04, 0])  # binomial
+    assert yields.efficiencies_of(counted, "+-")[:3] == ["1", "0.800 +- 0.040", "0.200 +- 0.040"]
+    assert yields.efficiencies_of(counted, "+-")[3] == yields.NONE
+    share, _ = counted.efficiency(np.array([0, 0, 1, 2]))
+    assert share == pytest.approx([1, 0.8, 0.25, 0])
+    # With weights: 3 of 5 pass, sums of squares are 5 of 9; (0.4^2 5 + 0.6^2 4) / 5^2
+    weighted = row_of([[2, 1, 2], [2, 1]])
+    share, error = weighted.efficiency(np.zeros(2, int))
+    assert share[1] == pytest.approx(0.6) and error[1] == pytest.approx(np.sqrt(2.24) / 5)
+    nothing = row_of([[], []])
+    assert np.isnan(nothing.efficiency(np.zeros(2, int))).all()
+    assert yields.efficiencies_of(nothing, "+-") == [yields.NONE] * 2
+
+
+def test_table_of_samples_has_the_numbers_of_the_run(results):
+    table = yields.numbers(yields.make_cutflow(results, "SR3L", by_sample=True))
+    read = list(csv.DictReader(io.StringIO(as_csv(table).decode())))
+    written = results.cutflow["SR3L"]
+    assert {row["process"] for row in read} == {*written, "total background"}
+    for name, rows in written.items():
+        found = [row for row in read if row["process"] == name]
+        for of, row in zip(found, rows, strict=True):
+            assert (of["cut"], int(of["entries"])) == (row["cut"], row["entries"])
+            assert float(of["events"]) == row["sumw"]
+            assert float(of["error"]) == np.sqrt(row["sumw2"])
+            assert float(of["efficiency"]) == pytest.approx(row["sumw"] / rows[0]["sumw"])
+
+
+HARD = r"a_b % of {x} & y # $z ~ ^2 |m| < 3 > 1"
+
+
+def test_latex_of_any_names(tmp_path):
+    rows = (row_of([[1, 2], [2]]), row_of([[1], []], "signal"), row_of([[1], [1]], "data"))
+    rows = tuple(replace(row, label=yields.latex_text(HARD)) for row in rows)
+    flow = yields.Cutflow("SR", ("all", HARD), rows, False)
+    tables = [yields.as_latex(flow), yields.as_latex(flow, yields.efficiencies_of)]
+    for table in tables:
+        lines = table.splitlines()
+        assert lines[0] == r"\begin{tabular}{lrr}" and lines[-1] == r"\end{tabular}"
+        assert [line for line in lines if line.endswith("rule")] == [
+            *(r"\toprule", r"\midrule", r"\midrule", r"\midrule", r"\bottomrule")
+        ]
+        for line in lines:
+            if line.endswith(r" \\"):
+                assert len(re.findall(r"(?<!\\)&", line)) == 2
+                assert len(re.findall(r"(?<!\\)\$", line)) % 2 == 0
+                assert not re.search(r"(?<!\\)[#%_]|(?<!\\)[~^]", line)
+    if program := shutil.which("pdflatex"):
+        text = "\n".join(tables)
+        head = r"\documentclass{article}\usepackage{booktabs}\begin{document}"
+        (tmp_path / "t.tex").write_text(f"{head}\n{text}\n" + r"\end{document}")
+        words = [program, "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+        subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_names_of_samples_have_no_indices_on_the_page():
+    assert yields.plain(yields.latex_text("HNL_150")) == "HNL_150"
+    assert yields.plain("$m_T$") == "m<sub>T</sub>"
 
 
 def test_graph_has_what_is_needed_in_order(results):

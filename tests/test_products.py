@@ -15,6 +15,7 @@ from analysis.output import PARTIAL
 from analysis.products import Output
 
 NAMES = ["hdf5/a", "hdf5/b", "histograms.root", "run.json"]
+GONE = ["parquet/a", "parquet/none"]  # of an old run, as far as they are there
 
 
 def fill(folder, text):
@@ -24,6 +25,14 @@ def fill(folder, text):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{text} {name}")
     return {name: folder / name for name in NAMES}
+
+
+def fill_old(folder):
+    """An output folder with old products, one of which the new run does not have."""
+    fill(folder, "old")
+    (folder / "parquet").mkdir()
+    (folder / GONE[0]).write_text("old")
+    return folder
 
 
 def content(folder):
@@ -37,15 +46,14 @@ def content(folder):
 @pytest.fixture
 def folders(tmp_path):
     """An output folder with old products, and complete new ones."""
-    out = tmp_path / "out"
-    fill(out, "old")
+    out = fill_old(tmp_path / "out")
     (out / "hdf5" / "b").unlink()  # the new run has one more
     return out, fill(out / PARTIAL / "new", "new")
 
 
 def test_all_are_put_in_place(folders):
     out, new = folders
-    files.put_all_in_place(new, out, out / PARTIAL)
+    files.put_all_in_place(new, out, out / PARTIAL, GONE)
     assert content(out) == {name: f"new {name}" for name in NAMES}
     assert list((out / PARTIAL).glob("*")) == [out / PARTIAL / "new"]
 
@@ -57,8 +65,7 @@ def test_wherever_it_stops_all_or_none_are_there(tmp_path, monkeypatch, call, fa
     really = getattr(os, call)
     stopped = 0
     for n in range(1, 100):
-        out = tmp_path / f"out{n}"
-        fill(out, "old")
+        out = fill_old(tmp_path / f"out{n}")
         new, before = fill(out / PARTIAL / "new", "new"), content(out)
         calls = [0]
 
@@ -70,7 +77,7 @@ def test_wherever_it_stops_all_or_none_are_there(tmp_path, monkeypatch, call, fa
 
         monkeypatch.setattr(os, call, stop)
         try:
-            files.put_all_in_place(new, out, out / PARTIAL)
+            files.put_all_in_place(new, out, out / PARTIAL, GONE)
             done = True
         except (OSError, OutputError):
             done = False
@@ -90,10 +97,17 @@ def test_wherever_it_stops_all_or_none_are_there(tmp_path, monkeypatch, call, fa
     assert done and stopped > 3
 
 
-def test_journal_from_elsewhere_moves_no_other_files(tmp_path):
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"new": {"../../secret": "stolen", "run.json": "x"}},
+        {"new": {"run.json": "x"}, "gone": ["../../secret"]},
+    ],
+)
+def test_journal_from_elsewhere_moves_no_other_files(tmp_path, names):
     partial = tmp_path / "out" / PARTIAL
     partial.mkdir(parents=True)
-    journal = {"new": {"../../secret": "stolen", "run.json": "x"}, "last": ""}
+    journal = {**names, "last": ""}
     (partial / files.JOURNAL).write_text(json.dumps(journal))
     (tmp_path / "secret").write_text("mine")
     with pytest.raises(OutputError, match="names ../../secret"):

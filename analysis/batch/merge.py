@@ -19,6 +19,7 @@ from analysis.inputs import InputFile, total
 from analysis.job import complete, feature_of, job_of
 from analysis.loops import ROW_MEMORY, CutflowRow
 from analysis.output import IDENTITY, WEIGHT, Table, varied_name
+from analysis.parquet import convert_tables, require_parquet
 from analysis.prepare import row_layout, visible
 from analysis.products import Output, count_repeated, cutflows_of, tell_dropped
 from analysis.records import latest_format
@@ -42,6 +43,8 @@ def merge(submission, states):
         run = grid_run(submission, manifests) if submission.on_grid else submission.run
         run = latest_format(run, submission.jobs / "submission.json")
         job = job_of(run, submission.jobs / "submission.json")
+        if job.parquet:
+            require_parquet()
         check(submission, run, job, manifests)
         row = tuple(feature_of(feature) for feature in run["features"])
         samples = list(zip(job.samples.samples, run["samples"], strict=True))
@@ -56,6 +59,8 @@ def merge(submission, states):
             if isinstance(result, Exception):
                 raise result
             made[samples[number][0].name] = result
+        if job.parquet:
+            run["parquet"], _ = convert_tables(output, made, run["features"])
         timings = {
             "event loop": round(sum(m["seconds"] for m in manifests.values()), 1),
             "merge": round(time.monotonic() - begin, 1),

@@ -111,7 +111,7 @@ def submission_rule(backend):
     # Of a run that has ended, or not in all formats.
     finished = set("timings_s bytes_read submission failed checksums".split())
     finished |= set("plain interpret skip_bad_files drop_bad_events".split())
-    finished |= set("vary_tables systematics".split())
+    finished |= set("vary_tables systematics parquet".split())
     return Fields(
         {
             "format": whole(FORMAT, FORMAT),
