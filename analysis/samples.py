@@ -4,6 +4,7 @@ They are declared in a TOML file (see `analysis/demo/samples.toml`) or found in 
 """
 
 import glob
+import json
 import math
 import os
 import tomllib
@@ -149,6 +150,36 @@ def read_samples(path):
     if problems:
         raise DeclarationError(*problems)
     return SampleList(tuple(samples), luminosity or 0.0, str(path.resolve()))
+
+
+def samples_text(samples, luminosity_ifb, first, comments=None):
+    """The text of a samples file.
+
+    samples: a Sample each; first: its first line, a comment; comments: {sample's name: a line}
+    """
+    lines = [commented(first)]
+    if luminosity_ifb:
+        lines.append(f"luminosity_ifb = {toml(luminosity_ifb)}")
+    usual = {name: field.default for name, field in Sample.__dataclass_fields__.items()}
+    for sample in samples:
+        lines += ["", "[[sample]]"]
+        if comments and sample.name in comments:
+            lines.append(commented(comments[sample.name]))
+        for name in Sample.__dataclass_fields__:
+            value = getattr(sample, name)
+            if value != usual[name]:
+                lines.append(f"{name} = {toml(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def commented(line):
+    """A line as a comment."""
+    return f"# {line}".replace("\n", " ")
+
+
+def toml(value):
+    """A value of a samples file."""
+    return json.dumps(value, ensure_ascii=False)  # which is TOML for text, numbers and lists
 
 
 def doubled_names(samples, where):

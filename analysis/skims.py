@@ -29,7 +29,7 @@ from analysis.plan import is_number
 from analysis.prepare import prepare, row_layout
 from analysis.products import Output
 from analysis.run import tell_skipped
-from analysis.samples import Sample
+from analysis.samples import samples_text
 from analysis.skimmed import FORMAT, both, decided, plain
 
 SAMPLES = "samples.toml"
@@ -106,7 +106,7 @@ def skim(job, options, folder, command):
             )
             for item in prepared
         ]
-        publish(output, made, samples_text(job.samples, blocks, command))
+        publish(output, made, skim_text(job.samples, blocks, command))
     return made
 
 
@@ -357,24 +357,10 @@ def sample_block(sample, norm, sum_of_weights, files):
     return replace(sample, files=tuple(file.name for file in files), sum_of_weights=declared)
 
 
-def samples_text(listed, blocks, command):
+def skim_text(listed, blocks, command):
     """The samples file of a skim; blocks: a Sample each, with the names of its files."""
-    lines = [f"# Skim of {listed.source}, made by: {' '.join(command)}".replace("\n", " ")]
-    if listed.luminosity_ifb:
-        lines.append(f"luminosity_ifb = {toml(listed.luminosity_ifb)}")
-    usual = {name: field.default for name, field in Sample.__dataclass_fields__.items()}
-    for sample in blocks:
-        lines += ["", "[[sample]]"]
-        for name in Sample.__dataclass_fields__:
-            value = getattr(sample, name)
-            if value != usual[name]:
-                lines.append(f"{name} = {toml(value)}")
-    return "\n".join(lines) + "\n"
-
-
-def toml(value):
-    """A value of a samples file."""
-    return json.dumps(value, ensure_ascii=False)  # which is TOML for text, numbers and lists
+    made_by = f"Skim of {listed.source}, made by: {' '.join(command)}"
+    return samples_text(blocks, listed.luminosity_ifb, made_by)
 
 
 def print_skim(made, folder, seconds):

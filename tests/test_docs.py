@@ -32,6 +32,8 @@ TEXTS = (*PAGES, REPOSITORY / "CHANGELOG.md", DEMO / "README.md")
 RULES = (
     (r"python (-i )?run_rdf\.py .*--dask (slurm|condor)", "parsed"),
     (r"python -m analysis\.submit (slurm|condor|grid|status \$OUT)", "parsed"),
+    (r"python -m analysis\.opendata ", "parsed"),  # run in tests/test_opendata.py
+    (r"jupyter ", "tests/test_opendata_notebook.py"),
     (r"python -m tests\.benchmarks", "benchmark"),
     (r"python -m analysis\.stats (abcd|overlap|publish) ", "run"),
     (r"python -m (ml|plotting) ", "slow"),
@@ -266,7 +268,7 @@ def test_benchmark(command):
 def parse(command):
     """Let the command line of a program of ours read a command, without running it."""
     import run_rdf
-    from analysis import submit
+    from analysis import opendata, submit
     from analysis.stats.__main__ import parser as stats_parser
     from ml.__main__ import parser as ml_parser
     from plotting.__main__ import parser as plotting_parser
@@ -274,6 +276,7 @@ def parse(command):
 
     parsers = {
         "run_rdf.py": run_rdf.parser,
+        "analysis.opendata": opendata.parser,
         "analysis.submit": submit.parser,
         "analysis.stats": stats_parser,
         "ml": ml_parser,

@@ -50,7 +50,7 @@ def collect(submission, states):
             norm = record["normalisation"] and Normalisation(**record["normalisation"])
             sumw = total([file["sum_of_weights"] for file in record["inputs"]])
             blocks.append(skims.sample_block(sample, norm, sumw, found))
-        skims.publish(output, made, skims.samples_text(job.samples, blocks, run["command"]))
+        skims.publish(output, made, skims.skim_text(job.samples, blocks, run["command"]))
     return made
 
 
