@@ -34,6 +34,7 @@ class Program(NamedTuple):
 PROGRAMS = (
     Program("run", "run_rdf", short=False),
     Program("submit", "analysis.submit", short=False),
+    Program("opendata", "analysis.opendata", short=False),
     Program("ml", "ml.__main__"),
     Program("stats", "analysis.stats.__main__"),
     Program("plot", "plotting.__main__"),
