@@ -353,6 +353,7 @@ def test_a_server_that_cannot_begin_in_the_middle(remote, content, tmp_path):
     server.patience, server.ranges = [1000], False
     copies.copy(url, tmp_path / "one.root")
     assert (tmp_path / "one.root").read_bytes() == content
+    assert len(server.asked) == 2  # what came first is not in its way
 
 
 @pytest.mark.parametrize("left", ["complete", "too long", "of another file"])
