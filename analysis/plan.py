@@ -54,7 +54,7 @@ class Plan:
     columns: tuple[str, ...]  # columns of a row: identity, weight, matrix, floats, integers
     left_out: tuple[str, ...]  # cuts and weights that need columns the files do not carry
     # Branches whose values are looked at, in the order of the schema, and the objects for each of
-    # which they have a number: lep, jet, pho, or "" for other branches.
+    # which they have a number: lep, jet, pho, a collection, or "" for other branches.
     checks: dict[str, str] = field(default_factory=dict)
     drop_bad_events: bool = False  # leave events with bad values out instead of failing
     variations: tuple[Shifted, ...] = ()
@@ -376,7 +376,8 @@ class Planner:
             of = next((each for each in objects if column.name.startswith(each)), "")
             for name in identifiers(column.expression):
                 if name in inputs:
-                    checks.setdefault(name, of if column.vector else "")
+                    collection = self.schema.collection(name) or of
+                    checks.setdefault(name, collection if column.vector else "")
         return {**checks, **dict.fromkeys((n for n in inputs if n not in checks), "")}
 
     def in_order(self, wanted):

@@ -85,7 +85,7 @@ def test_typo_in_the_luminosity(refused, made):
 def test_unknown_schema(refused, made):
     change(made, '"susy"', '"susi"')
     assert refused("--samples", made) == [
-        f"{made}: sample 'made': schema must be one of susy, opendata2020, opendata2025, "
+        f"{made}: sample 'made': schema must be one of susy, opendata2020, opendata2025, nanoaod, "
         "not 'susi', did you mean 'susy'?"
     ]
 
