@@ -36,7 +36,11 @@ class Schema:
     simulation_tree: str  # name of the tree; {sample} stands for the sample's name
     data_tree: str
     normalisation: str = ""  # cross-section over sum of weights in pb, where ntuples carry it
-    sum_of_weights: tuple[str, str] | None = None  # metadata tree and branch that hold it
+    # Where the metadata of the files hold them, as OBJECT:PART: a branch of a tree, whose entries
+    # are added, or a bin of a histogram, by number or label; "" if they do not. An OBJECT with a *
+    # in its name stands for several. The cross-section is in pb, in a tree, and the same in all.
+    sum_of_weights: str = ""
+    cross_section: str = ""
 
     def tree(self, sample, kind):
         """Name of the tree that holds a sample of this kind."""
@@ -82,7 +86,7 @@ SUSY = Schema(
     weights=SUSY_WEIGHTS,
     simulation_tree="{sample}_NoSys",
     data_tree="{sample}",
-    sum_of_weights=("meta", "sumw"),
+    sum_of_weights="meta:sumw",
 )
 
 OPENDATA2020_WEIGHTS = (
