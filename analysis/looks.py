@@ -4,7 +4,6 @@ What was found is remembered in the cache for files that have not changed since.
 """
 
 import json
-import math
 import os
 import sys
 import time
@@ -45,7 +44,9 @@ class Look:
     entries: int = 0
     branches: dict | None = None  # names and C++ types
     kinds: dict | None = None  # names and how their values lie in the file
-    sum_of_weights: float | None = None  # from its metadata
+    sum_of_weights: float | None = None  # from its metadata, as the next
+    cross_section: float | None = None  # pb
+    lacking: str = ""  # which of these is not there, after the name of the file
     uuid: str = ""  # of the file; the same in a copy
     compression: str = ""
     protected: bool = False  # the values carry checksums of ROOT's own
@@ -122,7 +123,7 @@ def look_at_one(sample, path):
         if wrong:
             return Look(wrong if wrong.startswith("is ") else f"cannot be opened: {wrong}")
         size, modified, place = signature(path)
-    info = native.inspect(path, sample.tree, *(metadata(sample) or ()))
+    info = native.inspect(path, sample.tree, *metadata(sample))
     try:
         known = checksums.known(path)
     except InputError as error:
@@ -133,7 +134,9 @@ def look_at_one(sample, path):
         info["entries"],
         {name: kind for name, (kind, _) in info["columns"].items()},
         {name: stored for name, (_, stored) in info["columns"].items()},
-        None if math.isnan(info["sum"]) else info["sum"],
+        info["sum"],
+        info["constant"],
+        info["lacking"],
         info["uuid"],
         info["compression"],
         info["protected"],
@@ -147,9 +150,24 @@ def look_at_one(sample, path):
 
 
 def metadata(sample):
-    """(tree, branch) with the sum of weights of a file; None where it is not needed."""
-    needed = sample.kind != "data" and sample.sum_of_weights is None
-    return SCHEMAS[sample.schema].sum_of_weights if needed else None
+    """Places of the sum of weights and the cross-section in a file; "" for what is not needed."""
+    if sample.kind == "data":
+        return "", ""
+    schema = SCHEMAS[sample.schema]
+    return (
+        place(sample.sum_of_weights, schema.sum_of_weights),
+        place(sample.xsec_pb, schema.cross_section),
+    )
+
+
+def place(declared, usual):
+    """Where a number stands that a sample declares, or its place; `usual`: where it declares none.
+
+    "" where the number itself is declared.
+    """
+    if isinstance(declared, str):
+        return declared
+    return usual if declared is None else ""
 
 
 @cache

@@ -139,8 +139,14 @@ def normalisation(sample, job, inputs):
     """The Normalisation of what is read of a sample, None for data. Raises DeclarationError."""
     if sample.kind == "data":
         return None
-    luminosity = job.samples.luminosity_ifb
-    return samples.normalisation(sample, luminosity, inputs.sum_of_weights, inputs.share)
+    return samples.normalisation(
+        sample,
+        job.samples.luminosity_ifb,
+        inputs.sum_of_weights,
+        inputs.share,
+        inputs.cross_section,
+        inputs.lacking,
+    )
 
 
 def constants(norm, model=None):

@@ -4,6 +4,7 @@ A record may come from someone else. So names become paths and columns only if t
 nothing is computed with numbers that are not finite or make no sense.
 """
 
+import re
 from contextlib import contextmanager
 
 from analysis.content import (
@@ -83,6 +84,16 @@ LUMINOSITY = Value(
     f'a number or "{RUN2}"', lambda value: value == RUN2 or not any(FROM_0.problems(value, ""))
 )
 
+# Where the metadata of files hold a number, see `Schema`.
+PLACE = r"[^:]+:[^:]+"
+NUMBER_OR_PLACE = Value(
+    'a finite number or its place in the files, such as "meta:sumw"',
+    lambda value: (
+        not any(NUMBER.problems(value, ""))
+        or (is_text(value, 500) and bool(re.fullmatch(PLACE, value)))
+    ),
+)
+
 SAMPLE = Fields(
     {
         "name": NAME,
@@ -91,10 +102,10 @@ SAMPLE = Fields(
         "schema": NAME,
         "files": ListOf(PATH, least=1, what="a list of strings"),
         "tree": line(500, least=1, without="\"'\\"),
-        "xsec_pb": Maybe(NUMBER),
+        "xsec_pb": Maybe(NUMBER_OR_PLACE),
         "k_factor": ABOVE_0,
         "filter_efficiency": ABOVE_0,
-        "sum_of_weights": Maybe(NUMBER),
+        "sum_of_weights": Maybe(NUMBER_OR_PLACE),
         "normalised": FLAG,
     },
     needed=("name", "process", "kind", "schema", "files"),
@@ -111,6 +122,7 @@ INPUT = Fields(
         "size": Maybe(whole()),
         "entries": whole(),
         "sum_of_weights": Maybe(NUMBER),
+        "cross_section": Maybe(NUMBER),
         "checksum": Maybe(CHECKSUM),
         "modified": Maybe(whole()),
     },

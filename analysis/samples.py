@@ -34,10 +34,11 @@ class Sample:
     schema: str  # name of the input format
     files: tuple[str, ...]  # absolute paths and URLs
     tree: str
-    xsec_pb: float | None = None
+    # Each a number, its place in the files (see `Schema`), or None: the place of the schema.
+    xsec_pb: float | str | None = None
     k_factor: float = 1.0
     filter_efficiency: float = 1.0
-    sum_of_weights: float | None = None
+    sum_of_weights: float | str | None = None
     normalised: bool = False  # genWeight holds cross-section over sum of weights already
 
 
@@ -60,12 +61,15 @@ class Normalisation:
     factors: str = field(default="", compare=False)  # of the constant, for people
 
 
-def normalisation(sample, luminosity_ifb, sum_of_weights, share=1.0):
+def normalisation(
+    sample, luminosity_ifb, sum_of_weights, share=1.0, cross_section=None, lacking=""
+):
     """Return the Normalisation of a simulated sample.
 
-    sum_of_weights: in the ntuple's metadata, None where it has none
+    sum_of_weights, cross_section: in the ntuple's metadata, None where it has none
     share: of the entries of the sample, the part that is read, where bad files are left out; None
         if it is not known
+    lacking: what a file lacks of its metadata, with its name
     Raises DeclarationError where a number is missing or zero.
     """
     by_campaign = luminosity_ifb == RUN2
@@ -79,7 +83,8 @@ def normalisation(sample, luminosity_ifb, sum_of_weights, share=1.0):
     from_ntuple = (
         undeclared and not sample.normalised and bool(SCHEMAS[sample.schema].normalisation)
     )
-    whole = sample.normalised or from_ntuple or sample.sum_of_weights is not None
+    declared_sum, declared_xsec = typed(sample.sum_of_weights), typed(sample.xsec_pb)
+    whole = sample.normalised or from_ntuple or declared_sum is not None
     if whole and share is None:
         raise DeclarationError(
             f"sample '{sample.name}': nobody knows how many entries its bad files hold, so that "
@@ -90,22 +95,35 @@ def normalisation(sample, luminosity_ifb, sum_of_weights, share=1.0):
         factors.append(f"1 / {share:.6g} of the entries")
     if sample.normalised or from_ntuple:
         return Normalisation(constant, from_ntuple, by_campaign, " x ".join(factors))
-    if sample.sum_of_weights is not None:
-        sum_of_weights = sample.sum_of_weights
+    sum_of_weights = sum_of_weights if declared_sum is None else declared_sum
+    cross_section = cross_section if declared_xsec is None else declared_xsec
+    schema = SCHEMAS[sample.schema]
     where = f"sample '{sample.name}'"
-    if sample.xsec_pb is None:
-        raise DeclarationError(f"{where} has no normalisation: give its xsec_pb")
+    if cross_section is None:
+        promised = sample.xsec_pb or schema.cross_section
+        reason = f", {lacking}" if promised and lacking else ""
+        raise DeclarationError(f"{where} has no normalisation: give its xsec_pb{reason}")
     if sum_of_weights is None:
         raise DeclarationError(
-            f"{where} has no normalisation: give its sum_of_weights, its files do not hold one"
+            f"{where} has no normalisation: give its sum_of_weights, "
+            + (lacking or "its files do not hold one")
         )
     if sum_of_weights == 0:
-        raise DeclarationError(f"{where} has a sum of weights of zero and cannot be normalised")
-    factors += [f"{sample.xsec_pb:g} pb / {sum_of_weights:g}"]
-    constant = constant * sample.xsec_pb / sum_of_weights
+        place = sample.sum_of_weights or schema.sum_of_weights
+        read = f" at '{place}'" if declared_sum is None else ""
+        raise DeclarationError(
+            f"{where} has a sum of weights of zero{read} and cannot be normalised"
+        )
+    factors += [f"{cross_section:g} pb / {sum_of_weights:g}"]
+    constant = constant * cross_section / sum_of_weights
     if not math.isfinite(constant):
         raise DeclarationError(f"{where} has a normalisation that is too large: {factors[-1]}")
     return Normalisation(constant, False, by_campaign, " x ".join(factors))
+
+
+def typed(declared):
+    """A number as it is declared, None where its place in the files is, or nothing."""
+    return None if isinstance(declared, str) else declared
 
 
 def read_samples(path):

@@ -36,7 +36,11 @@ class Schema:
     simulation_tree: str  # name of the tree; {sample} stands for the sample's name
     data_tree: str
     normalisation: str = ""  # cross-section over sum of weights in pb, where ntuples carry it
-    sum_of_weights: tuple[str, str] | None = None  # metadata tree and branch that hold it
+    # Where the metadata of the files hold them, as OBJECT:PART: a branch of a tree, whose entries
+    # are added, or a bin of a histogram, by number or label; "" if they do not. An OBJECT with a *
+    # in its name stands for several. The cross-section is in pb, in a tree, and the same in all.
+    sum_of_weights: str = ""
+    cross_section: str = ""
     # What names of branches begin with that have a number for each object of one collection; none
     # where all branches of a column lepPt, lepEta, ... have the same length.
     collections: tuple[str, ...] = ()
@@ -89,7 +93,7 @@ SUSY = Schema(
     weights=SUSY_WEIGHTS,
     simulation_tree="{sample}_NoSys",
     data_tree="{sample}",
-    sum_of_weights=("meta", "sumw"),
+    sum_of_weights="meta:sumw",
 )
 
 OPENDATA2020_WEIGHTS = (
@@ -274,7 +278,7 @@ NANOAOD = Schema(
     weights=NANOAOD_WEIGHTS,
     simulation_tree="Events",
     data_tree="Events",
-    sum_of_weights=("Runs", "genEventSumw"),
+    sum_of_weights="Runs:genEventSumw",
     collections=("Electron", "Muon", "Jet", "Photon"),
 )
 

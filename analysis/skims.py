@@ -29,7 +29,7 @@ from analysis.plan import is_number
 from analysis.prepare import prepare, row_layout
 from analysis.products import Output
 from analysis.run import tell_skipped
-from analysis.samples import Sample
+from analysis.samples import Sample, typed
 from analysis.skimmed import FORMAT, both, decided, plain
 
 SAMPLES = "samples.toml"
@@ -102,6 +102,7 @@ def skim(job, options, folder, command):
                 item.sample,
                 item.normalisation,
                 item.inputs.sum_of_weights,
+                item.inputs.cross_section,
                 made[item.sample.name].files,
             )
             for item in prepared
@@ -346,15 +347,18 @@ def is_written(cpp, kind):
     return is_number(cpp) and not (small and kind == "ttree")
 
 
-def sample_block(sample, norm, sum_of_weights, files):
+def sample_block(sample, norm, sum_of_weights, cross_section, files):
     """The Sample of a skim, with the normalisation of the whole original.
 
-    norm: samples.Normalisation; sum_of_weights: in the metadata of the original; files: SkimFiles
+    norm: samples.Normalisation; sum_of_weights, cross_section: in the metadata of the original
+    files: SkimFiles
     """
-    declared = sample.sum_of_weights
-    if norm and declared is None and not (norm.from_ntuple or sample.normalised):
-        declared = sum_of_weights
-    return replace(sample, files=tuple(file.name for file in files), sum_of_weights=declared)
+    sumw, xsec = sample.sum_of_weights, sample.xsec_pb
+    if norm and not (norm.from_ntuple or sample.normalised):
+        sumw = sum_of_weights if typed(sumw) is None else sumw
+        xsec = cross_section if typed(xsec) is None else xsec
+    names = tuple(file.name for file in files)
+    return replace(sample, files=names, sum_of_weights=sumw, xsec_pb=xsec)
 
 
 def samples_text(listed, blocks, command):

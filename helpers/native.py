@@ -5,6 +5,7 @@ MemoryError.
 """
 
 import ctypes
+import math
 import os
 from ctypes import c_bool, c_char_p, c_double, c_int, c_longlong, c_size_t, c_uint, c_void_p
 from functools import cache
@@ -97,26 +98,35 @@ def packed(name, *arguments):
     return ctypes.string_at(call(name, *arguments, size), int(size[0]))
 
 
-def inspect(path, tree, sum_tree="", sum_branch=""):
+def inspect(path, tree, sum_place="", constant_place=""):
     """What m3l::inspectDataset finds, a dict: `columns` are {name: (type, kind)}."""
-    data, fields, at = packed("inspect", path, tree, sum_tree, sum_branch), [], 0
+    data, fields, at = packed("inspect", path, tree, sum_place, constant_place), [], 0
     while at < len(data):
         begin = data.index(b"\n", at) + 1
         at = begin + int(data[at:begin])
         fields.append(readable(data[begin:at]))
-    problem, uuid, entries, total, protected, compression, skim, keys, columns = fields[:9]
-    keys, rest = fields[9 : 9 + int(keys)], fields[9 + int(keys) :]
+    problem, uuid, entries, *metadata, protected, compression, skim, keys, columns = fields[:12]
+    total, no_sum, constant, no_constant = metadata
+    keys, rest = fields[12 : 12 + int(keys)], fields[12 + int(keys) :]
     return {
         "problem": problem,
         "uuid": uuid,
         "entries": int(entries),
-        "sum": float.fromhex(total),
+        "sum": number(total),
+        "constant": number(constant),
+        "lacking": " and ".join(dict.fromkeys(filter(None, (no_sum, no_constant)))),
         "protected": bool(protected),
         "compression": compression,
         "skim": skim,
         "keys": tuple(keys),
         "columns": {rest[3 * n]: (rest[3 * n + 1], rest[3 * n + 2]) for n in range(int(columns))},
     }
+
+
+def number(text):
+    """A hexadecimal number of the engine, None where it has none."""
+    value = float.fromhex(text)
+    return None if math.isnan(value) else value
 
 
 class Native:

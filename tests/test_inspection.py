@@ -145,25 +145,29 @@ def test_checksums_of_an_rntuple(look, write_rntuple, tmp_path):
 def test_sum_of_a_metadata_rntuple(look, write_rntuple, tmp_path):
     path = write_rntuple(tmp_path / "a.root", 4)
     for field, total in (("x", 3.0), ("n", -6.0), ("big", 6.0)):
-        assert look(path, "nominal", field).sum == total
-    assert math.isnan(look(path, "nominal", "missing").sum)
-    assert math.isnan(look(path, "missing", "x").sum)
+        assert look(path, f"nominal:{field}").sum.value == total
+    for place, lacking in (
+        ("nominal:missing", "has no branch 'missing' in 'nominal'"),
+        ("missing:x", "has no 'missing'"),
+        ("missing/deep*:x", "has no 'missing/deep*'"),
+    ):
+        found = look(path, place).sum
+        assert math.isnan(found.value) and found.lacking == lacking
 
 
 def test_sum_that_is_no_number_is_a_problem(look, write_tree, write_rntuple, tmp_path):
     path = write_tree("a.root", value=lambda entry: math.inf)
-    assert look(path, "nominal", "x").problem == (
+    assert look(path, "nominal:x").problem == (
         "cannot be read: 'x' of 'nominal': its sum is infinite or not a number"
     )
     path = write_tree("b.root", value=lambda entry: math.nan)
     assert (
-        "'x' of 'nominal': its sum is infinite or not a number"
-        in look(path, "nominal", "x").problem
+        "'x' of 'nominal': its sum is infinite or not a number" in look(path, "nominal:x").problem
     )
     path = write_rntuple(tmp_path / "c.root")
-    assert look(path, "nominal", "v").problem.startswith("cannot be read: 'v' of 'nominal': ")
+    assert look(path, "nominal:v").problem.startswith("cannot be read: 'v' of 'nominal': ")
     path = ntuples.write(tmp_path / "d.root", [three_leptons()])
-    assert look(path, "nominal", "lepPt").problem == (
+    assert look(path, "nominal:lepPt").problem == (
         "cannot be read: 'lepPt' of 'nominal': it holds something else than a number per entry"
     )
 
@@ -255,7 +259,7 @@ warnings.simplefilter("ignore")
 import ROOT, helpers
 helpers.load_engine()
 for path in sys.argv[1:]:
-    info = ROOT.m3l.inspectDataset(path, "nominal", "meta", "sumw")
+    info = ROOT.m3l.inspectDataset(path, "nominal", "meta:sumw", "meta:sumw")
     assert info.problem and "\\n" not in str(info.problem), path
 print(len(sys.argv) - 1)
 """

@@ -184,7 +184,7 @@ def test_simulation_without_the_tree_runs_is_one_line(run_here, tmp_path):
     outcome = run_here("--samples", declared(path), *REGIONS, "-o", tmp_path / "out")
     assert outcome.status == 1
     (line,) = outcome.lines
-    assert "sample 'made' has no normalisation: give its sum_of_weights" in line
+    assert "sample 'made'" in line and "Runs" in line and "sum_of_weights" in line
 
 
 def test_missing_branch_is_one_line(run_here, tmp_path):

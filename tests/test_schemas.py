@@ -107,7 +107,7 @@ FOURTH = Schema(
     weights=("w",),
     simulation_tree="T_{sample}",
     data_tree="D",
-    sum_of_weights=("facts", "total"),
+    sum_of_weights="facts:total",
 )
 SCHEMAS["fourth"] = FOURTH
 """
