@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from functools import cache
 
-from analysis import checksums
+from analysis import checksums, good_runs
 from analysis.children import DiedError, KilledError, each
 from analysis.errors import InputError, M3LError
 from analysis.files import digest, irregular, write_file
@@ -55,6 +55,7 @@ class Look:
     place: tuple[int, int] | None = None  # device and inode
     checksum: str | None = None  # of its content, as last read
     known: str | None = None  # as others say
+    blocks: str = ""  # runs and luminosity blocks of its events, where a good-run list is given
     skim: str = ""  # what the file says of the events that were left out of it, see skimmed.py
 
 
@@ -123,7 +124,7 @@ def look_at_one(sample, path):
         if wrong:
             return Look(wrong if wrong.startswith("is ") else f"cannot be opened: {wrong}")
         size, modified, place = signature(path)
-    info = native.inspect(path, sample.tree, *metadata(sample))
+    info = native.inspect(path, sample.tree, *metadata(sample), *run_and_block(sample))
     try:
         known = checksums.known(path)
     except InputError as error:
@@ -145,6 +146,7 @@ def look_at_one(sample, path):
         place,
         None,
         known,
+        info["blocks"],
         info["skim"],
     )
 
@@ -158,6 +160,14 @@ def metadata(sample):
         place(sample.sum_of_weights, schema.sum_of_weights),
         place(sample.xsec_pb, schema.cross_section),
     )
+
+
+def run_and_block(sample):
+    """Branches of run and luminosity block whose values are looked at; "" where they are not."""
+    if not sample.good_runs:
+        return "", ""
+    branches = {c.name: c.branch or c.name for c in SCHEMAS[sample.schema].columns}
+    return branches[good_runs.RUN], branches.get(good_runs.BLOCK, "")
 
 
 def place(declared, usual):
@@ -180,7 +190,7 @@ class Memory:
     """What is remembered of the files of a sample, in the cache."""
 
     def __init__(self, sample):
-        what = [reader(), sample.files, sample.tree, metadata(sample)]
+        what = [reader(), sample.files, sample.tree, metadata(sample), run_and_block(sample)]
         self.path = cache_folder() / f"inputs-{digest(what)[:16]}.json"
         self.looks, self.news = {}, False
         try:

@@ -6,6 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 import helpers
+from analysis import good_runs
 from analysis.errors import near_miss
 from analysis.output import IDENTITY, WEIGHT
 from analysis.schemas import SCHEMAS
@@ -180,6 +181,7 @@ class Planner:
         self.absent = absent_columns(schema, branches)
         self.definitions = {}
         self.add_schema()
+        self.add_good_runs(sample.good_runs)
         self.add_objects(objects)
         for variable in variables:
             where = f"variable '{variable.name}' in analysis/selection.py"
@@ -210,6 +212,17 @@ class Planner:
                 self.add(column.name, column.expression, where)
             if not lacking:
                 self.check_types(column)
+
+    def add_good_runs(self, runs):
+        """Define whether an event is in a good-run list; runs: the list as text, empty: all are."""
+        where = f"good_runs of sample '{self.sample.name}'"
+        if runs and good_runs.BLOCK in self.absent:
+            self.problems.append(
+                f"sample '{self.sample.name}': good_runs needs the luminosity block of each event, "
+                f"which its files do not carry (column {good_runs.BLOCK} of schema "
+                f"'{self.schema.name}')"
+            )
+        self.add(good_runs.COLUMN, good_runs.expression(runs) if runs else "true", where)
 
     def check_types(self, column):
         """A branch must hold a number per event or a list of numbers, as the schema says."""

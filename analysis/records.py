@@ -27,6 +27,7 @@ from analysis.content import (
     whole,
 )
 from analysis.errors import InputError
+from analysis.good_runs import LONGEST, is_list
 
 FORMAT = 2  # of run.json as it is written
 FORMATS = (1, 2)  # that are read; 1 has the binning of a feature as "bins": [number, low, high]
@@ -113,7 +114,7 @@ SAMPLE = Fields(
 
 # --- run.json ---------------------------------------------------------------------------------
 
-EXPRESSION = text(20_000)
+EXPRESSION = text(LONGEST + 20_000)  # that of the good runs holds the list
 CUT_NAME = line(200, least=1, without='"\\')
 
 INPUT = Fields(
@@ -161,9 +162,12 @@ VARIED = Fields(
     },
 )
 
+GOOD_RUN_FILES = ListOf(PATH, least=1, what="the name of a file or a list of such")
+GOOD_RUNS = Value("a good-run list such as 284500:1-20,25", is_list)
 RUN_SAMPLE = Fields(
     {
         **SAMPLE.known,
+        "good_runs": GOOD_RUNS,
         "inputs": ListOf(INPUT),
         "promised": ListOf(PATH),  # on the grid, instead of the inputs
         "skipped": ListOf(SKIPPED),
@@ -247,6 +251,17 @@ RECORD = Fields(
         "git": Maybe(WORDS),
         "helpers": WORDS,
         "luminosity_ifb": LUMINOSITY,
+        "good_runs": Maybe(
+            Fields(
+                {
+                    "runs": whole(),
+                    "blocks": whole(),
+                    "runs_seen": whole(),
+                    "blocks_seen": whole(),
+                    "missing": GOOD_RUNS,
+                }
+            )
+        ),
         "source": WORDS,
         "threads": Maybe(whole(1, 4096)),
         "cluster": Maybe(WORDS),

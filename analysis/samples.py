@@ -7,10 +7,11 @@ import glob
 import math
 import os
 import tomllib
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from analysis import records
+from analysis import good_runs, records
 from analysis.content import OneOf, shown
 from analysis.errors import FEW, DeclarationError, listed, near_miss, unknown
 from analysis.files import irregular, read_regular
@@ -20,8 +21,9 @@ from analysis.schemas import SCHEMAS
 
 DEMO = Path(__file__).parent / "demo" / "samples.toml"
 
-# What a sample must be, in a samples file and in a record.
+# What a sample must be in a samples file, and in a record.
 SAMPLE = records.SAMPLE.of(schema=OneOf(tuple(SCHEMAS)))
+RECORDED = SAMPLE.of(good_runs=records.GOOD_RUNS)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Sample:
     filter_efficiency: float = 1.0
     sum_of_weights: float | str | None = None
     normalised: bool = False  # genWeight holds cross-section over sum of weights already
+    good_runs: str = ""  # of data: a good-run list as text, see good_runs.py
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class SampleList:
     samples: tuple[Sample, ...]
     luminosity_ifb: float | str  # fb^-1, or "run2": that of each simulated event's campaign
     source: str  # where they are declared
+
+    @property
+    def good_runs(self):
+        """The good-run list of the data as text, empty where there is none."""
+        return next((sample.good_runs for sample in self.samples if sample.good_runs), "")
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,7 @@ def read_samples(path):
     except ValueError as error:
         raise DeclarationError(f"samples file {path}: not valid TOML, {error}") from None
 
-    known = ("luminosity_ifb", "sample")
+    known = ("luminosity_ifb", "good_runs", "luminosity_of_sections", "sample")
     problems = [
         f"{path}: unknown key {shown(key)}{near_miss(key, known)}"
         for key in declared
@@ -157,6 +165,8 @@ def read_samples(path):
     samples = [sample_from(block, number, path, problems) for number, block in enumerate(blocks, 1)]
     samples = [sample for sample in samples if sample]
     problems += doubled_names(samples, path)
+    runs, luminosity = good_runs_of(declared, path, samples, luminosity, problems)
+    samples = [replace(s, good_runs=runs) if s.kind == "data" else s for s in samples]
     simulated = any(sample.kind != "data" for sample in samples)
     if luminosity is None and simulated:
         problems.append(f"{path}: luminosity_ifb is missing, the luminosity of the data in fb^-1")
@@ -167,6 +177,62 @@ def read_samples(path):
     if problems:
         raise DeclarationError(*problems)
     return SampleList(tuple(samples), luminosity or 0.0, str(path.resolve()))
+
+
+def good_runs_of(declared, path, samples, typed_luminosity, problems):
+    """The good-run list of a samples file as text, and the luminosity in fb^-1 or None.
+
+    declared: content of the file; typed_luminosity: that in it, None where there is none
+    Problems are added to the list.
+    """
+    names, table = declared.get("good_runs"), declared.get("luminosity_of_sections")
+    if table is not None and names is None:
+        problems.append(f"{path}: luminosity_of_sections needs good_runs, whose luminosity it has")
+    if names is None:
+        return "", typed_luminosity
+    rule = records.PATH if isinstance(names, str) else records.GOOD_RUN_FILES
+    found = [*rule.problems(names, f"{path}: good_runs")]
+    if table is not None:
+        found += records.PATH.problems(table, f"{path}: luminosity_of_sections")
+    if not problems and all(sample.kind != "data" for sample in samples):
+        found.append(f"{path}: good_runs is for data, and no sample is data")
+    if found:
+        problems += found
+        return "", typed_luminosity
+    try:
+        names = [names] if isinstance(names, str) else names
+        runs = good_runs.read_lists([path.parent / name for name in names])
+        if table is not None:
+            return runs, luminosity_of(runs, path.parent / table, typed_luminosity)
+        return runs, typed_luminosity
+    except DeclarationError as error:
+        problems += error.problems
+    return "", typed_luminosity
+
+
+def luminosity_of(runs, table, typed_luminosity):
+    """Luminosity in fb^-1 of a good-run list as text, from a table of sections (a path).
+
+    Raises DeclarationError where one that is typed is another.
+    """
+    ranges = good_runs.read_text(runs)
+    found, without = good_runs.luminosity(ranges, good_runs.read_luminosities(table))
+    if without:
+        warnings.warn(
+            f"luminosities {table}: {without} of {good_runs.size(ranges)} luminosity blocks of the "
+            "good-run list are not in it and count as 0",
+            stacklevel=2,
+        )
+    if typed_luminosity is None:
+        return found
+    if typed_luminosity == RUN2 or any(records.LUMINOSITY.problems(typed_luminosity, "")):
+        return typed_luminosity
+    if not math.isclose(found, typed_luminosity, rel_tol=good_runs.AGREEMENT):
+        raise DeclarationError(
+            f"luminosities {table}: the good-run list has {found:.6g} fb^-1 there, luminosity_ifb "
+            f"is {typed_luminosity:g}: leave it out, or mend the one that is wrong"
+        )
+    return typed_luminosity
 
 
 def doubled_names(samples, where):

@@ -89,6 +89,7 @@ SUSY = Schema(
         Column("RunNumber"),
         Column("RandomRunNumber", optional=True),
         Column("EventNumber"),
+        Column("LumiBlock", optional=True),
     ),
     weights=SUSY_WEIGHTS,
     simulation_tree="{sample}_NoSys",
@@ -274,6 +275,7 @@ NANOAOD = Schema(
         Column("DatasetNumber", "0"),  # it has none
         Column("RunNumber", "run"),
         Column("EventNumber", "event"),
+        Column("LumiBlock", "luminosityBlock", optional=True),
     ),
     weights=NANOAOD_WEIGHTS,
     simulation_tree="Events",

@@ -14,7 +14,7 @@ from pathlib import Path
 import ROOT
 
 import helpers
-from analysis import console
+from analysis import console, good_runs
 from analysis.anomaly import SCORE
 from analysis.chain import with_columns
 from analysis.errors import DeclarationError, InputError, OutputError, listed
@@ -26,13 +26,14 @@ from analysis.looks import look_at_one
 from analysis.loops import CompiledLoop, number_of_threads
 from analysis.options import SKIM_COLUMNS, SKIM_FORMATS
 from analysis.plan import is_number
-from analysis.prepare import prepare, row_layout
+from analysis.prepare import coverage, prepare, row_layout
 from analysis.products import Output
-from analysis.run import tell_skipped
-from analysis.samples import Sample, typed
+from analysis.run import tell_missing, tell_skipped
+from analysis.samples import SAMPLE, Sample, typed
 from analysis.skimmed import FORMAT, both, decided, plain
 
 SAMPLES = "samples.toml"
+GOOD_RUNS = "good_runs.json"
 
 OUTPUTS = dict(zip(SKIM_FORMATS, ("kRNTuple", "kTTree"), strict=True))  # as ROOT calls them
 # Reading is to cost little, and a skim is small.
@@ -97,6 +98,7 @@ def skim(job, options, folder, command):
         if failed:
             raise InputError(*failed)
         tell_skipped(prepared)
+        tell_missing(coverage(prepared))
         blocks = [
             sample_block(
                 item.sample,
@@ -107,7 +109,7 @@ def skim(job, options, folder, command):
             )
             for item in prepared
         ]
-        publish(output, made, samples_text(job.samples, blocks, command))
+        publish(output, made, samples_text(job.samples, blocks, command), job.samples)
     return made
 
 
@@ -122,13 +124,18 @@ def refuse_used(folder):
             raise OutputError(f"{folder} is in use, it holds {there[0]}: give another folder")
 
 
-def publish(output, made, text):
+def publish(output, made, text, listed):
     """Give all files their names in the folder of an Output, all of them or none.
 
     made: {sample: SampleSkim} with files in the folder of what is unfinished; text: samples file
+    listed: samples.SampleList of the original
     """
     write_file(output.partial / SAMPLES, text)
     names = [file.name for each in made.values() for file in each.files]
+    if listed.good_runs:
+        names.append(GOOD_RUNS)
+        runs = good_runs.read_text(listed.good_runs)
+        write_file(output.partial / GOOD_RUNS, json.dumps(runs))
     new = {name: output.partial / name for name in (*names, SAMPLES)}
     put_all_in_place(new, output.folder, output.partial)
     shutil.rmtree(output.partial)
@@ -366,10 +373,12 @@ def samples_text(listed, blocks, command):
     lines = [f"# Skim of {listed.source}, made by: {' '.join(command)}".replace("\n", " ")]
     if listed.luminosity_ifb:
         lines.append(f"luminosity_ifb = {toml(listed.luminosity_ifb)}")
+    if listed.good_runs:
+        lines.append(f"good_runs = {toml(GOOD_RUNS)}")
     usual = {name: field.default for name, field in Sample.__dataclass_fields__.items()}
     for sample in blocks:
         lines += ["", "[[sample]]"]
-        for name in Sample.__dataclass_fields__:
+        for name in SAMPLE.known:
             value = getattr(sample, name)
             if value != usual[name]:
                 lines.append(f"{name} = {toml(value)}")

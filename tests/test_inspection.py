@@ -172,6 +172,21 @@ def test_sum_that_is_no_number_is_a_problem(look, write_tree, write_rntuple, tmp
     )
 
 
+def test_blocks_of_events(look, write_tree, write_rntuple, tmp_path):
+    values = 7, 1, 2, 3, 5, 5
+    path = write_tree("a.root", 6, value=values.__getitem__)
+    assert look(path, "", "", "x", "x").blocks == "1:1;2:2;3:3;5:5;7:7"
+    assert look(path, "", "", "x", "missing").blocks == look(path).blocks == ""
+    path = write_rntuple(tmp_path / "b.root")
+    assert look(path, "", "", "big", "big").blocks == "0:0;1:1;2:2"
+    assert look(path, "", "", "big", "n").blocks == "0:0"  # others are negative
+    path = ntuples.write(tmp_path / "c.root", [three_leptons(run=1, number=n) for n in (4, 6, 5)])
+    assert look(path, "", "", "RunNumber", "EventNumber").blocks == "1:4-6"
+    assert look(path, "", "", "RunNumber", "lepPt").problem == (
+        "cannot be read: 'lepPt' is no number per entry of the tree itself"
+    )
+
+
 def test_the_last_version_of_a_tree_counts(ROOT, look, write_tree):
     path = write_tree("a.root", 3)
     write_tree("a.root", 5, mode="update")

@@ -51,7 +51,8 @@ def collect(submission, states):
             sumw = total([file["sum_of_weights"] for file in record["inputs"]])
             xsec = constant([file.get("cross_section") for file in record["inputs"]])
             blocks.append(skims.sample_block(sample, norm, sumw, xsec, found))
-        skims.publish(output, made, skims.samples_text(job.samples, blocks, run["command"]))
+        text = skims.samples_text(job.samples, blocks, run["command"])
+        skims.publish(output, made, text, job.samples)
     return made
 
 

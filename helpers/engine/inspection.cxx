@@ -25,9 +25,11 @@
 #include <cmath>
 #include <fnmatch.h>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <stdexcept>
 #include <thread>
 
@@ -307,6 +309,81 @@ MetaNumber numberOfMetadata(TFile &file, const std::string &place, bool isSum)
    return number;
 }
 
+/// Luminosity blocks by run.
+using Blocks = std::map<long long, std::set<long long>>;
+
+void addBlock(Blocks &blocks, long long run, long long block)
+{
+   if (run >= 0 && block >= 0) // others are in no list
+      blocks[run].insert(block);
+}
+
+/// A branch of one whole number per entry; null where there is none of that name.
+TLeaf *wholeNumber(TTree &tree, const std::string &name)
+{
+   TLeaf *leaf = tree.GetLeaf(name.c_str());
+   if (leaf && (leaf->GetLenStatic() != 1 || leaf->GetLeafCount() ||
+                numberName(leaf->GetTypeName()).empty() || leaf->GetBranch()->GetTree() != &tree))
+      throw std::runtime_error("'" + name + "' is no number per entry of the tree itself");
+   return leaf;
+}
+
+/// The blocks of all events of a tree, none where it lacks a branch.
+Blocks blocksOfTree(TTree &tree, const std::string &run, const std::string &block)
+{
+   Blocks blocks;
+   TLeaf *runs = wholeNumber(tree, run), *numbers = wholeNumber(tree, block);
+   if (!runs || !numbers)
+      return blocks;
+   for (long long entry = 0; entry < tree.GetEntries(); ++entry) {
+      if (runs->GetBranch()->GetEntry(entry) <= 0 || numbers->GetBranch()->GetEntry(entry) <= 0)
+         throw std::runtime_error("'" + block + "' of entry " + std::to_string(entry) +
+                                  " cannot be read");
+      addBlock(blocks, runs->GetValueLong64(), numbers->GetValueLong64());
+   }
+   return blocks;
+}
+
+/// The same of an RNTuple.
+Blocks blocksOfRNTuple(ROOT::RNTupleReader &reader, const std::string &run,
+                       const std::string &block)
+{
+   const auto numbers = [&reader](const std::string &field) {
+      std::vector<long long> values;
+      eachOfField(reader, field, [&](double value) { values.push_back((long long)value); });
+      return values;
+   };
+   Blocks blocks;
+   const auto &descriptor = reader.GetDescriptor();
+   for (const auto &field : {run, block})
+      if (descriptor.FindFieldId(field) == ROOT::kInvalidDescriptorId)
+         return blocks;
+   const auto runs = numbers(run), of = numbers(block);
+   for (std::size_t entry = 0; entry < runs.size(); ++entry)
+      addBlock(blocks, runs[entry], of[entry]);
+   return blocks;
+}
+
+/// The blocks as text for GoodRuns.
+std::string written(const Blocks &blocks)
+{
+   std::string text;
+   for (const auto &[run, numbers] : blocks) {
+      text += (text.empty() ? "" : ";") + std::to_string(run) + ":";
+      for (auto first = numbers.begin(); first != numbers.end();) {
+         auto next = std::next(first);
+         long long last = *first;
+         for (; next != numbers.end() && *next == last + 1; ++next)
+            last = *next;
+         text += (first == numbers.begin() ? "" : ",") + std::to_string(*first);
+         if (last > *first)
+            text += "-" + std::to_string(last);
+         first = next;
+      }
+   }
+   return text;
+}
+
 /// Finds whether the tree and its baskets are compressed in a way that has a checksum.
 void findProtection(TFile &file, const TKey &key, TTree &tree, DatasetInfo &info)
 {
@@ -389,7 +466,8 @@ void lookAtRNTuple(const std::string &path, const std::string &name, DatasetInfo
 } // namespace
 
 DatasetInfo inspectDataset(const std::string &path, const std::string &tree, const std::string &sum,
-                           const std::string &constant)
+                           const std::string &constant, const std::string &run,
+                           const std::string &block)
 {
    DatasetInfo info;
    ErrorCatcher errors(ErrorCatcher::thisOne);
@@ -425,6 +503,10 @@ DatasetInfo inspectDataset(const std::string &path, const std::string &tree, con
          lookAtRNTuple(path, tree, info);
       info.sum = numberOfMetadata(*file, sum, true);
       info.constant = numberOfMetadata(*file, constant, false);
+      if (!block.empty())
+         info.blocks = written(
+            isTree(*dataset) ? blocksOfTree(openTree(*file, *dataset), run, block)
+                             : blocksOfRNTuple(*ROOT::RNTupleReader::Open(tree, path), run, block));
    } catch (const std::exception &error) {
       info.problem = "cannot be read: " + firstLine(error);
    }
