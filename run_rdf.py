@@ -22,8 +22,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from analysis import console, selection
+from analysis import console, good_runs, selection
 from analysis.cluster import connect
+from analysis.declarations import with_good_runs
 from analysis.errors import DeclarationError, InputError, last_words, positive_integer, raising
 from analysis.features import CARRIED, DEFAULT_LAYOUT, FEATURES, LAYOUTS
 from analysis.options import (
@@ -254,7 +255,12 @@ def print_declarations(listed):
     heads = ("name", "kind", "process", "schema", "files")
     for line in console.table(heads, rows, console.width() - 2):
         print(f"  {line}")
-    for region in selection.REGIONS:
+    regions = selection.REGIONS
+    if listed.good_runs:
+        found = good_runs.read_text(listed.good_runs)
+        print(f"good runs: {len(found)}, with {good_runs.size(found)} luminosity blocks")
+        regions = with_good_runs(regions)
+    for region in regions:
         default = ", default" * (region.name == selection.DEFAULT_REGION)
         print(f"region {region.name}{default}{', blind' * region.blind}")
         for cut in region.cuts:

@@ -1,7 +1,7 @@
 """What a run selects and computes: the chosen part of selection.py and features.py."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from analysis import features, records, selection
 from analysis.errors import DeclarationError
@@ -64,10 +64,11 @@ class Declarations:
                 yield f"systematic '{systematic.name}' needs `up` or else `size`"
 
 
-def declarations(regions, layout_name, vary=None):
+def declarations(regions, layout_name, vary=None, good_runs=False):
     """Return the Declarations of this checkout for the named regions and layout.
 
     vary: names of systematics, none: all; None: no systematics
+    good_runs: whether there is a good-run list, on which the regions cut first
 
     Raises DeclarationError for unknown and for doubled names.
     """
@@ -76,10 +77,11 @@ def declarations(regions, layout_name, vary=None):
     layout = layouts[layout_name]
     by_name = {region.name: region for region in selection.REGIONS}
     chosen = choose(regions, by_name, "region", "--list")
+    wanted = tuple(by_name[name] for name in chosen)
     declared = Declarations(
         selection.OBJECTS,
         selection.VARIABLES,
-        tuple(by_name[name] for name in chosen),
+        with_good_runs(wanted) if good_runs else wanted,
         layout,
         features.scalars(layout),
         chosen_systematics(vary),
@@ -93,6 +95,11 @@ def declarations(regions, layout_name, vary=None):
     if problems:
         raise DeclarationError(*(f"{problem}, in {where}" for problem in problems))
     return declared
+
+
+def with_good_runs(regions):
+    """The Regions with the cut on the good-run list before all others."""
+    return tuple(replace(region, cuts=(selection.GOOD_RUNS, *region.cuts)) for region in regions)
 
 
 def chosen_systematics(names):

@@ -223,6 +223,19 @@ def travelling(layout):
     )
 
 
+# Beside the identity of an event, where all samples carry it.
+LUMI_BLOCK = Feature(
+    "LumiBlock",
+    "LumiBlock",
+    "Luminosity block",
+    "",
+    None,
+    integer=True,
+    network=False,
+    needs=("LumiBlock",),
+)
+
+
 def carried(layout):
     """Return the columns of the objects that travel with an event and no Feature declares yet.
 
@@ -250,7 +263,7 @@ def carried(layout):
 
 def scalars(layout):
     """Return all features of a layout beside its cells."""
-    return (*FEATURES, *counts(layout), *carried(layout))
+    return (*FEATURES, *counts(layout), *carried(layout), LUMI_BLOCK)
 
 
 def cells(layout):

@@ -32,7 +32,8 @@ class InputFile:
     path: str
     size: int | None  # bytes, None for remote files
     entries: int
-    sum_of_weights: float | None = None  # from its metadata
+    sum_of_weights: float | None = None  # from its metadata, as the next
+    cross_section: float | None = None  # pb
     checksum: str | None = None  # see checksums.py; None where it was not read whole
     modified: int | None = None  # ns, from the file system
 
@@ -41,7 +42,7 @@ class InputFile:
         mine, known = asdict(self), {"checksum": None, **record}
         if None in (mine["checksum"], known["checksum"]):
             mine["checksum"] = known["checksum"]
-        same = ("path", "size", "entries", "sum_of_weights", "checksum")
+        same = ("path", "size", "entries", "sum_of_weights", "cross_section", "checksum")
         return all(mine[name] == known.get(name) for name in same)
 
     def is_as_in(self, known):
@@ -75,6 +76,13 @@ class Inputs:
     looks: tuple[Look, ...] = ()  # of each file
     skipped: tuple[SkippedFile, ...] = ()
     share: float | None = 1.0  # of all entries of the sample, in these files; None: not known
+    cross_section: float | None = None  # pb, from the metadata, None where a file has none
+
+    @property
+    def lacking(self):
+        """What a file lacks of the metadata, with its name; "" if nothing."""
+        pairs = zip(self.files, self.looks, strict=bool(self.looks))
+        return next((f"{f.path} {look.lacking}" for f, look in pairs if look.lacking), "")
 
     @property
     def paths(self):
@@ -162,7 +170,7 @@ def inspect(sample, looks, problems, skip=False):
     """
     files, kept, skipped, branches, first = [], [], [], None, None
     empty = {}  # branches of a file without entries, which count if there is no other
-    summed = metadata(sample)
+    sum_place, constant_place = metadata(sample)
     for path in sample.files:
         look = looks[sample.name, path]
         where = f"sample '{sample.name}': {path}"
@@ -181,9 +189,16 @@ def inspect(sample, looks, problems, skip=False):
         problems += [] if skip else wrong
         if wrong:
             continue
-        sumw = look.sum_of_weights if summed else None
+        sumw = look.sum_of_weights if sum_place else None
+        xsec = look.cross_section if constant_place else None
+        other = files[0].cross_section if files else None
+        if None not in (xsec, other) and xsec != other:
+            problems.append(
+                f"{where} has a cross-section of {xsec:g} pb at '{constant_place}', "
+                f"{files[0].path} one of {other:g} pb: are they of one sample?"
+            )
         checksum = look.checksum if look.size is not None else look.known
-        files.append(InputFile(path, look.size, look.entries, sumw, checksum, look.modified))
+        files.append(InputFile(path, look.size, look.entries, sumw, xsec, checksum, look.modified))
         kept.append(look)
         if not look.entries:
             empty = empty or look.branches
@@ -198,7 +213,13 @@ def inspect(sample, looks, problems, skip=False):
         tuple(kept),
         tuple(skipped),
         share(files, skipped),
+        constant([file.cross_section for file in files]),
     )
+
+
+def constant(values):
+    """The number that all files have, None where one of them has none."""
+    return values[0] if values and None not in values else None
 
 
 def share(files, skipped):

@@ -42,13 +42,14 @@ class Job:
         return replace(self, samples=replace(self.samples, samples=kept))
 
 
-def record_of(job, prepared, row, threads, command, cluster=None):
+def record_of(job, prepared, row, threads, command, cluster=None, covered=None):
     """The record of a job, from which `job_of` makes it again.
 
     Of run.json, only what a run finds out is missing: tables, rows and timings.
 
     prepared, row: what `run.prepare` returned
     cluster: connect.Dask or connect.Spark that runs it
+    covered: good_runs.Coverage
     """
     return {
         "format": FORMAT,
@@ -57,6 +58,7 @@ def record_of(job, prepared, row, threads, command, cluster=None):
         "git": git_commit(),
         "helpers": fingerprint(),
         "luminosity_ifb": job.samples.luminosity_ifb,
+        "good_runs": covered and covered.as_json(),
         "source": job.samples.source,
         "threads": threads,
         "cluster": cluster and cluster.name,
@@ -193,8 +195,9 @@ def job_of(record, path):
     with record_errors(path):
         listed = []
         for number, sample in enumerate(record["samples"]):
-            known = {k: sample[k] for k in samples.Sample.__dataclass_fields__}
-            for problem in samples.SAMPLE.problems(known, f"samples[{number}]"):
+            new = {"good_runs": ""}  # since this format is there
+            known = {k: {**new, **sample}[k] for k in samples.Sample.__dataclass_fields__}
+            for problem in samples.RECORDED.problems(known, f"samples[{number}]"):
                 raise ValueError(problem)
             listed.append(from_json(samples.Sample, known))
         declared = Declarations(

@@ -4,14 +4,13 @@ What was found is remembered in the cache for files that have not changed since.
 """
 
 import json
-import math
 import os
 import sys
 import time
 from dataclasses import dataclass, replace
 from functools import cache
 
-from analysis import checksums
+from analysis import checksums, good_runs
 from analysis.children import DiedError, KilledError, each
 from analysis.errors import InputError, M3LError
 from analysis.files import digest, irregular, write_file
@@ -45,7 +44,9 @@ class Look:
     entries: int = 0
     branches: dict | None = None  # names and C++ types
     kinds: dict | None = None  # names and how their values lie in the file
-    sum_of_weights: float | None = None  # from its metadata
+    sum_of_weights: float | None = None  # from its metadata, as the next
+    cross_section: float | None = None  # pb
+    lacking: str = ""  # which of these is not there, after the name of the file
     uuid: str = ""  # of the file; the same in a copy
     compression: str = ""
     protected: bool = False  # the values carry checksums of ROOT's own
@@ -54,6 +55,7 @@ class Look:
     place: tuple[int, int] | None = None  # device and inode
     checksum: str | None = None  # of its content, as last read
     known: str | None = None  # as others say
+    blocks: str = ""  # runs and luminosity blocks of its events, where a good-run list is given
     skim: str = ""  # what the file says of the events that were left out of it, see skimmed.py
 
 
@@ -122,7 +124,7 @@ def look_at_one(sample, path):
         if wrong:
             return Look(wrong if wrong.startswith("is ") else f"cannot be opened: {wrong}")
         size, modified, place = signature(path)
-    info = native.inspect(path, sample.tree, *(metadata(sample) or ()))
+    info = native.inspect(path, sample.tree, *metadata(sample), *run_and_block(sample))
     try:
         known = checksums.known(path)
     except InputError as error:
@@ -133,7 +135,9 @@ def look_at_one(sample, path):
         info["entries"],
         {name: kind for name, (kind, _) in info["columns"].items()},
         {name: stored for name, (_, stored) in info["columns"].items()},
-        None if math.isnan(info["sum"]) else info["sum"],
+        info["sum"],
+        info["constant"],
+        info["lacking"],
         info["uuid"],
         info["compression"],
         info["protected"],
@@ -142,14 +146,38 @@ def look_at_one(sample, path):
         place,
         None,
         known,
+        info["blocks"],
         info["skim"],
     )
 
 
 def metadata(sample):
-    """(tree, branch) with the sum of weights of a file; None where it is not needed."""
-    needed = sample.kind != "data" and sample.sum_of_weights is None
-    return SCHEMAS[sample.schema].sum_of_weights if needed else None
+    """Places of the sum of weights and the cross-section in a file; "" for what is not needed."""
+    if sample.kind == "data":
+        return "", ""
+    schema = SCHEMAS[sample.schema]
+    return (
+        place(sample.sum_of_weights, schema.sum_of_weights),
+        place(sample.xsec_pb, schema.cross_section),
+    )
+
+
+def run_and_block(sample):
+    """Branches of run and luminosity block whose values are looked at; "" where they are not."""
+    if not sample.good_runs:
+        return "", ""
+    branches = {c.name: c.branch or c.name for c in SCHEMAS[sample.schema].columns}
+    return branches[good_runs.RUN], branches.get(good_runs.BLOCK, "")
+
+
+def place(declared, usual):
+    """Where a number stands that a sample declares, or its place; `usual`: where it declares none.
+
+    "" where the number itself is declared.
+    """
+    if isinstance(declared, str):
+        return declared
+    return usual if declared is None else ""
 
 
 @cache
@@ -162,7 +190,7 @@ class Memory:
     """What is remembered of the files of a sample, in the cache."""
 
     def __init__(self, sample):
-        what = [reader(), sample.files, sample.tree, metadata(sample)]
+        what = [reader(), sample.files, sample.tree, metadata(sample), run_and_block(sample)]
         self.path = cache_folder() / f"inputs-{digest(what)[:16]}.json"
         self.looks, self.news = {}, False
         try:

@@ -122,7 +122,9 @@ def write_samples(options):
     comments = {one.sample.name: one.comment for one in chosen if one.comment}
     first = f"ATLAS Open Data {release.full_name}, skim {skim}: python -m analysis.opendata"
     with atomic_file(options.output) as new:
-        new.write_bytes(samples_text(samples.values(), luminosity, first, comments).encode())
+        new.write_bytes(
+            samples_text(samples.values(), luminosity, first, comments=comments).encode()
+        )
         read_samples(new)  # what the program would refuse is not written
     print_samples(samples.values(), luminosity, options.output)
     for remark in remarks:

@@ -144,7 +144,8 @@ def declared_job(options):
     if not options.input:
         listed = chosen(samples.read_samples(options.samples or samples.DEMO), options)
     regions = options.region or [selection.DEFAULT_REGION]
-    declared = declarations(regions, options.layout or DEFAULT_LAYOUT, options.vary)
+    runs = listed.good_runs if listed else ""
+    declared = declarations(regions, options.layout or DEFAULT_LAYOUT, options.vary, bool(runs))
     if options.input:
         import helpers
         from analysis.looks import trees_of

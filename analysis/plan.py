@@ -6,6 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 import helpers
+from analysis import good_runs
 from analysis.errors import near_miss
 from analysis.output import IDENTITY, WEIGHT
 from analysis.schemas import SCHEMAS
@@ -54,7 +55,7 @@ class Plan:
     columns: tuple[str, ...]  # columns of a row: identity, weight, matrix, floats, integers
     left_out: tuple[str, ...]  # cuts and weights that need columns the files do not carry
     # Branches whose values are looked at, in the order of the schema, and the objects for each of
-    # which they have a number: lep, jet, pho, or "" for other branches.
+    # which they have a number: lep, jet, pho, a collection, or "" for other branches.
     checks: dict[str, str] = field(default_factory=dict)
     drop_bad_events: bool = False  # leave events with bad values out instead of failing
     variations: tuple[Shifted, ...] = ()
@@ -180,6 +181,7 @@ class Planner:
         self.absent = absent_columns(schema, branches)
         self.definitions = {}
         self.add_schema()
+        self.add_good_runs(sample.good_runs)
         self.add_objects(objects)
         for variable in variables:
             where = f"variable '{variable.name}' in analysis/selection.py"
@@ -210,6 +212,17 @@ class Planner:
                 self.add(column.name, column.expression, where)
             if not lacking:
                 self.check_types(column)
+
+    def add_good_runs(self, runs):
+        """Define whether an event is in a good-run list; runs: the list as text, empty: all are."""
+        where = f"good_runs of sample '{self.sample.name}'"
+        if runs and good_runs.BLOCK in self.absent:
+            self.problems.append(
+                f"sample '{self.sample.name}': good_runs needs the luminosity block of each event, "
+                f"which its files do not carry (column {good_runs.BLOCK} of schema "
+                f"'{self.schema.name}')"
+            )
+        self.add(good_runs.COLUMN, good_runs.expression(runs) if runs else "true", where)
 
     def check_types(self, column):
         """A branch must hold a number per event or a list of numbers, as the schema says."""
@@ -376,7 +389,8 @@ class Planner:
             of = next((each for each in objects if column.name.startswith(each)), "")
             for name in identifiers(column.expression):
                 if name in inputs:
-                    checks.setdefault(name, of if column.vector else "")
+                    collection = self.schema.collection(name) or of
+                    checks.setdefault(name, collection if column.vector else "")
         return {**checks, **dict.fromkeys((n for n in inputs if n not in checks), "")}
 
     def in_order(self, wanted):

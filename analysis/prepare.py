@@ -5,13 +5,13 @@ import warnings
 from dataclasses import dataclass, replace
 
 import helpers
-from analysis import samples
+from analysis import good_runs, samples
 from analysis.anomaly import KEY, SCORE, read_model
 from analysis.compiled import CompiledChain, compile_chains
 from analysis.complaints import check_chain
 from analysis.dataframes import dataframe_of
 from analysis.declarations import Declarations
-from analysis.errors import DeclarationError, InputError
+from analysis.errors import DeclarationError, InputError, listed
 from analysis.inputs import Inputs, inspect, twice
 from analysis.looks import look_at
 from analysis.plan import NORMALISATION, Plan, Planner
@@ -44,6 +44,8 @@ def prepare(job, inspect_files=inspect):
     with all problems of all samples.
     """
     planned, row = plan_samples(job, inspect_files)
+    if inspect_files is inspect:  # not a piece, whose files may be of other runs
+        refuse_other_runs(planned)
     if not job.plain and helpers.load_for_chains() != "interpreted":
         planned = with_compiled(planned, job.declarations.layout.size**2)
     for item in planned:
@@ -51,6 +53,39 @@ def prepare(job, inspect_files=inspect):
             files, *_ = next(item.inputs.parts(item.begin, item.begin + item.entries))
             check_chain(item.plan, dataframe_of(item.sample, files, 0, files[0].entries))
     return planned, row
+
+
+def refuse_other_runs(items):
+    """Raise InputError for data of which no event is in its good-run list."""
+    problems = []
+    for item in items:
+        covered = coverage([item])
+        if covered and item.inputs.entries and not covered.seen:
+            lists, files = (
+                listed([str(run) for run in sorted(runs)])
+                for runs in (covered.good, good_runs.union(blocks_of(item)))
+            )
+            problems.append(
+                f"sample '{item.sample.name}': its good-run list has none of its events, is it "
+                f"that of another year? The list has the runs {lists}, the files {files}"
+            )
+    if problems:
+        raise InputError(*problems)
+
+
+def coverage(items):
+    """The good_runs.Coverage of samples that are Prepared; None where it is not known.
+
+    Skims lack events, and so perhaps blocks.
+    """
+    found = [i for i in items if i.sample.good_runs and i.inputs.looks and not i.skimmed]
+    pairs = [(i.sample.good_runs, blocks) for i in found for blocks in (*blocks_of(i), "")]
+    return good_runs.Coverage.of(pairs) if pairs else None
+
+
+def blocks_of(item):
+    """Runs and blocks of the events in each file of a Prepared sample, as text."""
+    return [look.blocks for look in item.inputs.looks]
 
 
 def with_compiled(planned, cells):
@@ -139,8 +174,14 @@ def normalisation(sample, job, inputs):
     """The Normalisation of what is read of a sample, None for data. Raises DeclarationError."""
     if sample.kind == "data":
         return None
-    luminosity = job.samples.luminosity_ifb
-    return samples.normalisation(sample, luminosity, inputs.sum_of_weights, inputs.share)
+    return samples.normalisation(
+        sample,
+        job.samples.luminosity_ifb,
+        inputs.sum_of_weights,
+        inputs.share,
+        inputs.cross_section,
+        inputs.lacking,
+    )
 
 
 def constants(norm, model=None):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.errors import InputError, Parser, exit_on_mistake, last_words
-from analysis.features import travelling
+from analysis.features import LUMI_BLOCK, travelling
 from analysis.hdf5 import Frame
 from analysis.output import IDENTITY, RUN, read_run
 from analysis.samples import Sample, choose
@@ -62,6 +62,7 @@ def rebuild(folder, region, events, rows):
     (name,) = choose([region], by_name, "region of this run")
     # A model's score is a column, too, but not declared.
     declared = {feature.name for feature in job.declarations.features(frozenset())}
+    declared -= {LUMI_BLOCK.name}  # of an event that was changed, too, nobody needs it
     row = tuple(feature_of(f) for f in record["features"] if f["name"] in declared)
     layout = job.declarations.layout
     columns = read_events(folder, events, layout, {feature.name for feature in row})

@@ -4,6 +4,7 @@ A record may come from someone else. So names become paths and columns only if t
 nothing is computed with numbers that are not finite or make no sense.
 """
 
+import re
 from contextlib import contextmanager
 
 from analysis.content import (
@@ -26,6 +27,7 @@ from analysis.content import (
     whole,
 )
 from analysis.errors import InputError
+from analysis.good_runs import LONGEST, is_list
 
 FORMAT = 2  # of run.json as it is written
 FORMATS = (1, 2)  # that are read; 1 has the binning of a feature as "bins": [number, low, high]
@@ -86,6 +88,16 @@ LUMINOSITY = Value(
     f'a number or "{RUN2}"', lambda value: value == RUN2 or not any(FROM_0.problems(value, ""))
 )
 
+# Where the metadata of files hold a number, see `Schema`.
+PLACE = r"[^:]+:[^:]+"
+NUMBER_OR_PLACE = Value(
+    'a finite number or its place in the files, such as "meta:sumw"',
+    lambda value: (
+        not any(NUMBER.problems(value, ""))
+        or (is_text(value, 500) and bool(re.fullmatch(PLACE, value)))
+    ),
+)
+
 SAMPLE = Fields(
     {
         "name": NAME,
@@ -94,10 +106,10 @@ SAMPLE = Fields(
         "schema": NAME,
         "files": ListOf(PATH, least=1, what="a list of strings"),
         "tree": line(500, least=1, without="\"'\\"),
-        "xsec_pb": Maybe(NUMBER),
+        "xsec_pb": Maybe(NUMBER_OR_PLACE),
         "k_factor": ABOVE_0,
         "filter_efficiency": ABOVE_0,
-        "sum_of_weights": Maybe(NUMBER),
+        "sum_of_weights": Maybe(NUMBER_OR_PLACE),
         "normalised": FLAG,
     },
     needed=("name", "process", "kind", "schema", "files"),
@@ -105,7 +117,7 @@ SAMPLE = Fields(
 
 # --- run.json ---------------------------------------------------------------------------------
 
-EXPRESSION = text(20_000)
+EXPRESSION = text(LONGEST + 20_000)  # that of the good runs holds the list
 CUT_NAME = line(200, least=1, without='"\\')
 
 INPUT = Fields(
@@ -114,6 +126,7 @@ INPUT = Fields(
         "size": Maybe(whole()),
         "entries": whole(),
         "sum_of_weights": Maybe(NUMBER),
+        "cross_section": Maybe(NUMBER),
         "checksum": Maybe(CHECKSUM),
         "modified": Maybe(whole()),
     },
@@ -152,9 +165,12 @@ VARIED = Fields(
     },
 )
 
+GOOD_RUN_FILES = ListOf(PATH, least=1, what="the name of a file or a list of such")
+GOOD_RUNS = Value("a good-run list such as 284500:1-20,25", is_list)
 RUN_SAMPLE = Fields(
     {
         **SAMPLE.known,
+        "good_runs": GOOD_RUNS,
         "inputs": ListOf(INPUT),
         "promised": ListOf(PATH),  # on the grid, instead of the inputs
         "skipped": ListOf(SKIPPED),
@@ -238,6 +254,17 @@ RECORD = Fields(
         "git": Maybe(WORDS),
         "helpers": WORDS,
         "luminosity_ifb": LUMINOSITY,
+        "good_runs": Maybe(
+            Fields(
+                {
+                    "runs": whole(),
+                    "blocks": whole(),
+                    "runs_seen": whole(),
+                    "blocks_seen": whole(),
+                    "missing": GOOD_RUNS,
+                }
+            )
+        ),
         "source": WORDS,
         "threads": Maybe(whole(1, 4096)),
         "cluster": Maybe(WORDS),

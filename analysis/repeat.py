@@ -99,7 +99,11 @@ def expressions_here(layout_name):
         features.scalars(layout) if layout else features.FEATURES,
         systematics.SYSTEMATICS,
     )
-    return dict(expressions(declared))
+    known = dict(expressions(declared))
+    cut = selection.GOOD_RUNS  # with a good-run list, which is checked as data
+    for region in selection.REGIONS:
+        known[f"cut '{cut.name}' of region '{region.name}'"] = cut.expression
+    return known
 
 
 def refuse_foreign(path, declared, advice="read them, they are programs; --trust runs them"):

@@ -16,7 +16,7 @@ from analysis.job import bytes_read, complete, git_commit, made_with, record_of,
 from analysis.looks import remember
 from analysis.loops import number_of_threads
 from analysis.parquet import convert_tables
-from analysis.prepare import prepare, row_layout, visible, without
+from analysis.prepare import coverage, prepare, row_layout, visible, without
 from analysis.products import JoinedHistograms, Output, count_repeated, cutflows_of, tell_dropped
 from helpers.build import cache_folder
 
@@ -51,6 +51,8 @@ def run(job, folder, command, cluster=None, force=False):
     timings = Timings()
     prepared, row = prepare(replace(job, plain=True) if cluster else job)
     timings.add("prepare")
+    covered = coverage(prepared)
+    tell_missing(covered)
     if cluster:
         cluster.connect(cache_folder())
     ready = {item.sample.name: item for item in prepared}
@@ -86,7 +88,9 @@ def run(job, folder, command, cluster=None, force=False):
         made = {name: made[name] for name in ready if name in made}
         cutflows = cutflows_of(made, job)
         threads = number_of_threads(job.threads)
-        record = record_of(job, [ready[name] for name in made], row, threads, command, cluster)
+        record = record_of(
+            job, [ready[name] for name in made], row, threads, command, cluster, covered
+        )
         data = [name for name in made if ready[name].sample.kind == "data"]
         record["repeated_data_events"] = count_repeated(made, data, output)
         before = output.record
@@ -103,6 +107,12 @@ def run(job, folder, command, cluster=None, force=False):
         if changed and not spared:
             files = output.publish(made, record, cutflows, joined)
     return Results(cutflows, Dataframes(frames), files, failed, kept)
+
+
+def tell_missing(covered):
+    """Warn of luminosity blocks of a list without events; covered: good_runs.Coverage or None."""
+    if covered and covered.missing:
+        warnings.warn(covered.warning(), stacklevel=2)
 
 
 def tell_skipped(items):

@@ -8,10 +8,11 @@ import json
 import math
 import os
 import tomllib
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from analysis import records
+from analysis import good_runs, records
 from analysis.content import OneOf, shown
 from analysis.errors import FEW, DeclarationError, listed, near_miss, unknown
 from analysis.files import irregular, read_regular
@@ -21,8 +22,9 @@ from analysis.schemas import SCHEMAS
 
 DEMO = Path(__file__).parent / "demo" / "samples.toml"
 
-# What a sample must be, in a samples file and in a record.
+# What a sample must be in a samples file, and in a record.
 SAMPLE = records.SAMPLE.of(schema=OneOf(tuple(SCHEMAS)))
+RECORDED = SAMPLE.of(good_runs=records.GOOD_RUNS)
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,13 @@ class Sample:
     schema: str  # name of the input format
     files: tuple[str, ...]  # absolute paths and URLs
     tree: str
-    xsec_pb: float | None = None
+    # Each a number, its place in the files (see `Schema`), or None: the place of the schema.
+    xsec_pb: float | str | None = None
     k_factor: float = 1.0
     filter_efficiency: float = 1.0
-    sum_of_weights: float | None = None
+    sum_of_weights: float | str | None = None
     normalised: bool = False  # genWeight holds cross-section over sum of weights already
+    good_runs: str = ""  # of data: a good-run list as text, see good_runs.py
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class SampleList:
     samples: tuple[Sample, ...]
     luminosity_ifb: float | str  # fb^-1, or "run2": that of each simulated event's campaign
     source: str  # where they are declared
+
+    @property
+    def good_runs(self):
+        """The good-run list of the data as text, empty where there is none."""
+        return next((sample.good_runs for sample in self.samples if sample.good_runs), "")
 
 
 @dataclass(frozen=True)
@@ -61,12 +70,15 @@ class Normalisation:
     factors: str = field(default="", compare=False)  # of the constant, for people
 
 
-def normalisation(sample, luminosity_ifb, sum_of_weights, share=1.0):
+def normalisation(
+    sample, luminosity_ifb, sum_of_weights, share=1.0, cross_section=None, lacking=""
+):
     """Return the Normalisation of a simulated sample.
 
-    sum_of_weights: in the ntuple's metadata, None where it has none
+    sum_of_weights, cross_section: in the ntuple's metadata, None where it has none
     share: of the entries of the sample, the part that is read, where bad files are left out; None
         if it is not known
+    lacking: what a file lacks of its metadata, with its name
     Raises DeclarationError where a number is missing or zero.
     """
     by_campaign = luminosity_ifb == RUN2
@@ -80,7 +92,8 @@ def normalisation(sample, luminosity_ifb, sum_of_weights, share=1.0):
     from_ntuple = (
         undeclared and not sample.normalised and bool(SCHEMAS[sample.schema].normalisation)
     )
-    whole = sample.normalised or from_ntuple or sample.sum_of_weights is not None
+    declared_sum, declared_xsec = typed(sample.sum_of_weights), typed(sample.xsec_pb)
+    whole = sample.normalised or from_ntuple or declared_sum is not None
     if whole and share is None:
         raise DeclarationError(
             f"sample '{sample.name}': nobody knows how many entries its bad files hold, so that "
@@ -91,22 +104,35 @@ def normalisation(sample, luminosity_ifb, sum_of_weights, share=1.0):
         factors.append(f"1 / {share:.6g} of the entries")
     if sample.normalised or from_ntuple:
         return Normalisation(constant, from_ntuple, by_campaign, " x ".join(factors))
-    if sample.sum_of_weights is not None:
-        sum_of_weights = sample.sum_of_weights
+    sum_of_weights = sum_of_weights if declared_sum is None else declared_sum
+    cross_section = cross_section if declared_xsec is None else declared_xsec
+    schema = SCHEMAS[sample.schema]
     where = f"sample '{sample.name}'"
-    if sample.xsec_pb is None:
-        raise DeclarationError(f"{where} has no normalisation: give its xsec_pb")
+    if cross_section is None:
+        promised = sample.xsec_pb or schema.cross_section
+        reason = f", {lacking}" if promised and lacking else ""
+        raise DeclarationError(f"{where} has no normalisation: give its xsec_pb{reason}")
     if sum_of_weights is None:
         raise DeclarationError(
-            f"{where} has no normalisation: give its sum_of_weights, its files do not hold one"
+            f"{where} has no normalisation: give its sum_of_weights, "
+            + (lacking or "its files do not hold one")
         )
     if sum_of_weights == 0:
-        raise DeclarationError(f"{where} has a sum of weights of zero and cannot be normalised")
-    factors += [f"{sample.xsec_pb:g} pb / {sum_of_weights:g}"]
-    constant = constant * sample.xsec_pb / sum_of_weights
+        place = sample.sum_of_weights or schema.sum_of_weights
+        read = f" at '{place}'" if declared_sum is None else ""
+        raise DeclarationError(
+            f"{where} has a sum of weights of zero{read} and cannot be normalised"
+        )
+    factors += [f"{cross_section:g} pb / {sum_of_weights:g}"]
+    constant = constant * cross_section / sum_of_weights
     if not math.isfinite(constant):
         raise DeclarationError(f"{where} has a normalisation that is too large: {factors[-1]}")
     return Normalisation(constant, False, by_campaign, " x ".join(factors))
+
+
+def typed(declared):
+    """A number as it is declared, None where its place in the files is, or nothing."""
+    return None if isinstance(declared, str) else declared
 
 
 def read_samples(path):
@@ -124,7 +150,7 @@ def read_samples(path):
     except ValueError as error:
         raise DeclarationError(f"samples file {path}: not valid TOML, {error}") from None
 
-    known = ("luminosity_ifb", "sample")
+    known = ("luminosity_ifb", "good_runs", "luminosity_of_sections", "sample")
     problems = [
         f"{path}: unknown key {shown(key)}{near_miss(key, known)}"
         for key in declared
@@ -140,6 +166,8 @@ def read_samples(path):
     samples = [sample_from(block, number, path, problems) for number, block in enumerate(blocks, 1)]
     samples = [sample for sample in samples if sample]
     problems += doubled_names(samples, path)
+    runs, luminosity = good_runs_of(declared, path, samples, luminosity, problems)
+    samples = [replace(s, good_runs=runs) if s.kind == "data" else s for s in samples]
     simulated = any(sample.kind != "data" for sample in samples)
     if luminosity is None and simulated:
         problems.append(f"{path}: luminosity_ifb is missing, the luminosity of the data in fb^-1")
@@ -152,20 +180,23 @@ def read_samples(path):
     return SampleList(tuple(samples), luminosity or 0.0, str(path.resolve()))
 
 
-def samples_text(samples, luminosity_ifb, first, comments=None):
+def samples_text(samples, luminosity_ifb, first, good_runs="", comments=None):
     """The text of a samples file.
 
-    samples: a Sample each; first: its first line, a comment; comments: {sample's name: a line}
+    samples: a Sample each; first: its first line, a comment; good_runs: name of a list's file
+    comments: {sample's name: a line}
     """
     lines = [commented(first)]
     if luminosity_ifb:
         lines.append(f"luminosity_ifb = {toml(luminosity_ifb)}")
+    if good_runs:
+        lines.append(f"good_runs = {toml(good_runs)}")
     usual = {name: field.default for name, field in Sample.__dataclass_fields__.items()}
     for sample in samples:
         lines += ["", "[[sample]]"]
         if comments and sample.name in comments:
             lines.append(commented(comments[sample.name]))
-        for name in Sample.__dataclass_fields__:
+        for name in SAMPLE.known:
             value = getattr(sample, name)
             if value != usual[name]:
                 lines.append(f"{name} = {toml(value)}")
@@ -180,6 +211,62 @@ def commented(line):
 def toml(value):
     """A value of a samples file."""
     return json.dumps(value, ensure_ascii=False)  # which is TOML for text, numbers and lists
+
+
+def good_runs_of(declared, path, samples, typed_luminosity, problems):
+    """The good-run list of a samples file as text, and the luminosity in fb^-1 or None.
+
+    declared: content of the file; typed_luminosity: that in it, None where there is none
+    Problems are added to the list.
+    """
+    names, table = declared.get("good_runs"), declared.get("luminosity_of_sections")
+    if table is not None and names is None:
+        problems.append(f"{path}: luminosity_of_sections needs good_runs, whose luminosity it has")
+    if names is None:
+        return "", typed_luminosity
+    rule = records.PATH if isinstance(names, str) else records.GOOD_RUN_FILES
+    found = [*rule.problems(names, f"{path}: good_runs")]
+    if table is not None:
+        found += records.PATH.problems(table, f"{path}: luminosity_of_sections")
+    if not problems and all(sample.kind != "data" for sample in samples):
+        found.append(f"{path}: good_runs is for data, and no sample is data")
+    if found:
+        problems += found
+        return "", typed_luminosity
+    try:
+        names = [names] if isinstance(names, str) else names
+        runs = good_runs.read_lists([path.parent / name for name in names])
+        if table is not None:
+            return runs, luminosity_of(runs, path.parent / table, typed_luminosity)
+        return runs, typed_luminosity
+    except DeclarationError as error:
+        problems += error.problems
+    return "", typed_luminosity
+
+
+def luminosity_of(runs, table, typed_luminosity):
+    """Luminosity in fb^-1 of a good-run list as text, from a table of sections (a path).
+
+    Raises DeclarationError where one that is typed is another.
+    """
+    ranges = good_runs.read_text(runs)
+    found, without = good_runs.luminosity(ranges, good_runs.read_luminosities(table))
+    if without:
+        warnings.warn(
+            f"luminosities {table}: {without} of {good_runs.size(ranges)} luminosity blocks of the "
+            "good-run list are not in it and count as 0",
+            stacklevel=2,
+        )
+    if typed_luminosity is None:
+        return found
+    if typed_luminosity == RUN2 or any(records.LUMINOSITY.problems(typed_luminosity, "")):
+        return typed_luminosity
+    if not math.isclose(found, typed_luminosity, rel_tol=good_runs.AGREEMENT):
+        raise DeclarationError(
+            f"luminosities {table}: the good-run list has {found:.6g} fb^-1 there, luminosity_ifb "
+            f"is {typed_luminosity:g}: leave it out, or mend the one that is wrong"
+        )
+    return typed_luminosity
 
 
 def doubled_names(samples, where):

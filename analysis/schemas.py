@@ -36,7 +36,18 @@ class Schema:
     simulation_tree: str  # name of the tree; {sample} stands for the sample's name
     data_tree: str
     normalisation: str = ""  # cross-section over sum of weights in pb, where ntuples carry it
-    sum_of_weights: tuple[str, str] | None = None  # metadata tree and branch that hold it
+    # Where the metadata of the files hold them, as OBJECT:PART: a branch of a tree, whose entries
+    # are added, or a bin of a histogram, by number or label; "" if they do not. An OBJECT with a *
+    # in its name stands for several. The cross-section is in pb, in a tree, and the same in all.
+    sum_of_weights: str = ""
+    cross_section: str = ""
+    # What names of branches begin with that have a number for each object of one collection; none
+    # where all branches of a column lepPt, lepEta, ... have the same length.
+    collections: tuple[str, ...] = ()
+
+    def collection(self, branch):
+        """The collection whose objects a branch has numbers for; empty if none is declared."""
+        return next((c for c in self.collections if branch.startswith(f"{c}_")), "")
 
     def tree(self, sample, kind):
         """Name of the tree that holds a sample of this kind."""
@@ -78,11 +89,12 @@ SUSY = Schema(
         Column("RunNumber"),
         Column("RandomRunNumber", optional=True),
         Column("EventNumber"),
+        Column("LumiBlock", optional=True),
     ),
     weights=SUSY_WEIGHTS,
     simulation_tree="{sample}_NoSys",
     data_tree="{sample}",
-    sum_of_weights=("meta", "sumw"),
+    sum_of_weights="meta:sumw",
 )
 
 OPENDATA2020_WEIGHTS = (
@@ -189,4 +201,87 @@ OPENDATA2025 = Schema(
     normalisation="double(xsec) * kfac * filteff / sum_of_weights",
 )
 
-SCHEMAS = {schema.name: schema for schema in (SUSY, OPENDATA2020, OPENDATA2025)}
+# Electrons and muons become one list, in which the order does not matter. What stands in for what
+# is explained in docs/ntuples.md.
+NANOAOD_WEIGHTS = ("genWeight", "L1PreFiringWeight_Nom")
+
+
+def both(electrons, muons=None):
+    """Numbers of the electrons, then those of the muons: two expressions, or two branches."""
+    if muons is None:
+        electrons, muons = f"Electron_{electrons}", f"Muon_{electrons}"
+    return f"Concatenate({electrons}, {muons})"
+
+
+# A lepton is a jet, too, unless it is left out here.
+NANOAOD_JETS = (
+    "Jet_jetId >= 2"
+    " && !Take(Electron_cutBased >= 2, m3l::Indices(Jet_electronIdx1), 0)"
+    " && !Take(Muon_looseId && Muon_pfRelIso04_all < 0.25f, m3l::Indices(Jet_muonIdx1), 0)"
+)
+NANOAOD_PHOTONS = "Photon_cutBased >= 1 && Photon_electronVeto"
+
+NANOAOD = Schema(
+    name="nanoaod",
+    columns=(
+        Column("lepPt", both("pt"), vector=True),
+        Column("lepEta", both("eta"), vector=True),
+        Column("lepPhi", both("phi"), vector=True),
+        Column("lepM", both("mass"), vector=True),
+        Column("lepFlavor", both("1 + 0 * Electron_charge", "2 + 0 * Muon_charge"), vector=True),
+        Column("lepCharge", both("charge"), vector=True),
+        Column(
+            "lepD0Sig",
+            both("Electron_dxy / Electron_dxyErr", "Muon_dxy / Muon_dxyErr"),
+            vector=True,
+            optional=True,
+        ),
+        Column(  # mm, of cm
+            "lepZ0SinTheta",
+            both("10.f * Electron_dz / cosh(Electron_eta)", "10.f * Muon_dz / cosh(Muon_eta)"),
+            vector=True,
+            optional=True,
+        ),
+        Column(
+            "lepLoose", both("Electron_cutBased >= 2", "Muon_looseId"), vector=True, optional=True
+        ),
+        Column(
+            "lepTight", both("Electron_cutBased >= 4", "Muon_tightId"), vector=True, optional=True
+        ),
+        Column(
+            "lepIsoLoose_VarRad",
+            both("Electron_pfRelIso03_all < 0.25f", "Muon_pfRelIso04_all < 0.25f"),
+            vector=True,
+            optional=True,
+        ),
+        Column("jetPt", f"Jet_pt[{NANOAOD_JETS}]", vector=True),
+        Column("jetEta", f"Jet_eta[{NANOAOD_JETS}]", vector=True),
+        Column("jetPhi", f"Jet_phi[{NANOAOD_JETS}]", vector=True),
+        Column("jetM", f"Jet_mass[{NANOAOD_JETS}]", vector=True),
+        # The bits of 2016 are in another order than those of other years, but any is "loose".
+        Column(
+            "jetJVT", f"(Jet_puId > 0 || Jet_pt > 50)[{NANOAOD_JETS}]", vector=True, optional=True
+        ),
+        # The medium working point of DeepJet, 2016 after the change of the tracker's settings.
+        Column("jetBTag", f"Jet_btagDeepFlavB[{NANOAOD_JETS}] > 0.2489f", vector=True),
+        Column("phoPt", f"Photon_pt[{NANOAOD_PHOTONS}]", vector=True, optional=True),
+        Column("phoEta", f"Photon_eta[{NANOAOD_PHOTONS}]", vector=True, optional=True),
+        Column("phoPhi", f"Photon_phi[{NANOAOD_PHOTONS}]", vector=True, optional=True),
+        Column("phoM", f"0 * Photon_pt[{NANOAOD_PHOTONS}]", vector=True, optional=True),
+        Column("met_Et", "MET_pt"),
+        Column("met_Phi", "MET_phi"),
+        Column("met_Sign", "sqrt(MET_significance)", optional=True),
+        *(Column(name, optional=True) for name in NANOAOD_WEIGHTS),
+        Column("DatasetNumber", "0"),  # it has none
+        Column("RunNumber", "run"),
+        Column("EventNumber", "event"),
+        Column("LumiBlock", "luminosityBlock", optional=True),
+    ),
+    weights=NANOAOD_WEIGHTS,
+    simulation_tree="Events",
+    data_tree="Events",
+    sum_of_weights="Runs:genEventSumw",
+    collections=("Electron", "Muon", "Jet", "Photon"),
+)
+
+SCHEMAS = {schema.name: schema for schema in (SUSY, OPENDATA2020, OPENDATA2025, NANOAOD)}

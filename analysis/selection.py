@@ -6,6 +6,8 @@ of the lines does not matter. Flavour 1 is an electron, 2 a muon. Energies are i
 
 from dataclasses import dataclass
 
+from analysis import good_runs
+
 
 @dataclass(frozen=True)
 class Object:
@@ -104,6 +106,9 @@ THREE_LEPTONS = (
     Cut("3 signal", "n_lep_SG == 3"),
     Cut("2 with pT > 20", "Sum(lepPt[lep_SG] > 20) >= 2"),
 )
+
+# The first cut of every region where the samples file has a good-run list.
+GOOD_RUNS = Cut("good runs", good_runs.COLUMN)
 
 ON_Z = Cut("on the Z peak", "n_ossf > 0 && m_ossf_z < 15")
 OFF_Z = Cut("off the Z peak", "n_ossf == 0 || m_ossf_z >= 15")

@@ -14,7 +14,7 @@ from pathlib import Path
 import ROOT
 
 import helpers
-from analysis import console
+from analysis import console, good_runs
 from analysis.anomaly import SCORE
 from analysis.chain import with_columns
 from analysis.errors import DeclarationError, InputError, OutputError, listed
@@ -26,13 +26,14 @@ from analysis.looks import look_at_one
 from analysis.loops import CompiledLoop, number_of_threads
 from analysis.options import SKIM_COLUMNS, SKIM_FORMATS
 from analysis.plan import is_number
-from analysis.prepare import prepare, row_layout
+from analysis.prepare import coverage, prepare, row_layout
 from analysis.products import Output
-from analysis.run import tell_skipped
-from analysis.samples import samples_text
+from analysis.run import tell_missing, tell_skipped
+from analysis.samples import samples_text, typed
 from analysis.skimmed import FORMAT, both, decided, plain
 
 SAMPLES = "samples.toml"
+GOOD_RUNS = "good_runs.json"
 
 OUTPUTS = dict(zip(SKIM_FORMATS, ("kRNTuple", "kTTree"), strict=True))  # as ROOT calls them
 # Reading is to cost little, and a skim is small.
@@ -97,16 +98,18 @@ def skim(job, options, folder, command):
         if failed:
             raise InputError(*failed)
         tell_skipped(prepared)
+        tell_missing(coverage(prepared))
         blocks = [
             sample_block(
                 item.sample,
                 item.normalisation,
                 item.inputs.sum_of_weights,
+                item.inputs.cross_section,
                 made[item.sample.name].files,
             )
             for item in prepared
         ]
-        publish(output, made, skim_text(job.samples, blocks, command))
+        publish(output, made, skim_text(job.samples, blocks, command), job.samples)
     return made
 
 
@@ -121,13 +124,18 @@ def refuse_used(folder):
             raise OutputError(f"{folder} is in use, it holds {there[0]}: give another folder")
 
 
-def publish(output, made, text):
+def publish(output, made, text, listed):
     """Give all files their names in the folder of an Output, all of them or none.
 
     made: {sample: SampleSkim} with files in the folder of what is unfinished; text: samples file
+    listed: samples.SampleList of the original
     """
     write_file(output.partial / SAMPLES, text)
     names = [file.name for each in made.values() for file in each.files]
+    if listed.good_runs:
+        names.append(GOOD_RUNS)
+        runs = good_runs.read_text(listed.good_runs)
+        write_file(output.partial / GOOD_RUNS, json.dumps(runs))
     new = {name: output.partial / name for name in (*names, SAMPLES)}
     put_all_in_place(new, output.folder, output.partial)
     shutil.rmtree(output.partial)
@@ -346,21 +354,24 @@ def is_written(cpp, kind):
     return is_number(cpp) and not (small and kind == "ttree")
 
 
-def sample_block(sample, norm, sum_of_weights, files):
+def sample_block(sample, norm, sum_of_weights, cross_section, files):
     """The Sample of a skim, with the normalisation of the whole original.
 
-    norm: samples.Normalisation; sum_of_weights: in the metadata of the original; files: SkimFiles
+    norm: samples.Normalisation; sum_of_weights, cross_section: in the metadata of the original
+    files: SkimFiles
     """
-    declared = sample.sum_of_weights
-    if norm and declared is None and not (norm.from_ntuple or sample.normalised):
-        declared = sum_of_weights
-    return replace(sample, files=tuple(file.name for file in files), sum_of_weights=declared)
+    sumw, xsec = sample.sum_of_weights, sample.xsec_pb
+    if norm and not (norm.from_ntuple or sample.normalised):
+        sumw = sum_of_weights if typed(sumw) is None else sumw
+        xsec = cross_section if typed(xsec) is None else xsec
+    names = tuple(file.name for file in files)
+    return replace(sample, files=names, sum_of_weights=sumw, xsec_pb=xsec)
 
 
 def skim_text(listed, blocks, command):
     """The samples file of a skim; blocks: a Sample each, with the names of its files."""
     made_by = f"Skim of {listed.source}, made by: {' '.join(command)}"
-    return samples_text(blocks, listed.luminosity_ifb, made_by)
+    return samples_text(blocks, listed.luminosity_ifb, made_by, GOOD_RUNS * bool(listed.good_runs))
 
 
 def print_skim(made, folder, seconds):

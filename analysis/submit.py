@@ -170,7 +170,8 @@ def write_submission(options, listed, declared, jobs):
     """Look at all inputs and write everything that the jobs need."""
     from analysis.job import Job, command_line, record_of
     from analysis.parquet import require_parquet
-    from analysis.prepare import prepare
+    from analysis.prepare import coverage, prepare
+    from analysis.run import tell_missing
     from helpers import BUILT_BY_CMAKE, SOURCES, copy_libraries, load
 
     model = options.model
@@ -202,7 +203,9 @@ def write_submission(options, listed, declared, jobs):
         }
         events = options.events_per_job or EVENTS_PER_JOB
         pieces = cut(sizes, options.files_per_job, events, options.entries)
-        run = record_of(job, prepared, row, options.cores, command_line())
+        covered = coverage(prepared)
+        tell_missing(covered)
+        run = record_of(job, prepared, row, options.cores, command_line(), covered=covered)
         for sample, item in zip(run["samples"], prepared, strict=True):
             if item.skimmed:
                 sample["rejected"] = item.skimmed.rejected(item.plan)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from analysis import console
 from analysis.errors import listed
+from analysis.features import LUMI_BLOCK
+from analysis.prepare import coverage
 
 
 def print_check(job, prepared, row):
@@ -24,6 +26,10 @@ def print_check(job, prepared, row):
             print(f"  a skim: {item.skimmed.rejected_events} events more are in the cutflow")
         for left_out in item.plan.left_out:
             print(f"  not in these files, left out: {left_out}")
+    if covered := coverage(prepared):
+        print(*console.hanging("", covered.line(), console.width()), sep="\n")
+        if covered.missing:
+            print(*console.hanging("  ", covered.warning(), console.width()), sep="\n")
     bare = [
         file.path
         for item in prepared
@@ -35,7 +41,7 @@ def print_check(job, prepared, row):
             f"a flipped bit would not show in {listed(map(name_of, bare))}: ROOT keeps no "
             "checksums there; write some beside them with sha256sum > SHA256SUMS"
         )
-    names = {feature.name for feature in row}
+    names = {*(feature.name for feature in row), LUMI_BLOCK.name}  # that few formats carry
     missing = [f.name for f in job.declarations.scalars if f.name not in names]
     if missing:
         print(f"features left out, not all samples carry them: {', '.join(missing)}")

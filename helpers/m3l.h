@@ -6,6 +6,7 @@
 #include "arrays.h"
 #include "correcting.h"
 #include "detectors.h"
+#include "goodruns.h"
 #include "kinematics.h"
 #include "leptons.h"
 #include "network.h"

@@ -5,6 +5,7 @@ MemoryError.
 """
 
 import ctypes
+import math
 import os
 from ctypes import c_bool, c_char_p, c_double, c_int, c_longlong, c_size_t, c_uint, c_void_p
 from functools import cache
@@ -19,7 +20,7 @@ FUNCTIONS = {
     "threads": (c_uint,),
     "bytes_read": (c_longlong,),
     "foreign_branch": (c_char_p, c_char_p, c_char_p),
-    "inspect": (c_void_p, *[c_char_p] * 4, c_void_p),
+    "inspect": (c_void_p, *[c_char_p] * 6, c_void_p),
     "blosc": (c_void_p, c_void_p, c_size_t, c_void_p),
     "loop_make": (c_void_p, c_uint),
     "loop_free": (None, c_void_p),
@@ -97,26 +98,39 @@ def packed(name, *arguments):
     return ctypes.string_at(call(name, *arguments, size), int(size[0]))
 
 
-def inspect(path, tree, sum_tree="", sum_branch=""):
+def inspect(path, tree, sum_place="", constant_place="", run="", block=""):
     """What m3l::inspectDataset finds, a dict: `columns` are {name: (type, kind)}."""
-    data, fields, at = packed("inspect", path, tree, sum_tree, sum_branch), [], 0
+    words = path, tree, sum_place, constant_place, run, block
+    data, fields, at = packed("inspect", *words), [], 0
     while at < len(data):
         begin = data.index(b"\n", at) + 1
         at = begin + int(data[at:begin])
         fields.append(readable(data[begin:at]))
-    problem, uuid, entries, total, protected, compression, skim, keys, columns = fields[:9]
-    keys, rest = fields[9 : 9 + int(keys)], fields[9 + int(keys) :]
+    problem, uuid, entries, *metadata, protected, compression, skim, blocks, keys, columns = fields[
+        :13
+    ]
+    total, no_sum, constant, no_constant = metadata
+    keys, rest = fields[13 : 13 + int(keys)], fields[13 + int(keys) :]
     return {
         "problem": problem,
         "uuid": uuid,
         "entries": int(entries),
-        "sum": float.fromhex(total),
+        "sum": number(total),
+        "constant": number(constant),
+        "lacking": " and ".join(dict.fromkeys(filter(None, (no_sum, no_constant)))),
         "protected": bool(protected),
         "compression": compression,
         "skim": skim,
+        "blocks": blocks,
         "keys": tuple(keys),
         "columns": {rest[3 * n]: (rest[3 * n + 1], rest[3 * n + 2]) for n in range(int(columns))},
     }
+
+
+def number(text):
+    """A hexadecimal number of the engine, None where it has none."""
+    value = float.fromhex(text)
+    return None if math.isnan(value) else value
 
 
 class Native:

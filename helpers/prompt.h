@@ -18,6 +18,7 @@ using m3l::distanceFromZ;
 using m3l::flavourComp3L;
 using m3l::foldOf;
 using m3l::getM;
+using m3l::GoodRuns;
 using m3l::h;
 using m3l::hL;
 using m3l::indicesByPt;

@@ -159,20 +159,115 @@ def opendata(year):
     }
 
 
-CODES = {"F": "f", "D": "d", "I": "i", "l": "Q", "L": "q"}
+# Flavour of the leptons of a collection of NanoAOD.
+COLLECTIONS = {"Electron": 1, "Muon": 2}
 
 
-def write(path, events, branches=SUSY, tree="nominal", sum_of_weights=None, without=()):
-    """Write a TTree of these events and, where a sum of weights is given, the tree `meta`."""
+def nanoaod(version=9):
+    """Branches of CMS NanoAOD, whose arrays have their lengths in other branches.
+
+    Each good lepton is a jet, too, as in the real files, and one jet is none; b-tagged are jets of
+    dl1r >= 2.195.
+    """
+    small, index = {9: ("I[]", "I[]"), 12: ("b[]", "S[]")}[version]
+    branches = {
+        "run": ("i", lambda e: e.run),
+        "luminosityBlock": ("i", lambda e: abs(e.number) % 1000 + 1),
+        "event": ("l", lambda e: e.number),
+        "MET_pt": ("F", lambda e: e.met),
+        "MET_phi": ("F", lambda e: e.met_phi),
+        "MET_significance": ("F", lambda e: e.met_significance**2),
+        "genWeight": ("F", lambda e: e.weights.get("genWeight", 1.0)),
+        "L1PreFiringWeight_Nom": ("F", lambda e: e.weights.get("eventWeight", 1.0)),
+    }
+    for name, flavour in COLLECTIONS.items():
+
+        def of_leptons(value, flavour=flavour):
+            return lambda e: [value(x) for x in e.leptons if x.flavour == flavour]
+
+        branches |= {
+            f"n{name}": ("i", lambda e, f=flavour: sum(x.flavour == f for x in e.leptons)),
+            f"{name}_pt": ("F[]", of_leptons(lambda x: x.pt)),
+            f"{name}_eta": ("F[]", of_leptons(lambda x: x.eta)),
+            f"{name}_phi": ("F[]", of_leptons(lambda x: x.phi)),
+            f"{name}_mass": ("F[]", of_leptons(lambda x: x.m)),
+            f"{name}_charge": ("I[]", of_leptons(lambda x: x.charge)),
+            f"{name}_dxy": ("F[]", of_leptons(lambda x: 0.01 * x.d0_significance)),
+            f"{name}_dxyErr": ("F[]", of_leptons(lambda x: 0.01)),
+            f"{name}_dz": ("F[]", of_leptons(lambda x: x.z0_sin_theta * math.cosh(x.eta) / 10)),
+        }
+        isolation = "pfRelIso03_all" if name == "Electron" else "pfRelIso04_all"
+        branches[f"{name}_{isolation}"] = "F[]", of_leptons(lambda x: 0.01 if x.isolated else 0.5)
+    branches |= {
+        "Electron_cutBased": (
+            small,
+            lambda e: [(4 if x.tight else 2) * x.loose for x in e.leptons if x.flavour == 1],
+        ),
+        "Muon_looseId": ("O[]", lambda e: [x.loose for x in e.leptons if x.flavour == 2]),
+        "Muon_tightId": ("O[]", lambda e: [x.tight for x in e.leptons if x.flavour == 2]),
+    }
+
+    def jets(e):
+        """The jets as (jet, jetId, index of its electron, of its muon), highest pT first."""
+        found = [(jet, 6, -1, -1) for jet in e.jets]
+        found.append((Jet(200.0, 1.0, 1.0, 10.0), 0, -1, -1))
+        for name, flavour in COLLECTIONS.items():
+            for n, x in enumerate(x for x in e.leptons if x.flavour == flavour):
+                indices = (n, -1) if name == "Electron" else (-1, n)
+                if x.loose and x.isolated:
+                    found.append((Jet(x.pt, x.eta, x.phi), 6, *indices))
+        return sorted(found, key=lambda each: -each[0].pt)
+
+    def of_jets(value):
+        return lambda e: [value(*each) for each in jets(e)]
+
+    branches |= {
+        "nJet": ("i", lambda e: len(jets(e))),
+        "Jet_pt": ("F[]", of_jets(lambda jet, *_: jet.pt)),
+        "Jet_eta": ("F[]", of_jets(lambda jet, *_: jet.eta)),
+        "Jet_phi": ("F[]", of_jets(lambda jet, *_: jet.phi)),
+        "Jet_mass": ("F[]", of_jets(lambda jet, *_: jet.m)),
+        "Jet_jetId": (small, of_jets(lambda jet, good, *_: good)),
+        "Jet_btagDeepFlavB": ("F[]", of_jets(lambda jet, *_: 0.9 if jet.dl1r >= 2.195 else 0.1)),
+        "Jet_electronIdx1": (index, of_jets(lambda jet, good, electron, muon: electron)),
+        "Jet_muonIdx1": (index, of_jets(lambda jet, good, electron, muon: muon)),
+    }
+    if version == 9:
+        branches["Jet_puId"] = "I[]", of_jets(lambda jet, *_: 4 if jet.jvt > 0.59 else 0)
+    return branches
+
+
+# Letters of leaves and of arrays in Python.
+CODES = {"F": "f", "D": "d", "I": "i", "i": "I", "l": "Q", "L": "q", "S": "h", "b": "B", "O": "b"}
+LONGEST = 64  # array of a leaf
+
+
+def write(
+    path,
+    events,
+    branches=SUSY,
+    tree="nominal",
+    sum_of_weights=None,
+    without=(),
+    metadata=("meta", "sumw"),
+):
+    """Write a TTree of these events and, where a sum of weights is given, a tree with its halves.
+
+    branches: {name: (type, value of an event)}; a type is a letter of a leaf, one with [] for an
+        array `Jet_pt` whose length is the branch `nJet` before it, or that of a vector's elements
+    metadata: names of the tree and branch of the sum of weights
+    """
     file = ROOT.TFile(str(path), "RECREATE")
     written = ROOT.TTree(tree, tree)
     buffers = {}
     for name, (kind, _) in branches.items():
         if name in without:
             continue
-        if kind in CODES:
-            buffers[name] = array(CODES[kind], [0])
-            written.Branch(name, buffers[name], f"{name}/{kind}")
+        letter = kind.removesuffix("[]")
+        if letter in CODES:
+            length = f"[n{name.partition('_')[0]}]" if kind.endswith("[]") else ""
+            buffers[name] = array(CODES[letter], [0] * (LONGEST if length else 1))
+            written.Branch(name, buffers[name], f"{name}{length}/{letter}")
         else:
             buffers[name] = ROOT.std.vector[kind]()
             written.Branch(name, buffers[name])
@@ -181,6 +276,9 @@ def write(path, events, branches=SUSY, tree="nominal", sum_of_weights=None, with
             kind, value = branches[name]
             if kind in CODES:
                 buffer[0] = value(event)
+            elif kind.endswith("[]"):
+                for place, x in enumerate(value(event)):
+                    buffer[place] = x
             else:
                 buffer.clear()
                 for x in value(event):
@@ -188,8 +286,10 @@ def write(path, events, branches=SUSY, tree="nominal", sum_of_weights=None, with
         written.Fill()
     written.Write()
     if sum_of_weights is not None:
-        meta, sumw = ROOT.TTree("meta", "meta"), array("d", [sum_of_weights])
-        meta.Branch("sumw", sumw, "sumw/D")
+        (tree, branch), half = metadata, array("d", [sum_of_weights / 2])
+        meta = ROOT.TTree(tree, tree)
+        meta.Branch(branch, half, f"{branch}/D")
+        meta.Fill()
         meta.Fill()
         meta.Write()
     file.Close()

@@ -85,7 +85,7 @@ def test_typo_in_the_luminosity(refused, made):
 def test_unknown_schema(refused, made):
     change(made, '"susy"', '"susi"')
     assert refused("--samples", made) == [
-        f"{made}: sample 'made': schema must be one of susy, opendata2020, opendata2025, "
+        f"{made}: sample 'made': schema must be one of susy, opendata2020, opendata2025, nanoaod, "
         "not 'susi', did you mean 'susy'?"
     ]
 
@@ -337,16 +337,17 @@ def test_zero_sum_of_weights_in_the_ntuple(refused, made, tmp_path):
     change(made, "sum_of_weights = 1000.0", "")
     ntuples.write(tmp_path / "made.root", [three_leptons()], sum_of_weights=0.0)
     assert refused("--samples", made) == [
-        "sample 'made' has a sum of weights of zero and cannot be normalised"
+        "sample 'made' has a sum of weights of zero at 'meta:sumw' and cannot be normalised"
     ]
 
 
-def test_missing_normalisation(refused, made):
+def test_missing_normalisation(refused, made, tmp_path):
     change(made, "xsec_pb = 1.0", "")
     assert refused("--samples", made) == ["sample 'made' has no normalisation: give its xsec_pb"]
     ntuples.samples_file(made, {"name": "made", "files": ["made.root"], "sum_of_weights": None})
     assert refused("--samples", made) == [
-        "sample 'made' has no normalisation: give its sum_of_weights, its files do not hold one"
+        f"sample 'made' has no normalisation: give its sum_of_weights, {tmp_path}/made.root has no "
+        "'meta'"
     ]
 
 

@@ -56,7 +56,7 @@ RULES = (
 LANGUAGES = ("python", "toml", "yaml", "text")  # of fenced blocks
 
 # Options of other programs.
-FOREIGN = {"--nthreads", "--nworkers", "--partition", "--user", "--build-arg"}
+FOREIGN = {"--byls", "--nthreads", "--nworkers", "--partition", "--user", "--build-arg"}
 
 
 @dataclass(frozen=True)
@@ -528,10 +528,10 @@ def test_fields_of_run_json(demo_output, finished):
     inner = {path for path in found if any(p.startswith(f"{path}.") for p in found)}  # where null
     occasional = (
         *("timings_s.cluster", "failed.", "repeated_data_events.", "samples[].skipped[]"),
-        *("samples[].variations.", "systematics[]", "parquet."),
+        *("samples[].variations.", "systematics[]", "good_runs.", "parquet."),
     )
     often = {name for name in documented if not name.startswith(occasional)}
-    assert set(found) - inner - {"samples[].skipped", "systematics"} == often
+    assert set(found) - inner - {"samples[].skipped", "systematics", "good_runs"} == often
     for path, kind in documented.items():
         for value in found.get(path, ()):
             assert value is None or TYPES[kind](value), (path, value)

@@ -34,6 +34,7 @@ FORMATS = {
     "susy": (ntuples.SUSY, "nominal"),
     "opendata2020": (ntuples.opendata(2020), "mini"),
     "opendata2025": (ntuples.opendata(2025), "analysis"),
+    "nanoaod": (ntuples.nanoaod(), "Events"),
 }
 
 
@@ -46,6 +47,8 @@ def write(folder, events=EVENTS, schema="susy", kind="background", files=1):
     declared = {"name": "made", "files": ["made_*.root"], "tree": tree, "kind": kind}
     if schema != "susy":
         declared |= {"schema": schema}
+    if schema == "nanoaod":
+        declared |= {"xsec_pb": 1.0, "sum_of_weights": 1000.0}
     return ntuples.samples_file(folder / "made.toml", declared, luminosity=2.0)
 
 

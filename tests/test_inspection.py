@@ -145,26 +145,45 @@ def test_checksums_of_an_rntuple(look, write_rntuple, tmp_path):
 def test_sum_of_a_metadata_rntuple(look, write_rntuple, tmp_path):
     path = write_rntuple(tmp_path / "a.root", 4)
     for field, total in (("x", 3.0), ("n", -6.0), ("big", 6.0)):
-        assert look(path, "nominal", field).sum == total
-    assert math.isnan(look(path, "nominal", "missing").sum)
-    assert math.isnan(look(path, "missing", "x").sum)
+        assert look(path, f"nominal:{field}").sum.value == total
+    for place, lacking in (
+        ("nominal:missing", "has no branch 'missing' in 'nominal'"),
+        ("missing:x", "has no 'missing'"),
+        ("missing/deep*:x", "has no 'missing/deep*'"),
+    ):
+        found = look(path, place).sum
+        assert math.isnan(found.value) and found.lacking == lacking
 
 
 def test_sum_that_is_no_number_is_a_problem(look, write_tree, write_rntuple, tmp_path):
     path = write_tree("a.root", value=lambda entry: math.inf)
-    assert look(path, "nominal", "x").problem == (
+    assert look(path, "nominal:x").problem == (
         "cannot be read: 'x' of 'nominal': its sum is infinite or not a number"
     )
     path = write_tree("b.root", value=lambda entry: math.nan)
     assert (
-        "'x' of 'nominal': its sum is infinite or not a number"
-        in look(path, "nominal", "x").problem
+        "'x' of 'nominal': its sum is infinite or not a number" in look(path, "nominal:x").problem
     )
     path = write_rntuple(tmp_path / "c.root")
-    assert look(path, "nominal", "v").problem.startswith("cannot be read: 'v' of 'nominal': ")
+    assert look(path, "nominal:v").problem.startswith("cannot be read: 'v' of 'nominal': ")
     path = ntuples.write(tmp_path / "d.root", [three_leptons()])
-    assert look(path, "nominal", "lepPt").problem == (
+    assert look(path, "nominal:lepPt").problem == (
         "cannot be read: 'lepPt' of 'nominal': it holds something else than a number per entry"
+    )
+
+
+def test_blocks_of_events(look, write_tree, write_rntuple, tmp_path):
+    values = 7, 1, 2, 3, 5, 5
+    path = write_tree("a.root", 6, value=values.__getitem__)
+    assert look(path, "", "", "x", "x").blocks == "1:1;2:2;3:3;5:5;7:7"
+    assert look(path, "", "", "x", "missing").blocks == look(path).blocks == ""
+    path = write_rntuple(tmp_path / "b.root")
+    assert look(path, "", "", "big", "big").blocks == "0:0;1:1;2:2"
+    assert look(path, "", "", "big", "n").blocks == "0:0"  # others are negative
+    path = ntuples.write(tmp_path / "c.root", [three_leptons(run=1, number=n) for n in (4, 6, 5)])
+    assert look(path, "", "", "RunNumber", "EventNumber").blocks == "1:4-6"
+    assert look(path, "", "", "RunNumber", "lepPt").problem == (
+        "cannot be read: 'lepPt' is no number per entry of the tree itself"
     )
 
 
@@ -255,7 +274,7 @@ warnings.simplefilter("ignore")
 import ROOT, helpers
 helpers.load_engine()
 for path in sys.argv[1:]:
-    info = ROOT.m3l.inspectDataset(path, "nominal", "meta", "sumw")
+    info = ROOT.m3l.inspectDataset(path, "nominal", "meta:sumw", "meta:sumw")
     assert info.problem and "\\n" not in str(info.problem), path
 print(len(sys.argv) - 1)
 """

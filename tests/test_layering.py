@@ -26,6 +26,7 @@ SHARED = (
     "detector_scores",
     "errors",
     "files",
+    "good_runs",
     "hdf5",
     "hdf5_writer",
     "output",

@@ -231,8 +231,16 @@ def test_the_demo_is_declared_well():
 @pytest.mark.parametrize(
     "old, new, message",
     [
-        ("[[sample]]", "[[sample]]\nxsec_pb = nan", "xsec_pb must be a finite number, not nan"),
-        ("[[sample]]", "[[sample]]\nxsec_pb = inf", "xsec_pb must be a finite number, not inf"),
+        (
+            "[[sample]]",
+            "[[sample]]\nxsec_pb = nan",
+            "xsec_pb must be a finite number or its place in the files",
+        ),
+        (
+            "[[sample]]",
+            "[[sample]]\nxsec_pb = inf",
+            "xsec_pb must be a finite number or its place in the files",
+        ),
         (
             "[[sample]]",
             "[[sample]]\nk_factor = -1.0",

@@ -14,6 +14,7 @@ FORMATS = {
     "susy": (ntuples.SUSY, "nominal"),
     "opendata2020": (ntuples.opendata(2020), "mini"),
     "opendata2025": (ntuples.opendata(2025), "analysis"),
+    "nanoaod": (ntuples.nanoaod(), "Events"),
 }
 GOOD = 20  # events
 UNREAD = ("lep_d0", "lep_isTightIso")  # by no plan
@@ -34,7 +35,9 @@ def faults(branches):
             continue
         if kind in ("F", "D"):
             yield from ((name, fault) for fault in NUMBER_FAULTS)
-        elif kind not in ntuples.CODES:
+        elif kind == "F[]":  # whose length is that of all arrays of the collection
+            yield from ((name, fault) for fault in ("nan", "inf"))
+        elif kind.removesuffix("[]") not in ntuples.CODES:
             whole = kind not in ("float", "double")
             yield from ((name, fault) for fault in [*ARRAY_FAULTS][: 2 if whole else None])
 
@@ -79,7 +82,7 @@ class Made:
             ntuples.write(folder / name, of_file, self.branches, self.tree)
         sample = {"name": "made", "files": ["one.root", "two.root"], "schema": schema}
         more = {"tree": self.tree, "xsec_pb": 1.0, "sum_of_weights": 1000.0}
-        more = more if schema == "susy" else {"tree": self.tree}
+        more = more if schema in ("susy", "nanoaod") else {"tree": self.tree}
         return ntuples.samples_file(folder / "samples.toml", sample | more)
 
 
@@ -121,8 +124,8 @@ def test_every_fault_of_every_branch_ends_the_compiled_loop(made, tmp_path):
 
     item, layout = prepared(made.samples)
     assert item.compiled
-    numbers = {n for n, (kind, _) in made.branches.items() if kind in ntuples.CODES}
-    whole = {n for n in numbers if made.branches[n][0] not in "FD"}
+    kinds = {n: kind.removesuffix("[]") for n, (kind, _) in made.branches.items()}
+    whole = {n for n, kind in kinds.items() if kind in ntuples.CODES and kind not in "FD"}
     assert {branch for branch, _ in made.faults.values()} == set(item.plan.inputs) - whole
     found = {}
     for position, event in enumerate(e for events in made.events for e in events):

@@ -10,7 +10,7 @@ from analysis import skims
 from analysis.batch import merge
 from analysis.errors import OutputError
 from analysis.files import parse_json
-from analysis.inputs import total
+from analysis.inputs import constant, total
 from analysis.job import job_of
 from analysis.products import Output
 from analysis.records import latest_format
@@ -49,8 +49,10 @@ def collect(submission, states):
             made[sample.name] = skims.SampleSkim(found, read, {}, {}, dropped, ())
             norm = record["normalisation"] and Normalisation(**record["normalisation"])
             sumw = total([file["sum_of_weights"] for file in record["inputs"]])
-            blocks.append(skims.sample_block(sample, norm, sumw, found))
-        skims.publish(output, made, skims.skim_text(job.samples, blocks, run["command"]))
+            xsec = constant([file.get("cross_section") for file in record["inputs"]])
+            blocks.append(skims.sample_block(sample, norm, sumw, xsec, found))
+        text = skims.skim_text(job.samples, blocks, run["command"])
+        skims.publish(output, made, text, job.samples)
     return made
 
 

@@ -216,9 +216,9 @@ def inspect_again(promised, sample, looks, problems, skip):
     """As inputs.inspect, but for files that were looked at when they were submitted.
 
     promised: the sample in the record of the submission
-    Returns Inputs with the sum of weights of all files of the sample.
+    Returns Inputs with the sum of weights and the cross-section of all files of the sample.
     """
-    from analysis.inputs import InputFile, SkippedFile, inspect, share, total
+    from analysis.inputs import InputFile, SkippedFile, constant, inspect, share, total
 
     inputs = inspect(sample, looks, problems)
     before = {file["path"]: file for file in promised["inputs"]}
@@ -231,7 +231,13 @@ def inspect_again(promised, sample, looks, problems, skip):
     sums = [file["sum_of_weights"] for file in promised["inputs"]]
     whole = [InputFile(**file) for file in promised["inputs"]]
     skipped = tuple(SkippedFile(**file) for file in promised.get("skipped", ()))
-    return replace(inputs, sum_of_weights=total(sums), skipped=skipped, share=share(whole, skipped))
+    return replace(
+        inputs,
+        sum_of_weights=total(sums),
+        skipped=skipped,
+        share=share(whole, skipped),
+        cross_section=constant([file.cross_section for file in whole]),
+    )
 
 
 def inspect_first(sample, looks, problems, skip):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import InputError, listed
+from analysis.samples import typed
 from analysis.stats.backgrounds import Normalisation
 from analysis.stats.expectation import Channel, Yields, data_in, yields_in
 
@@ -60,6 +61,9 @@ def signals_of(results, names=()):
 
     def cross_section(sample):
         factors = [about[sample].get(k) for k in ("xsec_pb", "k_factor", "filter_efficiency")]
+        if typed(factors[0]) is None:  # it stands in the files
+            inputs = about[sample].get("inputs", ())
+            factors[0] = next((file.get("cross_section") for file in inputs), None)
         if about[sample].get("normalised") or not factors[0]:
             return None
         return float(np.prod([1.0 if factor is None else factor for factor in factors]))

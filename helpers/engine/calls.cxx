@@ -119,22 +119,30 @@ long long m3l_bytes_read()
 }
 
 /// What inspectDataset finds: fields, each a line with its size and then its bytes. First the
-/// problem, uuid, entries, sum, whether it is protected, compression, skim, numbers of keys and
-/// columns; then keys, names, types and kinds.
-const unsigned char *m3l_inspect(const char *file, const char *tree, const char *sumTree,
-                                 const char *sumBranch, std::size_t *size)
+/// problem, uuid, entries, sum and constant, each with what is lacking, whether it is protected,
+/// compression, skim, blocks, numbers of keys and columns; then keys, names, types and kinds.
+const unsigned char *m3l_inspect(const char *file, const char *tree, const char *sum,
+                                 const char *constant, const char *run, const char *block,
+                                 std::size_t *size)
 {
    return m3l::bytes(size, [&] {
-      const m3l::DatasetInfo info = m3l::inspectDataset(file, tree, sumTree, sumBranch);
-      char sum[64];
-      std::snprintf(sum, sizeof sum, "%a", info.sum);
+      const m3l::DatasetInfo info = m3l::inspectDataset(file, tree, sum, constant, run, block);
+      const auto hexadecimal = [](double number) {
+         char digits[64];
+         std::snprintf(digits, sizeof digits, "%a", number);
+         return std::string(digits);
+      };
       std::vector<std::string> fields{info.problem,
                                       info.uuid,
                                       std::to_string(info.entries),
-                                      sum,
+                                      hexadecimal(info.sum.value),
+                                      info.sum.lacking,
+                                      hexadecimal(info.constant.value),
+                                      info.constant.lacking,
                                       info.isProtected ? "1" : "",
                                       info.compression,
                                       info.skim,
+                                      info.blocks,
                                       std::to_string(info.keys.size()),
                                       std::to_string(info.kinds.size())};
       fields.insert(fields.end(), info.keys.begin(), info.keys.end());

@@ -14,6 +14,7 @@
 #include <TError.h>
 #include <TFile.h>
 #include <TFriendElement.h>
+#include <TH1.h>
 #include <TKey.h>
 #include <TLeaf.h>
 #include <TObjString.h>
@@ -22,8 +23,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <fnmatch.h>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <memory>
 #include <mutex>
+#include <set>
 #include <stdexcept>
 #include <thread>
 
@@ -165,65 +171,217 @@ TTree &openTree(TFile &file, const TKey &key)
    return *tree;
 }
 
-double finite(double sum)
-{
-   if (!std::isfinite(sum))
-      throw std::runtime_error("its sum is infinite or not a number");
-   return sum;
-}
+/// What is called with each number of some metadata.
+using Taker = std::function<void(double)>;
 
-double sumOfBranch(TTree &tree, const std::string &branch)
+/// Where metadata lack something, in words that follow the name of the file.
+class Lacking : public std::runtime_error
+{
+   using std::runtime_error::runtime_error;
+};
+
+void eachOfBranch(TTree &tree, const std::string &branch, const Taker &take)
 {
    TLeaf *leaf = tree.GetLeaf(branch.c_str());
    if (!leaf)
-      return std::numeric_limits<double>::quiet_NaN();
+      throw Lacking("has no branch '" + branch + "' in '" + tree.GetName() + "'");
    if (leaf->GetLenStatic() != 1 || leaf->GetLeafCount() || numberName(leaf->GetTypeName()).empty())
       throw std::runtime_error("it holds something else than a number per entry");
-   double sum = 0.;
    for (long long entry = 0; entry < tree.GetEntries(); ++entry) {
       if (leaf->GetBranch()->GetEntry(entry) <= 0)
          throw std::runtime_error("entry " + std::to_string(entry) + " cannot be read");
-      sum += leaf->GetValue();
+      take(leaf->GetValue());
    }
-   return finite(sum);
 }
 
 template <typename T>
-double sumOfView(ROOT::RNTupleReader &reader, const std::string &field)
+void eachOfView(ROOT::RNTupleReader &reader, const std::string &field, const Taker &take)
 {
    auto view = reader.GetView<T>(field);
-   double sum = 0.;
    for (auto entry : reader.GetEntryRange())
-      sum += view(entry);
-   return finite(sum);
+      take(view(entry));
 }
 
-double sumOfField(ROOT::RNTupleReader &reader, const std::string &field)
+void eachOfField(ROOT::RNTupleReader &reader, const std::string &field, const Taker &take)
 {
    const auto &descriptor = reader.GetDescriptor();
    const auto id = descriptor.FindFieldId(field);
    if (id == ROOT::kInvalidDescriptorId)
-      return std::numeric_limits<double>::quiet_NaN();
+      throw Lacking("has no branch '" + field + "' in '" + descriptor.GetName() + "'");
    const std::string type = descriptor.GetFieldDescriptor(id).GetTypeName();
    if (type == "float" || type == "double")
-      return sumOfView<double>(reader, field);
-   return type.find("std::uint") == 0 ? sumOfView<std::uint64_t>(reader, field)
-                                      : sumOfView<std::int64_t>(reader, field);
+      eachOfView<double>(reader, field, take);
+   else if (type.find("std::uint") == 0)
+      eachOfView<std::uint64_t>(reader, field, take);
+   else
+      eachOfView<std::int64_t>(reader, field, take);
 }
 
-/// Sum of a branch or field of the metadata; NaN where it is missing.
-/// \throws std::runtime_error if it cannot be read
-double sumOfMetadata(TFile &file, const std::string &name, const std::string &branch)
+/// Content of a bin, by its number or its label.
+double contentOfBin(const TH1 &histogram, const std::string &bin)
 {
-   const TKey *key = findDataset(file, name);
-   if (!key)
-      return std::numeric_limits<double>::quiet_NaN();
-   try {
-      return isTree(*key) ? sumOfBranch(openTree(file, *key), branch)
-                          : sumOfField(*ROOT::RNTupleReader::Open(name, file.GetName()), branch);
-   } catch (const std::exception &error) {
-      throw std::runtime_error("'" + branch + "' of '" + name + "': " + firstLine(error));
+   if (histogram.GetDimension() != 1 || histogram.InheritsFrom("TProfile"))
+      throw std::runtime_error("it is no histogram of one dimension with a sum in each bin");
+   const bool isNumber = bin.find_first_not_of("0123456789") == std::string::npos;
+   const int bins = histogram.GetNbinsX();
+   for (int number = 1; number <= bins; ++number)
+      if (isNumber ? std::to_string(number) == bin
+                   : histogram.GetXaxis()->GetBinLabel(number) == bin)
+         return histogram.GetBinContent(number);
+   throw Lacking("has no bin '" + bin + "' in '" + histogram.GetName() + "' (it has " +
+                 std::to_string(bins) + ")");
+}
+
+/// The objects in a file that a name with * in it stands for, each in its last version, by name.
+std::map<std::string, const TKey *> objectsOf(TFile &file, const std::string &name)
+{
+   const auto slash = name.rfind('/');
+   const std::string folder = slash == std::string::npos ? "" : name.substr(0, slash + 1);
+   std::map<std::string, const TKey *> objects;
+   if (TDirectory *directory = folder.empty() ? &file : file.GetDirectory(folder.c_str()))
+      for (TObject *key : *directory->GetListOfKeys())
+         if (fnmatch(name.c_str(), (folder + key->GetName()).c_str(), 0) == 0)
+            objects[folder + key->GetName()] = directory->GetKey(key->GetName());
+   return objects;
+}
+
+/// Calls a function with each number of an object of the metadata.
+/// \throws std::runtime_error
+void eachOfObject(TFile &file, const std::string &name, const TKey &key, const std::string &part,
+                  bool isSum, const Taker &take)
+{
+   const TClass *type = TClass::GetClass(key.GetClassName());
+   if (isRNTuple(key)) {
+      eachOfField(*ROOT::RNTupleReader::Open(name, file.GetName()), part, take);
+   } else if (isTree(key)) {
+      auto *tree = file.Get<TTree>(name.c_str());
+      if (!tree)
+         throw std::runtime_error("tree '" + name + "' is damaged");
+      eachOfBranch(*tree, part, take);
+   } else if (type && type->InheritsFrom(TH1::Class()) && isSum) {
+      const std::unique_ptr<TH1> histogram(file.Get<TH1>(name.c_str()));
+      if (!histogram)
+         throw std::runtime_error("histogram '" + name + "' is damaged");
+      histogram->SetDirectory(nullptr);
+      take(contentOfBin(*histogram, part));
+   } else {
+      throw Lacking("has '" + name + "', which is no tree" +
+                    (isSum ? " and no histogram" : ", and histograms are added where files are"));
    }
+}
+
+/// The number at a place of the metadata, see `inspectDataset`.
+/// \throws std::runtime_error if it cannot be read
+MetaNumber numberOfMetadata(TFile &file, const std::string &place, bool isSum)
+{
+   MetaNumber number;
+   if (place.empty())
+      return number;
+   const auto colon = place.find(':');
+   const std::string name = place.substr(0, colon);
+   const std::string part = colon == std::string::npos ? "" : place.substr(colon + 1);
+   double sum = 0.;
+   std::size_t numbers = 0;
+   try {
+      const auto objects = objectsOf(file, name);
+      if (objects.empty())
+         throw Lacking("has no '" + name + "'");
+      for (const auto &[object, key] : objects)
+         eachOfObject(file, object, *key, part, isSum, [&](double value) {
+            if (!isSum && numbers > 0 && value != sum)
+               throw std::runtime_error("it should be the same everywhere, but entry " +
+                                        std::to_string(numbers) + " differs");
+            sum = isSum ? sum + value : value;
+            ++numbers;
+         });
+      if (numbers == 0 && !isSum)
+         throw Lacking("has no entry in '" + name + "'");
+   } catch (const Lacking &lacking) {
+      number.lacking = lacking.what();
+      return number;
+   } catch (const std::exception &error) {
+      throw std::runtime_error("'" + part + "' of '" + name + "': " + firstLine(error));
+   }
+   if (!std::isfinite(sum))
+      throw std::runtime_error("'" + part + "' of '" + name + "': " + (isSum ? "its sum" : "it") +
+                               " is infinite or not a number");
+   number.value = sum;
+   return number;
+}
+
+/// Luminosity blocks by run.
+using Blocks = std::map<long long, std::set<long long>>;
+
+void addBlock(Blocks &blocks, long long run, long long block)
+{
+   if (run >= 0 && block >= 0) // others are in no list
+      blocks[run].insert(block);
+}
+
+/// A branch of one whole number per entry; null where there is none of that name.
+TLeaf *wholeNumber(TTree &tree, const std::string &name)
+{
+   TLeaf *leaf = tree.GetLeaf(name.c_str());
+   if (leaf && (leaf->GetLenStatic() != 1 || leaf->GetLeafCount() ||
+                numberName(leaf->GetTypeName()).empty() || leaf->GetBranch()->GetTree() != &tree))
+      throw std::runtime_error("'" + name + "' is no number per entry of the tree itself");
+   return leaf;
+}
+
+/// The blocks of all events of a tree, none where it lacks a branch.
+Blocks blocksOfTree(TTree &tree, const std::string &run, const std::string &block)
+{
+   Blocks blocks;
+   TLeaf *runs = wholeNumber(tree, run), *numbers = wholeNumber(tree, block);
+   if (!runs || !numbers)
+      return blocks;
+   for (long long entry = 0; entry < tree.GetEntries(); ++entry) {
+      if (runs->GetBranch()->GetEntry(entry) <= 0 || numbers->GetBranch()->GetEntry(entry) <= 0)
+         throw std::runtime_error("'" + block + "' of entry " + std::to_string(entry) +
+                                  " cannot be read");
+      addBlock(blocks, runs->GetValueLong64(), numbers->GetValueLong64());
+   }
+   return blocks;
+}
+
+/// The same of an RNTuple.
+Blocks blocksOfRNTuple(ROOT::RNTupleReader &reader, const std::string &run,
+                       const std::string &block)
+{
+   const auto numbers = [&reader](const std::string &field) {
+      std::vector<long long> values;
+      eachOfField(reader, field, [&](double value) { values.push_back((long long)value); });
+      return values;
+   };
+   Blocks blocks;
+   const auto &descriptor = reader.GetDescriptor();
+   for (const auto &field : {run, block})
+      if (descriptor.FindFieldId(field) == ROOT::kInvalidDescriptorId)
+         return blocks;
+   const auto runs = numbers(run), of = numbers(block);
+   for (std::size_t entry = 0; entry < runs.size(); ++entry)
+      addBlock(blocks, runs[entry], of[entry]);
+   return blocks;
+}
+
+/// The blocks as text for GoodRuns.
+std::string written(const Blocks &blocks)
+{
+   std::string text;
+   for (const auto &[run, numbers] : blocks) {
+      text += (text.empty() ? "" : ";") + std::to_string(run) + ":";
+      for (auto first = numbers.begin(); first != numbers.end();) {
+         auto next = std::next(first);
+         long long last = *first;
+         for (; next != numbers.end() && *next == last + 1; ++next)
+            last = *next;
+         text += (first == numbers.begin() ? "" : ",") + std::to_string(*first);
+         if (last > *first)
+            text += "-" + std::to_string(last);
+         first = next;
+      }
+   }
+   return text;
 }
 
 /// Finds whether the tree and its baskets are compressed in a way that has a checksum.
@@ -307,8 +465,9 @@ void lookAtRNTuple(const std::string &path, const std::string &name, DatasetInfo
 
 } // namespace
 
-DatasetInfo inspectDataset(const std::string &path, const std::string &tree,
-                           const std::string &sumTree, const std::string &sumBranch)
+DatasetInfo inspectDataset(const std::string &path, const std::string &tree, const std::string &sum,
+                           const std::string &constant, const std::string &run,
+                           const std::string &block)
 {
    DatasetInfo info;
    ErrorCatcher errors(ErrorCatcher::thisOne);
@@ -342,7 +501,12 @@ DatasetInfo inspectDataset(const std::string &path, const std::string &tree,
          lookAtTree(*file, *dataset, info);
       else
          lookAtRNTuple(path, tree, info);
-      info.sum = sumOfMetadata(*file, sumTree, sumBranch);
+      info.sum = numberOfMetadata(*file, sum, true);
+      info.constant = numberOfMetadata(*file, constant, false);
+      if (!block.empty())
+         info.blocks = written(
+            isTree(*dataset) ? blocksOfTree(openTree(*file, *dataset), run, block)
+                             : blocksOfRNTuple(*ROOT::RNTupleReader::Open(tree, path), run, block));
    } catch (const std::exception &error) {
       info.problem = "cannot be read: " + firstLine(error);
    }

@@ -3,6 +3,7 @@
 #ifndef M3L_INSPECTION_H
 #define M3L_INSPECTION_H
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,12 @@ class RResultHandle;
 
 namespace m3l
 {
+
+/// A number that the metadata of a file hold.
+struct MetaNumber {
+   double value = std::numeric_limits<double>::quiet_NaN(); ///< NaN where it is lacking
+   std::string lacking; ///< what is not there, to be read after the name of the file
+};
 
 /// What a file holds under the name of a TTree or RNTuple.
 struct DatasetInfo {
@@ -30,7 +37,9 @@ struct DatasetInfo {
    std::vector<std::string> kinds;
 
    std::vector<std::string> keys; ///< names of all trees and RNTuples in the file
-   double sum = 0.;               ///< of the metadata; NaN where tree or branch is missing
+   MetaNumber sum;                ///< of all numbers at a place in the metadata
+   MetaNumber constant;           ///< the number that stands at another, perhaps several times
+   std::string blocks;            ///< the runs and luminosity blocks of its events, for GoodRuns
    std::string skim; ///< what a skim says of the events it lacks, see analysis/skimmed.py
 
    /// Whether the data carry checksums that are compared when they are read, and how the first part
@@ -39,10 +48,15 @@ struct DatasetInfo {
    std::string compression;
 };
 
-/// Looks at one file, local or remote, without reading events.
-/// \param sumTree, sumBranch  a numeric branch of a small metadata tree, which is summed
+/// Looks at one file, local or remote, without reading events but for two of their branches.
+/// \param sum       place of numbers that are added: OBJECT:PART, where the object is a TTree or
+///                  RNTuple and the part a branch, or a histogram and a bin by number or label. The
+///                  name may have a * in it for several objects.
+/// \param constant  place of one number, in a TTree or RNTuple, which all entries repeat
+/// \param run, block  branches whose values are read of all events, for the `blocks`
 DatasetInfo inspectDataset(const std::string &file, const std::string &tree,
-                           const std::string &sumTree = "", const std::string &sumBranch = "");
+                           const std::string &sum = "", const std::string &constant = "",
+                           const std::string &run = "", const std::string &block = "");
 
 /// Bytes that this process has read from ROOT files.
 long long bytesRead();
