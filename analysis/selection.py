@@ -6,6 +6,8 @@ of the lines does not matter. Flavour 1 is an electron, 2 a muon. Energies are i
 
 from dataclasses import dataclass
 
+from analysis import triggers
+
 
 @dataclass(frozen=True)
 class Object:
@@ -105,6 +107,9 @@ THREE_LEPTONS = (
     Cut("2 with pT > 20", "Sum(lepPt[lep_SG] > 20) >= 2"),
 )
 
+# At least one trigger of the menu of the event's data-taking period (triggers.py).
+TRIGGER = Cut("trigger", f"{triggers.NUMBER} > 0")
+
 ON_Z = Cut("on the Z peak", "n_ossf > 0 && m_ossf_z < 15")
 OFF_Z = Cut("off the Z peak", "n_ossf == 0 || m_ossf_z >= 15")
 NO_B = Cut("no b-jet", "n_bjet == 0")
@@ -158,6 +163,7 @@ REGIONS = (
         ),
         tag="2lep",
     ),
+    Region("SR3L_trigger", (*THREE_LEPTONS, TRIGGER), tag="3lep_trigger"),
     *CONTROL,
     *VALIDATION,
     Region(

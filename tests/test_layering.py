@@ -46,6 +46,7 @@ DECLARATIONS = (
     "schemas",
     "selection",
     "systematics",
+    "triggers",
 )
 # The part of analysis that the others may import.
 OFFERED = {

@@ -195,3 +195,20 @@ def test_branch_of_another_shape_is_told():
         "sample 'a': branch 'lepPt' is of type Float_t, but schema 'susy' expects "
         "a list of numbers per event for lepPt"
     )
+
+
+def test_branches_of_two_collections_need_not_be_of_one_length():
+    nano = SCHEMAS["nanoaod"]
+    names = {(n, c.vector) for c in nano.columns for n in identifiers(c.expression)}
+    branches = {name: FLOATS if vector else "Float_t" for name, vector in names}
+    sample = Sample("a", "p", "data", "nanoaod", ("/a.root",), "Events")
+    planner = Planner(sample, nano, branches, OBJECTS[:1], VARIABLES)
+    planner.add_weight(None)
+    made = planner.plan((REGION,), (feature("jets", "Sum(jetPt)"),), "matrix(met_Et)", {})
+    assert made, planner.problems
+    of = {name: made.checks[name] for name in ("Electron_pt", "Muon_pt", "Jet_pt", "MET_pt")}
+    assert of == {"Electron_pt": "Electron", "Muon_pt": "Muon", "Jet_pt": "Jet", "MET_pt": ""}
+    condition = made.is_sound(("Electron_pt", "Electron_eta", "Muon_pt"))
+    assert (
+        "m3l::isSound(Electron_eta, Electron_pt)" in condition and "isSound(Muon_pt)" in condition
+    )
