@@ -257,9 +257,11 @@ class Planner:
         }
         names = (name for expression, _ in made.values() for name in identifiers(expression))
         lacking = [name for name in dict.fromkeys(names) if name not in self.known()]
-        if lacking or not made:
+        reason = f"no {listed(lacking)}" if lacking else "" if made else "it has no menu"
+        if not (reason or run or any(menu.simulated for menu in menus)):
+            reason = "no RandomRunNumber, and no menu says what is simulated for it"
+        if reason:
             self.absent.add(triggers.NUMBER)
-            reason = f"no {listed(lacking)}" if lacking else "it has no menu"
             self.reasons[triggers.NUMBER] = f"{reason}, see analysis/triggers.py"
             return
         for name, (expression, where) in made.items():

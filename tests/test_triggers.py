@@ -261,7 +261,8 @@ def test_list_shows_menus_and_cut(run_here, monkeypatch):
     lines = run_here("--list").out.splitlines()
     assert "  trigger              n_trigger > 0" in lines
     assert "triggers of susy, for cuts on n_trigger" in lines
-    (line,) = [line for line in lines if line.startswith("  2016       runs 297730 to 311481, ")]
+    (line,) = [line for line in lines if line.startswith("  2016 ") and "2e17" in line]
+    assert line.split()[1:5] == ["runs", "297730", "to", "311481,"]
     assert (
         "simulation 284500: 2e17_lhvloose_nod0 (e 18, e 18) or mu22_mu8noL1 (mu 23, mu 9)" in line
     )
@@ -280,7 +281,7 @@ def test_region_without_the_branches_is_one_line(run_here, tmp_path):
     samples = ntuples.samples_file(tmp_path / "made.toml", {"name": "made", "files": ["made.root"]})
     outcome = run_here("--samples", samples, *REGION, "-o", tmp_path / "out")
     what = "no trigMatch_HLT_2e12_lhloose_L12EM10VH, lepHLT_2e12_lhloose_L12EM10VH, "
-    what += "trigMatch_HLT_mu18_mu8noL1, lepHLT_mu18_mu8noL1 (and 14 more)"
+    what += "trigMatch_HLT_mu18_mu8noL1, lepHLT_mu18_mu8noL1 (and 12 more)"
     assert (outcome.status, outcome.lines) == (1, [LINE.format(schema="susy", what=what)])
     assert not (tmp_path / "out" / "run.json").exists()
 
