@@ -22,7 +22,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from analysis import console, good_runs, selection
+from analysis import console, good_runs, selection, triggers
 from analysis.cluster import connect
 from analysis.declarations import with_good_runs
 from analysis.errors import DeclarationError, InputError, last_words, positive_integer, raising
@@ -268,6 +268,10 @@ def print_declarations(listed):
     print("objects")
     for declared in selection.OBJECTS:
         print_entry(declared.name, 10, " && ".join(f"({cut})" for cut in declared.cuts))
+    for schema, menus in triggers.MENUS.items():
+        print(f"triggers of {schema}, for cuts on {triggers.NUMBER}")
+        for menu in menus:
+            print_entry(menu.name, 10, str(menu))
     print("layouts of the matrix")
     for layout in LAYOUTS:
         types = ", ".join(f"{kind.multiplicity} {kind.name}" for kind in layout.types)

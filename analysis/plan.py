@@ -6,8 +6,8 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 import helpers
-from analysis import good_runs
-from analysis.errors import near_miss
+from analysis import good_runs, triggers
+from analysis.errors import listed, near_miss
 from analysis.output import IDENTITY, WEIGHT
 from analysis.schemas import SCHEMAS
 
@@ -179,10 +179,12 @@ class Planner:
         self.left_out = []
         self.variations = []
         self.absent = absent_columns(schema, branches)
+        self.reasons = {}  # of columns that are absent
         self.definitions = {}
         self.add_schema()
         self.add_good_runs(sample.good_runs)
         self.add_objects(objects)
+        self.add_triggers(triggers.MENUS.get(schema.name, ()))
         for variable in variables:
             where = f"variable '{variable.name}' in analysis/selection.py"
             if not set(identifiers(variable.expression)) & self.absent:
@@ -252,6 +254,33 @@ class Planner:
             each = set(identifiers(expression)) <= arrays and is_elementwise(expression)
             self.add(declared.name, expression, where, each)
 
+    def add_triggers(self, menus):
+        """Define the column of each trigger, and the number of those that select an event."""
+        run = "RunNumber"
+        if self.sample.kind != "data":
+            run = "" if "RandomRunNumber" in self.absent else "RandomRunNumber"
+        made = {
+            menu.column(trigger): (
+                menu.expression(trigger, run),
+                f"trigger '{trigger.name}' of menu '{menu.name}' in analysis/triggers.py",
+            )
+            for menu in menus
+            for trigger in menu.triggers
+        }
+        names = (name for expression, _ in made.values() for name in identifiers(expression))
+        lacking = [name for name in dict.fromkeys(names) if name not in self.known()]
+        reason = f"no {listed(lacking)}" if lacking else "" if made else "it has no menu"
+        if not (reason or run or any(menu.simulated for menu in menus)):
+            reason = "no RandomRunNumber, and no menu says what is simulated for it"
+        if reason:
+            self.absent.add(triggers.NUMBER)
+            self.reasons[triggers.NUMBER] = f"{reason}, see analysis/triggers.py"
+            return
+        for name, (expression, where) in made.items():
+            self.add(name, expression, where)
+        where = f"menus of '{self.schema.name}' in analysis/triggers.py"
+        self.add(triggers.NUMBER, " + ".join(made), where)
+
     def add_weight(self, normalisation):
         """Define the event weight from a `samples.Normalisation`."""
         where = f"weights of schema '{self.schema.name}' in analysis/schemas.py"
@@ -304,7 +333,8 @@ class Planner:
             if name in self.absent:
                 self.problems.append(
                     f"{definition.where} needs '{name}', which the files of sample "
-                    f"'{self.sample.name}' do not carry (schema '{self.schema.name}')"
+                    f"'{self.sample.name}' do not carry (schema '{self.schema.name}'"
+                    + (f": {self.reasons[name]})" if name in self.reasons else ")")
                 )
             elif is_plain(definition.expression):
                 self.problems.append(

@@ -6,7 +6,7 @@ of the lines does not matter. Flavour 1 is an electron, 2 a muon. Energies are i
 
 from dataclasses import dataclass
 
-from analysis import good_runs
+from analysis import good_runs, triggers
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,9 @@ THREE_LEPTONS = (
 # The first cut of every region where the samples file has a good-run list.
 GOOD_RUNS = Cut("good runs", good_runs.COLUMN)
 
+# At least one trigger of the menu of the event's data-taking period (triggers.py).
+TRIGGER = Cut("trigger", f"{triggers.NUMBER} > 0")
+
 ON_Z = Cut("on the Z peak", "n_ossf > 0 && m_ossf_z < 15")
 OFF_Z = Cut("off the Z peak", "n_ossf == 0 || m_ossf_z >= 15")
 NO_B = Cut("no b-jet", "n_bjet == 0")
@@ -163,6 +166,7 @@ REGIONS = (
         ),
         tag="2lep",
     ),
+    Region("SR3L_trigger", (*THREE_LEPTONS, TRIGGER), tag="3lep_trigger"),
     *CONTROL,
     *VALIDATION,
     Region(

@@ -8,6 +8,8 @@
 
 #include <ROOT/RVec.hxx>
 
+#include <cmath>
+
 namespace m3l
 {
 
@@ -67,6 +69,25 @@ T ranked(const ROOT::RVec<T> &values, const Indices &indices, std::size_t rank)
       return T{};
    requireInside("ranked", indices[rank], values.size());
    return values[indices[rank]];
+}
+
+/// For each object, whether one of the others that `mask` selects lies within a distance of it.
+/// \param distance  \f$\sqrt{\Delta\eta^2 + \Delta\phi^2}\f$
+/// \throws std::invalid_argument if arrays of the same objects differ in length
+template <typename T, typename Mask>
+ROOT::RVecI matchedTo(const ROOT::RVec<T> &eta, const ROOT::RVec<T> &phi,
+                      const ROOT::RVec<T> &otherEta, const ROOT::RVec<T> &otherPhi,
+                      const ROOT::RVec<Mask> &mask, double distance)
+{
+   requireOneLength("matchedTo", eta, phi);
+   requireOneLength("matchedTo", otherEta, otherPhi, mask);
+   ROOT::RVecI matched(eta.size(), 0);
+   for (std::size_t i = 0; i < eta.size(); ++i)
+      for (std::size_t k = 0; k < otherEta.size() && !matched[i]; ++k)
+         matched[i] = mask[k] && std::hypot(double(eta[i]) - otherEta[k],
+                                            std::remainder(double(phi[i]) - otherPhi[k],
+                                                           2. * M_PI)) <= distance;
+   return matched;
 }
 
 } // namespace m3l

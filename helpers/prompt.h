@@ -28,6 +28,7 @@ using m3l::leptonPairs;
 using m3l::leptonSystem;
 using m3l::leptonTransverseMasses;
 using m3l::massFromEnergy;
+using m3l::matchedTo;
 using m3l::Objects;
 using m3l::objects;
 using m3l::ranked;

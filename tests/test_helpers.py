@@ -436,6 +436,27 @@ def test_transverse_masses_of_single_leptons(ROOT, m3l):
 # --- triggers and weights ---------------------------------------------------------------------
 
 
+def test_object_is_matched_to_a_selected_one_nearby(ROOT, m3l):
+    here, there = (
+        (ROOT.RVecF((0, 1)), ROOT.RVecF((3.1, 0))),
+        (ROOT.RVecF((0,)), ROOT.RVecF((-3.1,))),
+    )
+    # Across the seam of the azimuth: 2 pi - 6.2 = 0.083
+    assert list(m3l.matchedTo(*here, *there, ROOT.RVecI((1,)), 0.09)) == [1, 0]
+    assert list(m3l.matchedTo(*here, *there, ROOT.RVecI((1,)), 0.08)) == [0, 0]
+    assert list(m3l.matchedTo(*here, *there, ROOT.RVecI((0,)), 0.09)) == [0, 0]
+    # The distance is that of both: 0.3 and 0.4 are 0.5.
+    both = ROOT.RVecF((0.3, 0.5)), ROOT.RVecF((0.4, 0))
+    zero = ROOT.RVecF((0,)), ROOT.RVecF((0,)), ROOT.RVecI((1,))
+    assert list(m3l.matchedTo(*both, *zero, 0.50001)) == [1, 1]
+    assert list(m3l.matchedTo(*both, *zero, 0.49999)) == [0, 0]
+    empty = ROOT.RVecF(), ROOT.RVecF()
+    assert list(m3l.matchedTo(*both, *empty, ROOT.RVecI(), 9)) == [0, 0]
+    assert list(m3l.matchedTo(*empty, *zero, 9)) == []
+    with pytest.raises(Exception, match="matchedTo: arrays of different lengths"):
+        m3l.matchedTo(*here, *there, ROOT.RVecI((1, 1)), 0.1)
+
+
 def matched(ROOT, pt, legs, thresholds):
     legs = ROOT.std.vector["ROOT::RVecI"]([ROOT.RVecI(leg) for leg in legs])
     return ROOT.triggerMatched(ROOT.RVecF(pt), legs, ROOT.std.vector["double"](thresholds))

@@ -47,6 +47,7 @@ DECLARATIONS = (
     "schemas",
     "selection",
     "systematics",
+    "triggers",
 )
 # The part of analysis that the others may import.
 OFFERED = {

@@ -1,7 +1,10 @@
 """From declarations to an ordered plan, without ROOT."""
 
+from dataclasses import replace
+
 import pytest
 
+from analysis import triggers
 from analysis.features import Binning, Feature
 from analysis.plan import Planner, absent_columns, identifiers, is_number
 from analysis.samples import Normalisation, Sample
@@ -195,3 +198,50 @@ def test_branch_of_another_shape_is_told():
         "sample 'a': branch 'lepPt' is of type Float_t, but schema 'susy' expects "
         "a list of numbers per event for lepPt"
     )
+
+
+def test_branches_of_two_collections_need_not_be_of_one_length():
+    nano = SCHEMAS["nanoaod"]
+    names = {(n, c.vector) for c in nano.columns for n in identifiers(c.expression)}
+    branches = {name: FLOATS if vector else "Float_t" for name, vector in names}
+    sample = Sample("a", "p", "data", "nanoaod", ("/a.root",), "Events")
+    planner = Planner(sample, nano, branches, OBJECTS[:1], VARIABLES)
+    planner.add_weight(None)
+    made = planner.plan((REGION,), (feature("jets", "Sum(jetPt)"),), "matrix(met_Et)", {})
+    assert made, planner.problems
+    of = {name: made.checks[name] for name in ("Electron_pt", "Muon_pt", "Jet_pt", "MET_pt")}
+    assert of == {"Electron_pt": "Electron", "Muon_pt": "Muon", "Jet_pt": "Jet", "MET_pt": ""}
+    condition = made.is_sound(("Electron_pt", "Electron_eta", "Muon_pt"))
+    assert (
+        "m3l::isSound(Electron_eta, Electron_pt)" in condition and "isSound(Muon_pt)" in condition
+    )
+
+
+def planned_triggers(monkeypatch, menu, kind, branches):
+    """The Planner of a sample of a kind whose format has that menu."""
+    monkeypatch.setitem(triggers.MENUS, "susy", (menu,))
+    objects = (Object("lep_SG", "lep", ("lepPt > 10",)),)
+    return Planner(replace(SAMPLE, kind=kind), SUSY, branches, objects, ())
+
+
+def test_simulation_for_which_no_menu_stands_is_no_event_without_trigger(monkeypatch):
+    leg = triggers.Leg(triggers.MUON, 20, "lepHLT_mu")
+    menu = triggers.Menu("a", 10, 20, (triggers.Trigger("mu", "HLT_mu", (leg,)),))
+    there = BRANCHES | {"HLT_mu": "bool", "lepHLT_mu": "ROOT::VecOps::RVec<bool>"}
+    bare = {name: kind for name, kind in there.items() if name != "RandomRunNumber"}
+    for kind, branches, period in (
+        ("data", bare, "(RunNumber >= 10 && RunNumber <= 20) && "),
+        ("signal", there, "(RandomRunNumber >= 10 && RandomRunNumber <= 20) && "),
+        ("signal", bare, None),
+    ):
+        planner = planned_triggers(monkeypatch, menu, kind, branches)
+        assert ("n_trigger" in planner.absent) == (period is None)
+        if period:
+            assert planner.definitions["n_trigger"].expression == "trigger_a_mu"
+            assert planner.definitions["trigger_a_mu"].expression.startswith(period)
+        else:
+            assert planner.reasons["n_trigger"].startswith("no RandomRunNumber, and no menu says ")
+    planner = planned_triggers(monkeypatch, replace(menu, simulated=(7, 8)), "signal", bare)
+    made = planner.definitions["trigger_a_mu"].expression
+    assert made.startswith("(RunNumber == 7 || RunNumber == 8) && HLT_mu && triggerMatched(lepPt, ")
+    assert "{ROOT::RVecI(lep_SG && lepFlavor == 2 && (lepHLT_mu))}, {20.0})" in made
