@@ -30,6 +30,7 @@ SHARED = (
     "hdf5_writer",
     "output",
     "performance",
+    "places",
     "records",
     "rivals",
     "scored",
