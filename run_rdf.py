@@ -2,6 +2,7 @@
 
 python run_rdf.py                                   the embedded demo, into ./output
 python run_rdf.py --samples my.toml -o OUT          the samples of a file
+python run_rdf.py --all -o OUT                      the whole chain, up to the report page
 python run_rdf.py --input FOLDER --schema susy      every *_merged_processed.root below FOLDER
 python run_rdf.py --list | --check                  what is declared | inputs checked, no event loop
 python run_rdf.py --chain WZ                        the selection of a sample, to read and to paste
@@ -22,7 +23,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from analysis import console, good_runs, selection, triggers
+from analysis import console, good_runs, selection, steps, triggers
 from analysis.cluster import connect
 from analysis.declarations import with_good_runs
 from analysis.errors import DeclarationError, InputError, last_words, positive_integer, raising
@@ -31,10 +32,12 @@ from analysis.options import (
     EventName,
     add_job,
     add_skim,
+    check_all,
     check_job,
     check_rerun,
     check_skim,
     declared_job,
+    job_words,
     obey,
     wants_parquet,
 )
@@ -72,6 +75,9 @@ def parser():
         "--spark", metavar="MASTER", type=connect.Spark.parse, help="run on a Spark cluster"
     )
     what = make.add_mutually_exclusive_group()
+    what.add_argument(
+        "--all", action="store_true", help="the whole chain: tables, training, limits, page"
+    )
     what.add_argument("--list", action="store_true", help="print what is declared")
     what.add_argument("--check", action="store_true", help="check inputs and expressions")
     what.add_argument("--chain", metavar="SAMPLE", help="print the chain of a sample as Python")
@@ -87,6 +93,14 @@ def parser():
         help="write the events of the regions and a samples file into a new folder",
     )
     add_skim(make)
+    make.add_argument("--fast", action="store_true", help="of --all: a first look")
+    make.add_argument(
+        "--detector",
+        metavar="NAME",
+        nargs="+",
+        default=[],
+        help=f"of --all: train these, the first is shown (default: {' '.join(steps.DETECTORS)})",
+    )
     make.add_argument("--cpp", action="store_true", help="print it as C++ for the prompt of root")
     return make
 
@@ -94,7 +108,7 @@ def parser():
 def main(arguments=None):
     """Run the command line; returns the dataframes by sample and region."""
     options = checked(parser(), arguments)
-    return obey(act, options, "complete samples are kept: the same command goes on")
+    return obey(act, options, "what is complete is kept: the same command goes on")
 
 
 def checked(make, arguments):
@@ -112,6 +126,7 @@ def checked(make, arguments):
         make.error("--format is for runs: --list, --chain and --event write no tables")
     if options.cpp and not options.chain:
         make.error("--cpp says how --chain prints")
+    check_all(make, options)
     if cluster and options.threads:
         make.error("-j is for this machine; --dask and --spark have their number of workers")
     return options
@@ -145,6 +160,9 @@ def act(options):
         listed, declared = declared_job(options)
         if options.list:
             print_declarations(listed)
+            return {}
+        if options.all:
+            run_chain(options, listed)
             return {}
 
     from analysis import summary
@@ -218,6 +236,38 @@ def act(options):
     if comparison:
         comparison.finish(folder)
     return results.dataframes
+
+
+def run_chain(options, listed):
+    """Run all steps from the ntuples of a SampleList to the page."""
+    from analysis.everything import run_all
+
+    chosen = choices_of(options, listed)
+    run_all(steps.steps_of(chosen), chosen.output, chosen.notes(), options.force)
+
+
+def choices(*words):
+    """The Choices that --all with these words makes, and the files that it reads; for workflows."""
+    options = checked(parser(), ["--all", *map(str, words)])
+    listed, _ = declared_job(options)
+    here = (file for sample in listed.samples for file in sample.files if "://" not in file)
+    files = ([options.samples] if options.samples else []) + sorted(here)
+    return choices_of(options, listed), files
+
+
+def choices_of(options, listed):
+    """The Choices that the options of --all make; listed: SampleList."""
+    return steps.Choices(
+        output=options.output or "output",
+        job=job_words(parser(), options),
+        regions=tuple(options.region),
+        detectors=tuple(dict.fromkeys(options.detector)),
+        signals=any(sample.kind == "signal" for sample in listed.samples),
+        threads=options.threads,
+        unblind=options.unblind,
+        force=options.force,
+        fast=options.fast,
+    )
 
 
 def print_chain(job, sample, cpp):

@@ -12,6 +12,7 @@ from analysis import samples, selection
 from analysis.declarations import declarations
 from analysis.errors import exit_on_mistake, positive_integer
 from analysis.features import DEFAULT_LAYOUT
+from analysis.records import plain_name
 from analysis.schemas import SCHEMAS
 
 # Of tables; all parts of the program read the first.
@@ -114,6 +115,49 @@ def check_job(make, options):
 def wants_parquet(options):
     """Whether tables are written as Parquet, too; None where the options do not say so."""
     return options.format and TABLE_FORMATS[1] in options.format
+
+
+# Of the options of add_job, those that a step of --all does not get as they are.
+OWN_WORDS = ("output",)
+
+
+def job_words(make, options):
+    """The words of a command line that say again what is run, but for -o.
+
+    make: a parser with the options of `add_job`; others are left out
+    """
+    plain = argparse.ArgumentParser(add_help=False)
+    add_job(plain)
+    names = {action.dest for action in plain._actions} - set(OWN_WORDS)
+    words = []
+    for action in make._actions:
+        value = getattr(options, action.dest, action.default)
+        if action.dest not in names or value == action.default:
+            continue
+        words.append(action.option_strings[-1])
+        if isinstance(value, list):
+            words += value
+        elif value is not True:
+            words.append(str(value))
+    # A score is fitted with the tables of its variations.
+    if options.vary is not None and not options.vary_tables:
+        words.append("--vary-tables")
+    return tuple(words)
+
+
+def check_all(make, options):
+    """Refuse options that do not go with --all, and those of it alone."""
+    if options.all:
+        if refused := [f"--{name}" for name in ("dask", "spark") if getattr(options, name)]:
+            make.error(
+                f"--all does not go with {refused[0]}: make the tables with it first, "
+                "and --all takes them as they are"
+            )
+        for name in options.detector:
+            if not plain_name(name):
+                make.error(f"--detector: '{name}' must be a plain folder name")
+    elif options.fast or options.detector:
+        make.error("--fast and --detector are for --all")
 
 
 # Options that a run which is done again obeys; the others are in its record.

@@ -1,10 +1,4 @@
-"""The output folder: what its files are called, and how run.json and the tables are read.
-
-OUT/hdf5/<sample>_<tag>_df_forML_bkg_signal_fromRDF.hdf5    a table `mini`
-OUT/parquet/<sample>_<tag>_df_forML_bkg_signal_fromRDF.parquet    the same, if it was asked for
-OUT/histograms.root  cutflow.json  run.json
-OUT/models  scores  latent  study  stats  plots  report     what the later steps make
-"""
+"""The output folder: how run.json and the tables are read; `places` names its files."""
 
 from pathlib import Path
 
@@ -13,18 +7,25 @@ from analysis.content import require, shown
 from analysis.errors import InputError, listed
 from analysis.files import read_json
 from analysis.hdf5 import Frame
+from analysis.places import (  # noqa: F401, for those who import them from here
+    CUTFLOW,
+    DEFAULT_DETECTOR,
+    HISTOGRAMS,
+    LATENT,
+    MODELS,
+    PARQUET,
+    PARTIAL,
+    PLOTS,
+    REPORT,
+    RUN,
+    SCORES,
+    STATS,
+    STUDY,
+    TABLES,
+)
 from analysis.records import AGAIN, FOLDS, MODEL, latest_format, model_contradictions
 from analysis.records import CUTFLOW as CUTFLOW_RULE
 
-RUN = "run.json"
-PARTIAL = ".partial"  # folder of what is being made
-CUTFLOW = "cutflow.json"
-HISTOGRAMS = "histograms.root"
-TABLES = "hdf5"
-PARQUET = "parquet"
-MODELS, SCORES, LATENT, STUDY, STATS, PLOTS, REPORT = (
-    "models scores latent study stats plots report".split()
-)
 MODEL_RECORD = "model.json"  # in the folder of a model
 DETECTOR_RECORD = "detector.json"  # in the folder of a detector that is no network
 MODEL_FOLDS = "folds.json"  # beside one folder per model
@@ -32,9 +33,6 @@ MODEL_FOLDS = "folds.json"  # beside one folder per model
 TABLE = "mini"  # name of the table in its file
 WEIGHT = records.WEIGHT
 IDENTITY = ("DatasetNumber", "RunNumber", "EventNumber")
-
-# Shown where several have scored: chosen by the protocol, on background alone.
-DEFAULT_DETECTOR = "portfolio"
 
 RETRAIN = "train again with python -m ml train"
 

@@ -16,14 +16,10 @@ from analysis.job import bytes_read, complete, git_commit, made_with, record_of,
 from analysis.looks import remember
 from analysis.loops import number_of_threads
 from analysis.parquet import convert_tables
+from analysis.places import CIRCUMSTANCES
 from analysis.prepare import coverage, prepare, row_layout, visible, without
 from analysis.products import JoinedHistograms, Output, count_repeated, cutflows_of, tell_dropped
 from helpers.build import cache_folder
-
-# What differs between two runs with the same products.
-CIRCUMSTANCES = set(
-    "command git source threads plain cluster timings_s bytes_read checksums".split()
-)
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,7 @@ def parser():
     command("graph", "the computation graph of the run")
     made = command("report", "everything on one page, OUT/report/index.html")
     made.add_argument("--force", action="store_true", help="draw also pictures that are the same")
+    made.add_argument("--no-cells", action="store_true", help="leave out features of the matrix")
     return top
 
 
@@ -238,7 +239,7 @@ def act(chosen):
         case "graph":
             written = graph_picture.save_graph(options)
         case "report":
-            written = report.make_report(options, regions, chosen.force)
+            written = report.make_report(options, regions, chosen.force, not chosen.no_cells)
     name_files(written)
 
 

@@ -69,17 +69,18 @@ class Card:
     picture: Picture | None  # None: constant
 
 
-def make_report(options, regions, force=False):
+def make_report(options, regions, force=False, cells=True):
     """Write OUT/report about some regions; returns the page.
 
     force: draw all pictures anew, also those that an earlier page has
+    cells: with the features that are cells of the matrix
     """
     results = options.results
     folder = results.folder / REPORT
     with lock(folder / FILES, shown=folder):
         old = None if force else restore_folder(folder / FILES)
         with atomic_folder(folder / FILES) as new:
-            page, parts = make_page(options, regions, Shelf(old, new))
+            page, parts = make_page(options, regions, Shelf(old, new), cells)
             write_manifest(new, parts)
         write_file(folder / "index.html", page)
     drawn, kept = (
@@ -90,7 +91,7 @@ def make_report(options, regions, force=False):
     return [folder / "index.html"]
 
 
-def make_page(options, regions, shelf):
+def make_page(options, regions, shelf, cells=True):
     """The text of the page, and its Parts by name; their files are on the Shelf then."""
     results = options.results
     # The longest first, so that processes end together.
@@ -102,8 +103,9 @@ def make_page(options, regions, shelf):
     analyses = statistics_in(results.folder)
     jobs |= {f"statistics/{name}": [(statistics_part, options, shelf, name)] for name in analyses}
     jobs |= {f"matrices/{region}": [(matrix_part, options, shelf, region)] for region in regions}
+    names = [n for n in features_of(results) if cells or results.features[n].cell is None]
     for region in regions:
-        chunks = pool.in_chunks(features_of(results), CHUNK)
+        chunks = pool.in_chunks(names, CHUNK)
         jobs[region] = [(gallery_chunk, options, shelf, region, chunk) for chunk in chunks]
     flat = [(name, job) for name, several in jobs.items() for job in several]
     done = sorted(pool.each(call, [job for _, job in flat], options.processes, "part"))
@@ -133,6 +135,7 @@ def make_page(options, regions, shelf):
             flows=[(flow, Markup(yields.as_html(flow))) for flow in flows],
             bars=pictures_of(parts, "cutflow", regions),
             yields=yields_table(results, flows),
+            with_cells=cells,
             cards=cards,
             constant=constant,
             kinds=list(dict.fromkeys(feature.kind for feature in results.features.values())),

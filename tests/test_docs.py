@@ -39,7 +39,8 @@ RULES = (
     (r"python -m (ml|plotting) ", "slow"),
     (r"python -m analysis\.stats (bump|anything) ", "slow"),
     (r"python -m analysis\.stats ", "parsed"),  # run in tests/test_stats_main.py
-    (r"python run_rdf\.py .*--model ", "slow"),
+    (r"python run_rdf\.py .*--(model|all) ?", "slow"),
+    (r"snakemake ", "tests/test_workflow.py"),
     (r"python (-i )?run_rdf\.py", "run"),
     (r"python -m analysis\.submit (local|status) ", "run"),
     (r"cmp ", "run"),
@@ -56,7 +57,7 @@ RULES = (
 LANGUAGES = ("python", "toml", "yaml", "text")  # of fenced blocks
 
 # Options of other programs.
-FOREIGN = {"--byls", "--nthreads", "--nworkers", "--partition", "--user", "--build-arg"}
+FOREIGN = {"--byls", "--nthreads", "--nworkers", "--partition", "--config", "--user", "--build-arg"}
 
 
 @dataclass(frozen=True)

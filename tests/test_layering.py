@@ -31,6 +31,7 @@ SHARED = (
     "hdf5_writer",
     "output",
     "performance",
+    "places",
     "records",
     "rivals",
     "scored",

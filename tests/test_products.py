@@ -231,9 +231,7 @@ def test_finished_samples_of_a_killed_run_are_taken(run, run_here, tmp_path, mon
     monkeypatch.setattr(os, "_exit", lambda status: None)
     outcome = run_here("-s", "Ztt", "VH", "-o", tmp_path / "out")
     assert outcome.status == 130
-    assert outcome.lines == [
-        "m3l: interrupted, complete samples are kept: the same command goes on"
-    ]
+    assert outcome.lines == ["m3l: interrupted, what is complete is kept: the same command goes on"]
     monkeypatch.undo()
     assert "2 of 2 samples" in run()
     assert same_products(tmp_path / "out", tmp_path / "whole")

@@ -78,7 +78,7 @@ def test_every_option_is_obeyed_or_refused():
     unset = vars(run_rdf.parser().parse_args([]))
     refused = {"samples", "input", "schema", "layout", "model", "unblind", "plain", "list"}
     refused |= {"force", "skip_bad_files", "drop_bad_events", "vary", "vary_tables"}
-    refused |= {"skim", "columns", "skim_format"}
+    refused |= {"skim", "columns", "skim_format", "all", "fast", "detector"}
     assert set(unset) == {*REPEATED, *refused}
 
 
