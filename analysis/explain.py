@@ -165,8 +165,10 @@ class Reader:
         }
         self.factors = weight_factors(item)
         self.unsure = set()  # columns that need not have a value
+        format_has = {column.name for column in SCHEMAS[item.sample.schema].columns}
         for definition in self.plan.definitions:
-            if not self.has_value(definition.expression):
+            # What a format stands in for our columns with is there in every event.
+            if definition.name not in format_has and not self.has_value(definition.expression):
                 self.unsure.add(definition.name)
         regions = {name: [c.expression for c in cuts] for name, cuts in self.plan.cuts.items()}
         # Without a region that may be looked at there is nothing to be seen of its columns.
