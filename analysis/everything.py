@@ -241,13 +241,16 @@ def run_step(step):
     said, status = watch([sys.executable, "-P", *words])
     lines = [line for line in said if line.strip()]
     if status:
-        # It has told its reasons on stderr; a crash tells none.
-        end = signal.strsignal(-status) if status < 0 else f"exit status {status}"
+        # On stderr it has told its reasons, if it had the time.
+        crash = status < 0 and f"{signal.strsignal(-status)}: crashed, or killed for lack of memory"
         raise StepError(
-            f"step '{step.name}' failed ({end}), see above; mend it, and the same command goes on"
+            f"step '{step.name}' failed ({crash or f'exit status {status}, see above'}); "
+            "mend it, and the same command goes on"
         )
     for line in lines if len(lines) <= SHORT else lines[-1:]:
-        print(*console.hanging(INDENT, line, None), sep="\n")
+        # Lines of tables fit, and keep their blanks.
+        most = console.width() if len(INDENT + line) > console.width() else None
+        print(*console.hanging(INDENT, line, most), sep="\n")
     print(f"{INDENT}{duration(time.monotonic() - begin)}", flush=True)
 
 
