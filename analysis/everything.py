@@ -30,7 +30,8 @@ STEPS = "steps.json"
 FORMAT = 1
 # Of run.json, beside CIRCUMSTANCES: what says how tables were made and not what is in them, and
 # what is only drawn.
-MAKING = {"versions", "source", "key", "inputs", "files", "modified", "size"}
+TOLD_BY_NOBODY = {"key", "modified"}
+MAKING = TOLD_BY_NOBODY | {"versions", "source", "inputs", "files", "size"}
 DRAWN = {"label", "colour", "unit", "binning"}
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "lightgbm", "keras", "tensorflow", "pyhf")
 PICTURES = ("numpy", "matplotlib", "mplhep")
@@ -192,7 +193,7 @@ def record_digest(path, step):
         record = parse_json(read_regular(path))
     except (OSError, ValueError):
         return None
-    hidden = set() if draws(step) else MAKING | (DRAWN if learns(step) else {"colour"})
+    hidden = TOLD_BY_NOBODY if draws(step) else MAKING | (DRAWN if learns(step) else {"colour"})
     top = {name: value for name, value in record.items() if name not in CIRCUMSTANCES}
     return digest(without(top, hidden))
 
