@@ -189,6 +189,8 @@ def content(path):
 
 def record_digest(path, step):
     """Digest of what a Step depends on in run.json; None where there is none."""
+    if step.program == ("analysis.stats.__main__",):
+        return content(path)  # its results are of one run.json, and refused with another
     try:
         record = parse_json(read_regular(path))
     except (OSError, ValueError):

@@ -236,6 +236,7 @@ def test_steps_see_of_run_json_what_they_depend_on(tmp_path):
     assert changed_for(set_in("samples", "key", "3")) == []
     assert changed_for(set_in("features", "label", "m")) == ["study", "page"]
     everyone = ["train portfolio", "study", "page"]
+    assert seen("limits") != seen("limits", lambda record: record.update(threads=7))
     assert changed_for(set_in("features", "expression", "2 * m_3l")) == everyone
     assert changed_for(set_in("samples", "checksums", {"SR3L": "4"})) == everyone
     assert changed_for(lambda record: record.update(luminosity_ifb=1)) == everyone
