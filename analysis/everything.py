@@ -30,7 +30,8 @@ STEPS = "steps.json"
 FORMAT = 1
 # Of run.json, beside CIRCUMSTANCES: what says how tables were made and not what is in them, and
 # what is only drawn.
-MAKING = {"versions", "source", "key", "inputs", "files", "modified", "size", "parquet"}
+TOLD_BY_NOBODY = {"key", "modified"}
+MAKING = TOLD_BY_NOBODY | {"versions", "source", "inputs", "files", "size", "parquet"}
 DRAWN = {"label", "colour", "unit", "binning"}
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "lightgbm", "keras", "tensorflow", "pyhf")
 PICTURES = ("numpy", "matplotlib", "mplhep")
@@ -188,11 +189,13 @@ def content(path):
 
 def record_digest(path, step):
     """Digest of what a Step depends on in run.json; None where there is none."""
+    if step.program == ("analysis.stats.__main__",):
+        return content(path)  # its results are of one run.json, and refused with another
     try:
         record = parse_json(read_regular(path))
     except (OSError, ValueError):
         return None
-    hidden = set() if draws(step) else MAKING | (DRAWN if learns(step) else {"colour"})
+    hidden = TOLD_BY_NOBODY if draws(step) else MAKING | (DRAWN if learns(step) else {"colour"})
     top = {name: value for name, value in record.items() if name not in CIRCUMSTANCES}
     return digest(without(top, hidden))
 
@@ -241,13 +244,16 @@ def run_step(step):
     said, status = watch([sys.executable, "-P", *words])
     lines = [line for line in said if line.strip()]
     if status:
-        # It has told its reasons on stderr; a crash tells none.
-        end = signal.strsignal(-status) if status < 0 else f"exit status {status}"
+        # On stderr it has told its reasons, if it had the time.
+        crash = status < 0 and f"{signal.strsignal(-status)}: crashed, or killed for lack of memory"
         raise StepError(
-            f"step '{step.name}' failed ({end}), see above; mend it, and the same command goes on"
+            f"step '{step.name}' failed ({crash or f'exit status {status}, see above'}); "
+            "mend it, and the same command goes on"
         )
     for line in lines if len(lines) <= SHORT else lines[-1:]:
-        print(*console.hanging(INDENT, line, None), sep="\n")
+        # Lines of tables fit, and keep their blanks.
+        most = console.width() if len(INDENT + line) > console.width() else None
+        print(*console.hanging(INDENT, line, most), sep="\n")
     print(f"{INDENT}{duration(time.monotonic() - begin)}", flush=True)
 
 

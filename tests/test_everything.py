@@ -233,9 +233,10 @@ def test_steps_see_of_run_json_what_they_depend_on(tmp_path):
 
     assert changed_for(lambda record: record.update(threads=7, command=[])) == []
     assert changed_for(set_in("processes", "colour", "blue")) == ["page"]
-    assert changed_for(set_in("samples", "key", "3")) == ["page"]
+    assert changed_for(set_in("samples", "key", "3")) == []
     assert changed_for(set_in("features", "label", "m")) == ["study", "page"]
     everyone = ["train portfolio", "study", "page"]
+    assert seen("limits") != seen("limits", lambda record: record.update(threads=7))
     assert changed_for(set_in("features", "expression", "2 * m_3l")) == everyone
     assert changed_for(set_in("samples", "checksums", {"SR3L": "4"})) == everyone
     assert changed_for(lambda record: record.update(luminosity_ifb=1)) == everyone
@@ -247,7 +248,7 @@ def test_steps_see_of_run_json_what_they_depend_on(tmp_path):
 def test_step_that_fails_is_named_and_what_is_complete_stays(out, capfd):
     steps = fake(out)
     steps[2] = replace(steps[2], words=("-c", "import sys; sys.exit('m3l: no luck')"))
-    with pytest.raises(StepError, match=r"step 'ab' failed \(exit status 1\), see above") as error:
+    with pytest.raises(StepError, match=r"step 'ab' failed \(exit status 1, see above\)") as error:
         run_all(steps, out)
     assert len(error.value.problems) == 1
     assert capfd.readouterr().err == "m3l: no luck\n"
@@ -259,7 +260,7 @@ def test_step_that_fails_is_named_and_what_is_complete_stays(out, capfd):
 def test_step_that_crashes_is_named(out):
     steps = fake(out)
     steps[0] = replace(steps[0], words=("-c", "import os; os.abort()"))
-    with pytest.raises(StepError, match=r"step 'a' failed \(Aborted\)"):
+    with pytest.raises(StepError, match=r"step 'a' failed \(Aborted: crashed"):
         run_all(steps, out)
 
 
