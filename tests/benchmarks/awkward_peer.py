@@ -301,7 +301,7 @@ def main():
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
 
-    declared = declarations(["SR3L"], "T3N5").features(set())
+    declared = declarations(["SR3L"], "T3N5").features({"LumiBlock"})  # which the demo lacks
     drawn = [f for f in declared if f.binning]
     features = [*cell_names(), *(f.name for f in drawn[225:])]
     histograms = Histograms([f.binning for f in drawn])
