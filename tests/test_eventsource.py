@@ -315,7 +315,7 @@ def test_what_root_cannot_read_of_damaged_files_is_not_read(ROOT, tmp_path, kind
         wholes.append(path)
         content = path.read_bytes()
         places = bytes_of_baskets(ROOT, path) if tree == kind else range(400, len(content) // 2)
-        for place in rng.choice(places, 20):
+        for place in rng.choice(places, 10):
             changed = bytearray(content)
             changed[place] ^= 1 << rng.integers(8)
             damaged.append(tmp_path / f"{algorithm}_{place}.root")
