@@ -38,6 +38,8 @@ def assert_same_results(one, other):
     """Byte-identical tables, equal histograms and cutflow."""
     assert_same_tables(one, other)
     assert read_json(one / "cutflow.json") == read_json(other / "cutflow.json")
+    if filecmp.cmp(one / "histograms.root", other / "histograms.root", False):
+        return  # reading thousands of histograms takes minutes
     expected, found = histograms(one), histograms(other)
     assert expected.keys() == found.keys()
     for key, (values, variances) in expected.items():
