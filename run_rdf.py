@@ -189,19 +189,7 @@ def act(options):
             job = replace(job, parquet=wants_parquet(options))
         folder = options.output or str(Path(options.rerun).resolve().parent) + "_rerun"
     else:
-        job = Job(
-            listed,
-            declared,
-            options.threads,
-            options.entries,
-            options.unblind,
-            options.plain,
-            options.model,
-            options.skip_bad_files,
-            options.drop_bad_events,
-            options.vary_tables,
-            bool(wants_parquet(options)),
-        )
+        job = Job.of(options, listed, declared, options.threads)
     if job.parquet and not (options.chain or options.event):
         require_parquet()
     if options.check:
@@ -259,7 +247,7 @@ def choices_of(options, listed):
     """The Choices that the options of --all make; listed: SampleList."""
     return steps.Choices(
         output=options.output or "output",
-        job=job_words(parser(), options),
+        job=job_words(options),
         regions=tuple(options.region),
         detectors=tuple(dict.fromkeys(options.detector)),
         signals=any(sample.kind == "signal" for sample in listed.samples),

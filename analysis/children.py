@@ -120,10 +120,15 @@ class Child:
             self.pid = None
 
 
+def die_with_parent():
+    """Let this process be killed when its parent has ended, however that ends."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def obey(work, begin, connection, parent):
     """The life of a child: tasks from the connection, results back."""
     # It ends with its parent, which also decides what Ctrl-C means.
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for ending in (signal.SIGTERM, *CRASHES):
         signal.signal(ending, signal.SIG_DFL)

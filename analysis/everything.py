@@ -6,7 +6,6 @@ whatever the times of the files; so a kill, an edit or a deleted file costs the 
 it, and no others.
 """
 
-import ctypes
 import importlib.util
 import os
 import selectors
@@ -21,9 +20,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from analysis import console
+from analysis.children import die_with_parent
 from analysis.errors import InputError, M3LError, OutputError, listed
 from analysis.files import checksum, digest, lock, parse_json, read_regular, write_json
-from analysis.places import CIRCUMSTANCES, REPORT, RUN
+from analysis.places import CIRCUMSTANCES, REPORT, RUN, TABLES
 from analysis.steps import CHECKOUT, sources
 
 STEPS = "steps.json"
@@ -39,9 +39,6 @@ PICTURES = ("numpy", "matplotlib", "mplhep")
 SHORT = 6  # lines of output that are shown whole
 INDENT = "    "
 PATIENCE = 10  # s until a step that shall end is killed
-
-_libc = ctypes.CDLL(None)
-PR_SET_PDEATHSIG = 1
 
 
 class StepError(M3LError):
@@ -166,7 +163,7 @@ class Record:
             else content(self.folder / path)
             # run.json has the checksums of the tables.
             for path in step.reads
-            if not (RUN in step.reads and path.startswith("hdf5"))
+            if not (RUN in step.reads and path.startswith(f"{TABLES}/"))
         }
 
     def made_by(self, step):
@@ -271,17 +268,12 @@ def watch(words):
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": paths, "COLUMNS": str(console.width() - len(INDENT))},
         start_new_session=True,  # Ctrl-C is for this process, which ends the step in order
-        preexec_fn=end_with_parent,
+        preexec_fn=die_with_parent,
     )
     try:
         return follow(process), process.wait()
     finally:
         end(process)
-
-
-def end_with_parent():
-    """In the child: end when the parent has."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def follow(process):

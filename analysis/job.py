@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis import features, processes, samples, selection, systematics
 from analysis.declarations import Declarations
+from analysis.options import wants_parquet
 from analysis.records import FORMAT, latest_format, record_errors
 from helpers import native
 from helpers.build import root_facts
@@ -34,6 +35,26 @@ class Job:
     drop_bad_events: bool = False  # those with bad values: leave them out instead of failing
     vary_tables: bool = False  # write tables of systematic variations
     parquet: bool = False  # write all tables as Parquet as well
+
+    @classmethod
+    def of(cls, options, listed, declared, threads):
+        """The job that a command line asks for; options: those of `options.add_job`.
+
+        listed: samples.SampleList; declared: Declarations
+        """
+        return cls(
+            listed,
+            declared,
+            threads,
+            options.entries,
+            options.unblind,
+            options.plain,
+            options.model,
+            options.skip_bad_files,
+            options.drop_bad_events,
+            options.vary_tables,
+            bool(wants_parquet(options)),
+        )
 
     def only(self, name):
         """The job for one of its samples. Raises DeclarationError."""

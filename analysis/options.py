@@ -117,22 +117,14 @@ def wants_parquet(options):
     return options.format and TABLE_FORMATS[1] in options.format
 
 
-# Of the options of add_job, those that a step of --all does not get as they are.
-OWN_WORDS = ("output",)
-
-
-def job_words(make, options):
-    """The words of a command line that say again what is run, but for -o.
-
-    make: a parser with the options of `add_job`; others are left out
-    """
-    plain = argparse.ArgumentParser(add_help=False)
-    add_job(plain)
-    names = {action.dest for action in plain._actions} - set(OWN_WORDS)
+def job_words(options):
+    """The words of a command line that say again what is run: options of `add_job`, but for -o."""
+    make = argparse.ArgumentParser(add_help=False)
+    add_job(make)
     words = []
     for action in make._actions:
-        value = getattr(options, action.dest, action.default)
-        if action.dest not in names or value == action.default:
+        value = getattr(options, action.dest)
+        if action.dest == "output" or value == action.default:
             continue
         words.append(action.option_strings[-1])
         if isinstance(value, list):

@@ -61,8 +61,8 @@ def rebuild(folder, region, events, rows):
     by_name = {each.name: each for each in job.declarations.regions}
     (name,) = choose([region], by_name, "region of this run")
     # A model's score is a column, too, but not declared.
-    declared = {feature.name for feature in job.declarations.features(frozenset())}
-    declared -= {LUMI_BLOCK.name}  # of an event that was changed, too, nobody needs it
+    # Of an event that was changed nobody needs the luminosity block.
+    declared = {feature.name for feature in job.declarations.features({*LUMI_BLOCK.needs})}
     row = tuple(feature_of(f) for f in record["features"] if f["name"] in declared)
     layout = job.declarations.layout
     columns = read_events(folder, events, layout, {feature.name for feature in row})

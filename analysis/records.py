@@ -117,7 +117,8 @@ SAMPLE = Fields(
 
 # --- run.json ---------------------------------------------------------------------------------
 
-EXPRESSION = text(LONGEST + 20_000)  # that of the good runs holds the list
+EXPRESSION = text(20_000)
+DEFINITION = text(LONGEST + 20_000)  # that of the good runs holds the list
 CUT_NAME = line(200, least=1, without='"\\')
 
 INPUT = Fields(

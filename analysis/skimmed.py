@@ -15,7 +15,7 @@ from analysis.files import parse_json
 from analysis.options import SKIM_COLUMNS
 from analysis.output import WEIGHT
 from analysis.plan import NORMALISATION
-from analysis.records import COLUMN, CUT, EXPRESSION, LABEL, NAME, REJECTED, WORDS
+from analysis.records import COLUMN, CUT, DEFINITION, EXPRESSION, LABEL, NAME, REJECTED, WORDS
 
 FORMAT = 1
 KEY = "m3l_skim"  # of the JSON in a file, see inspectDataset in helpers/engine/inspection.cxx
@@ -33,7 +33,7 @@ RULE = Fields(
         "drop_bad_events": FLAG,
         "checks": ListOf(COLUMN),  # branches whose values were looked at
         "constants": MapOf(COLUMN, NUMBER),
-        "definitions": MapOf(COLUMN, EXPRESSION),
+        "definitions": MapOf(COLUMN, DEFINITION),
         "cuts": MapOf(NAME, ListOf(CUT)),
         "variations": MapOf(COLUMN, MapOf(COLUMN, EXPRESSION)),
         "rejected": REJECTED,

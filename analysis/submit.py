@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from analysis.batch import BACKENDS
@@ -46,7 +46,6 @@ from analysis.options import (
     check_skim,
     declared_job,
     obey,
-    wants_parquet,
 )
 from analysis.samples import normalisation
 
@@ -178,19 +177,7 @@ def write_submission(options, listed, declared, jobs):
     if model:
         options.model = str(Path(model).resolve())
         model = freeze_model(Path(model), jobs / "model")
-    job = Job(
-        listed,
-        declared,
-        options.cores,
-        options.entries,
-        options.unblind,
-        options.plain,
-        model,
-        options.skip_bad_files,
-        options.drop_bad_events,
-        options.vary_tables,
-        bool(wants_parquet(options)),
-    )
+    job = replace(Job.of(options, listed, declared, options.cores), model=model)
     if job.parquet:
         require_parquet()
     if options.command == "grid":

@@ -8,8 +8,6 @@
 
 #include <ROOT/RVec.hxx>
 
-#include <cmath>
-
 namespace m3l
 {
 
@@ -84,9 +82,9 @@ ROOT::RVecI matchedTo(const ROOT::RVec<T> &eta, const ROOT::RVec<T> &phi,
    ROOT::RVecI matched(eta.size(), 0);
    for (std::size_t i = 0; i < eta.size(); ++i)
       for (std::size_t k = 0; k < otherEta.size() && !matched[i]; ++k)
-         matched[i] = mask[k] && std::hypot(double(eta[i]) - otherEta[k],
-                                            std::remainder(double(phi[i]) - otherPhi[k],
-                                                           2. * M_PI)) <= distance;
+         matched[i] =
+            mask[k] && ROOT::VecOps::DeltaR(double(eta[i]), double(otherEta[k]), double(phi[i]),
+                                            double(otherPhi[k])) <= distance;
    return matched;
 }
 
