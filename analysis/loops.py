@@ -210,8 +210,9 @@ class EventLoop:
         item = self.prepared
         where = f"sample '{item.sample.name}'"
         if self.found()[0].bad:
+            plan = item.plan.only([*IDENTITY, WEIGHT])
             parts = item.inputs.parts(item.begin, item.begin + item.entries)
-            dfs = (chain(item.plan, dataframe_of(item.sample, *part))[0] for part in parts)
+            dfs = (chain(plan, dataframe_of(item.sample, *part))[0] for part in parts)
             raise InputError(f"{where}: {bad_weights(*dfs)}")
         for shifted in item.plan.variations:
             if bad := self.found(shifted.name)[0].bad:

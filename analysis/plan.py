@@ -112,6 +112,13 @@ class Plan:
                 names.update(definition.inputs)
         return tuple(reversed(definitions)), [name for name in self.inputs if name in names]
 
+    def only(self, columns):
+        """The plan of what columns need, without cuts and variations: quick to compile."""
+        definitions, _ = self.needed(columns)
+        used = {name for definition in definitions for name in definition.inputs}
+        constants = {name: value for name, value in self.constants.items() if name in used}
+        return replace(self, definitions=definitions, constants=constants, cuts={}, variations=())
+
     def is_sound(self, branches, known=()):
         """C++ for whether branches of an event have no bad values.
 

@@ -4,8 +4,6 @@ Event loops look for them themselves, as far as they read (helpers/engine/compil
 chain.guarded_chain). What is wrong with which event is found out here, where a loop has failed.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import ROOT
 
@@ -45,8 +43,7 @@ def branches_and_identity(plan, df):
     branches = ", ".join(f"m3l::valueOf({name})" for name in plan.checks)
     # Before a column may hide a branch of its name.
     df = df.Define("m3l_branches", f"return m3l::EventValues{{{branches}}};")
-    definitions, _ = plan.needed(IDENTITY)
-    df = with_columns(replace(plan, definitions=definitions, constants={}), df)
+    df = with_columns(plan.only(IDENTITY), df)
     identity = ", ".join(f"m3l::valueOf({name})" for name in (ENTRY, *IDENTITY))
     return df.Define(
         FOUND,

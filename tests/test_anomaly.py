@@ -222,6 +222,7 @@ def libraries():
     return sorted(path.name for path in cache_folder().glob("m3lchain_*/*.so"))
 
 
+@pytest.mark.slow
 def test_moved_and_trained_again_compiles_nothing(ROOT, tmp_path):
     write_network(tmp_path / "model", 21)
     run_with(tmp_path / "model", tmp_path / "out", "VH", plain=False)

@@ -249,7 +249,9 @@ def corrupt(path, branch, which):
         file.write(b"\x5a" * (length // 3))
 
 
-@pytest.mark.parametrize("branch", ["lepPt", "genWeight", "jetM"])
+@pytest.mark.parametrize(
+    "branch", ["lepPt", *(pytest.param(b, marks=pytest.mark.slow) for b in ("genWeight", "jetM"))]
+)
 def test_corrupt_basket_in_the_middle_of_a_file(refused, made, tmp_path, branch):
     shutil.copy(DEMO / "WZ.root", tmp_path / "made.root")
     corrupt(tmp_path / "made.root", branch, 0)
@@ -351,19 +353,17 @@ def test_missing_normalisation(refused, made, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("cross_section", [0.0, 1.0, -1.0])  # over 0: NaN and both infinities
 @pytest.mark.parametrize("words", [(), ("--plain",), ("--drop-bad-events",)])
-def test_weight_that_is_not_finite_names_the_sample_and_the_event(
-    refused, made, tmp_path, cross_section, words
-):
-    bad = {"XSection": cross_section, "SumWeights": 0.0}
-    events = [three_leptons(number=k, weights=bad if k in (17, 23) else {}) for k in range(30)]
+def test_weight_that_is_not_finite_names_the_sample_and_the_event(refused, made, tmp_path, words):
+    cross_sections = {17: 0.0, 23: 1.0, 25: -1.0}  # over 0: NaN and both infinities
+    bad = {k: {"XSection": over, "SumWeights": 0.0} for k, over in cross_sections.items()}
+    events = [three_leptons(number=k, weights=bad.get(k, {})) for k in range(30)]
     ntuples.write(tmp_path / "made.root", events[::-1], ntuples.opendata(2020), "mini")
     ntuples.samples_file(
         made, {"name": "made", "files": ["made.root"], "schema": "opendata2020", "tree": None}
     )
     assert refused("--samples", made, *words) == [
-        "sample 'made': 2 events have no finite weight, first DatasetNumber 500001, "
+        "sample 'made': 3 events have no finite weight, first DatasetNumber 500001, "
         "RunNumber 300000, EventNumber 17"
     ]
 
@@ -687,6 +687,7 @@ def test_machine_without_a_compiler_interprets_with_one_warning(made, tmp_path, 
     assert list((tmp_path / "cache").rglob("*.so")) == []
 
 
+@pytest.mark.slow
 def test_compiler_that_is_killed_gives_one_warning_and_no_library(made, tmp_path, out):
     tools = tools_without_compiler(tmp_path / "bin")
     # ROOT asks the compiler where its headers are; that works.

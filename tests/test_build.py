@@ -557,6 +557,7 @@ def test_rootlogon_works_without_python(tmp_path):
     assert done.stderr == "Warning in <rootlogon>: no compiled helpers, interpreting them\n"
 
 
+@pytest.mark.slow
 def test_python_loads_what_aclic_made(by_hand, tmp_path, monkeypatch):
     monkeypatch.setenv("M3L_CACHE", str(tmp_path / "a cache"))
     code = "import helpers; print(helpers.load()); import ROOT" + IN_A_DATAFRAME

@@ -94,7 +94,7 @@ def compiled(inputs, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_chain_as_it_is_gives_the_bytes_of_the_compiled_one(inputs, compiled, tmp_path, threads):
     words = ("--samples", inputs, *REGIONS, "--plain", "-j", threads, "-o", tmp_path)
     outcome = run_program(*words)
@@ -103,6 +103,7 @@ def test_chain_as_it_is_gives_the_bytes_of_the_compiled_one(inputs, compiled, tm
     assert read_json(tmp_path / "run.json")["plain"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["T5N10"])
 def test_every_layout(inputs, run_here, tmp_path, layout):
     words = ("--samples", inputs, "-s", "susy", "open2020", "--layout", layout)
@@ -128,6 +129,7 @@ def test_kinds_of_files_give_the_same_rows(compiled):
             assert read_table(compiled, name, tag).equals(expected), name
 
 
+@pytest.mark.slow
 def test_first_entries_in_pieces(inputs, run_here, tmp_path, monkeypatch):
     import analysis.loops
 
@@ -197,7 +199,7 @@ def expected_numbers(folder, sample):
     return [len(rows), *(rows[name].astype(float).sum() for name in NUMBERS)]
 
 
-@pytest.mark.parametrize("sample", ["data", "open2025"])
+@pytest.mark.parametrize("sample", ["data", pytest.param("open2025", marks=pytest.mark.slow)])
 def test_printed_chain_pasted_into_an_empty_file(inputs, compiled, tmp_path, sample):
     printed = run_program("--samples", inputs, *REGIONS, "--chain", sample)
     assert (printed.status, printed.err) == (0, "")
@@ -225,6 +227,7 @@ def test_printed_chain_pasted_into_an_empty_file(inputs, compiled, tmp_path, sam
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sample", ["open2020"])
 def test_printed_chain_pasted_at_the_prompt_of_root(inputs, compiled, tmp_path, sample):
     printed = run_program("--samples", inputs, *REGIONS, "--chain", sample, "--cpp")
@@ -290,7 +293,13 @@ print("all", dataframes["susy"]["all"].Count().GetValue())
 """
 
 
-@pytest.mark.parametrize("words", [("--check",), ("-o", "out")], ids=["check", "run"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("--check",), id="check", marks=pytest.mark.slow),
+        pytest.param(("-o", "out"), id="run"),
+    ],
+)
 def test_python_prompt_has_the_dataframes(inputs, compiled, tmp_path, words):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-i", REPOSITORY / "run_rdf.py"]

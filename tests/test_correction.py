@@ -149,6 +149,7 @@ def test_values_are_those_of_numpy_in_the_compiled_and_the_plain_chain(
         assert histogram.sumw.sum() == pytest.approx(varied.sum(), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_expression_changes_with_the_content_and_a_kept_product_is_made_again(path, tmp_path):
     """In processes of their own, as a user would."""
     here = tmp_path / "checkout"

@@ -117,6 +117,7 @@ def assert_same_products(one, other):
                     assert row[key] == pytest.approx(expected[key], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_killed_worker_changes_nothing(on_cluster, inputs, expected, tmp_path, monkeypatch):
     """kill -9 as soon as a worker has begun to write rows."""
     from analysis.cluster import connect
@@ -282,6 +283,7 @@ def test_reason_of_a_failure_is_one_sentence(ROOT, text, expected):
     assert reason(ValueError(text)).startswith(expected)
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_arrive(refused, inputs, monkeypatch, tmp_path):
     """As where a worker writes into a folder of the same name on its own disk."""
     from analysis.cluster.loop import ClusterLoop
@@ -338,6 +340,7 @@ def test_output_folder_whose_name_snapshot_would_cut(refused, inputs, tmp_path):
 # --- other places ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_dataframes_at_the_prompt(scheduler, inputs, expected, tmp_path):
     words = ("--samples", str(inputs), "-s", "tree", "-o", str(tmp_path), "--dask", scheduler)
     prompt = (
@@ -372,6 +375,7 @@ def spark():
         pytest.skip(str(error))
 
 
+@pytest.mark.slow
 def test_spark_in_many_tasks(spark, on_cluster, inputs, expected, tmp_path):
     status, err = on_cluster("--samples", inputs, "-o", tmp_path, "--spark", "local[2]")
     assert (status, err) == (0, "")
@@ -386,6 +390,7 @@ def test_spark_with_executors(spark, inputs, expected, tmp_path):
     assert_same_products(expected, tmp_path)
 
 
+@pytest.mark.slow
 def test_slurm(on_cluster, inputs, expected, tmp_path, monkeypatch):
     slurm = pytest.importorskip("slurm", reason="no tests/slurm.py, which runs a cluster")
     pytest.importorskip("dask_jobqueue", reason="pip install -e '.[distributed]'")

@@ -39,7 +39,7 @@ RULES = (
     (r"python -m (ml|plotting) ", "slow"),
     (r"python -m analysis\.stats (bump|anything) ", "slow"),
     (r"python -m analysis\.stats ", "parsed"),  # run in tests/test_stats_main.py
-    (r"python run_rdf\.py .*--(model|all) ?", "slow"),
+    (r"python run_rdf\.py .*--(model|all|dask) ?", "slow"),
     (r"snakemake ", "tests/test_workflow.py"),
     (r"python (-i )?run_rdf\.py", "run"),
     (r"python -m analysis\.submit (local|status) ", "run"),
@@ -139,7 +139,11 @@ def kind_of(block):
 def python_blocks(word):
     """Python blocks that are tested as this word says, with a name for each."""
     found = [b for b in BLOCKS if b.language == "python" and kind_of(b) == word]
-    return [pytest.param(b, id=f"{b.page.name}-{n}") for n, b in enumerate(found)]
+    slow = {"clusters.md": [pytest.mark.slow]}
+    return [
+        pytest.param(b, id=f"{b.page.name}-{n}", marks=slow.get(b.page.name, ()))
+        for n, b in enumerate(found)
+    ]
 
 
 # --- what is tested at all --------------------------------------------------------------------

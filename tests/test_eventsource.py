@@ -303,7 +303,8 @@ def bytes_of_baskets(ROOT, path):
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "RNTuple"])
-def test_what_root_cannot_read_of_damaged_files_is_not_read(ROOT, tmp_path, kind):
+def test_what_root_cannot_read_of_damaged_files_is_not_read(ROOT, tmp_path, kind, request):
+    files = 10 if request.config.getoption("--slow") else 3  # of each algorithm
     rng = np.random.default_rng(1)
     wholes, damaged = [], []  # paths
     for algorithm, number in ALGORITHMS.items():
@@ -315,7 +316,7 @@ def test_what_root_cannot_read_of_damaged_files_is_not_read(ROOT, tmp_path, kind
         wholes.append(path)
         content = path.read_bytes()
         places = bytes_of_baskets(ROOT, path) if tree == kind else range(400, len(content) // 2)
-        for place in rng.choice(places, 10):
+        for place in rng.choice(places, files):
             changed = bytearray(content)
             changed[place] ^= 1 << rng.integers(8)
             damaged.append(tmp_path / f"{algorithm}_{place}.root")
@@ -326,7 +327,7 @@ def test_what_root_cannot_read_of_damaged_files_is_not_read(ROOT, tmp_path, kind
     assert status == 0 and known[0] and len(set(known)) == 1
     status, found = digests("ours", *damaged)
     assert status == 0 and len(found) == len(damaged)
-    assert found.count(None) > 5
+    assert found.count(None) > files / 2
     for path, digest in zip(damaged, found, strict=True):
         if digest not in (None, known[0]):
             assert digests("root", path)[1] != [None], path
