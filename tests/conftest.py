@@ -86,6 +86,13 @@ def run_here(ROOT, capfd):
     return call
 
 
+@pytest.fixture
+def does_not_exit(monkeypatch):
+    """Let os._exit do nothing in this process, where others would be gone; children do end."""
+    here, leave = os.getpid(), os._exit
+    monkeypatch.setattr(os, "_exit", lambda status: os.getpid() == here or leave(status))
+
+
 def made_by(run_here, tmp_path, option):
     """Function that runs into a new folder, which an option takes, and returns it."""
 

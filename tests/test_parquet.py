@@ -3,7 +3,6 @@
 import errno
 import io
 import json
-import os
 import shutil
 
 import numpy as np
@@ -224,7 +223,7 @@ def test_those_of_a_run_without_record_are_removed_as_well(done, tmp_path):
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left")])
-def test_what_is_not_complete_has_no_name(run_here, tmp_path, monkeypatch, stop):
+def test_what_is_not_complete_has_no_name(run_here, tmp_path, monkeypatch, stop, does_not_exit):
     """The second table is stopped within."""
 
     class Full(io.FileIO):
@@ -235,7 +234,6 @@ def test_what_is_not_complete_has_no_name(run_here, tmp_path, monkeypatch, stop)
             return super().write(data)
 
     monkeypatch.setattr(parquet, "open", lambda path, mode: Full(path, mode), raising=False)
-    monkeypatch.setattr(os, "_exit", lambda status: None)
     out = tmp_path / "out"
     outcome = run_here(*WORDS, "-o", out)
     assert not (out / "parquet").exists() and not (out / "run.json").exists()

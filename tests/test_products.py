@@ -220,7 +220,9 @@ def test_file_with_another_time_is_read_and_another_content_is_seen(run_here, tm
     assert f"sample 'VH' is made again: {path} has another content" in outcome.err
 
 
-def test_finished_samples_of_a_killed_run_are_taken(run, run_here, tmp_path, monkeypatch):
+def test_finished_samples_of_a_killed_run_are_taken(
+    run, run_here, tmp_path, monkeypatch, does_not_exit
+):
     from analysis.products import Output
 
     def stop(*_):
@@ -228,8 +230,6 @@ def test_finished_samples_of_a_killed_run_are_taken(run, run_here, tmp_path, mon
 
     run(folder="whole")
     monkeypatch.setattr(Output, "publish", stop)
-    here, leave = os.getpid(), os._exit  # children do end
-    monkeypatch.setattr(os, "_exit", lambda status: os.getpid() == here or leave(status))
     outcome = run_here("-s", "Ztt", "VH", "-o", tmp_path / "out")
     assert outcome.status == 130
     assert outcome.lines == ["m3l: interrupted, what is complete is kept: the same command goes on"]
