@@ -21,15 +21,28 @@ SAFETY_NET = 1800
 
 
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="run also the tests that take minutes")
+    parser.addoption("--slow", action="store_true", help="run also the tests that take long")
 
 
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--slow"):
-        skip = pytest.mark.skip(reason="takes minutes, --slow runs it")
+        skip = pytest.mark.skip(reason="takes long, --slow runs it")
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(skip)
+
+
+def slow(*values):
+    """A parameter of a test that only runs with --slow."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Of `pytest -n`: the tests of a file stay together, since they share what they have made."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

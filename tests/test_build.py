@@ -519,6 +519,7 @@ ROOT.gSystem.Load("helpers_cxx.so")
     assert untracked(by_hand) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "first, then",
     [("rootlogon.C", ".L helpers/helpers.cxx+"), ("helpers.cxx+", ".x helpers/rootlogon.C")],

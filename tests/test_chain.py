@@ -157,6 +157,7 @@ def test_branch_that_compiled_code_cannot_take(ROOT, run_here, tmp_path, monkeyp
     assert set(read_table(tmp_path / "out", "b", "2lep").letters) == {6}
 
 
+@pytest.mark.slow
 def test_features_of_every_type_and_of_classes_of_root(inputs, run_here, tmp_path, monkeypatch):
     from analysis import features
 

@@ -279,6 +279,7 @@ def test_program_without_correctionlib_says_so(ROOT, path, monkeypatch):
         keep_corrections(corrected(path, "any", "up"))
 
 
+@pytest.mark.slow
 def test_event_without_a_value_ends_the_run_with_one_line(path, run_here, tmp_path, monkeypatch):
     from analysis import features
 

@@ -149,8 +149,8 @@ def test_killed_worker_changes_nothing(on_cluster, inputs, expected, tmp_path, m
 
 
 @pytest.fixture(scope="module")
-def scheduler():
-    """Address of a scheduler on this machine with two workers."""
+def running():
+    """A scheduler on this machine with two workers."""
     import distributed
 
     with distributed.LocalCluster(
@@ -159,8 +159,18 @@ def scheduler():
         host="127.0.0.1",
         dashboard_address="127.0.0.1:0",
         silence_logs="CRITICAL",
-    ) as running:
-        yield running.scheduler_address
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def scheduler(running):
+    """Its address, with both workers there: one may have died of the test before."""
+    from distributed import Client
+
+    with Client(running.scheduler_address) as client:
+        client.wait_for_workers(2, SAFETY_NET)
+    return running.scheduler_address
 
 
 @pytest.fixture
@@ -192,6 +202,7 @@ def test_trees_and_ntuples_in_many_tasks(on_cluster, scheduler, inputs, expected
     ]
 
 
+@pytest.mark.slow
 def test_interpreted_with_model_and_two_regions(on_cluster, run_here, scheduler, tmp_path):
     write_network(tmp_path / "model", 1)
     words = ("-s", "ZZ", "-r", "SR2L", "SR3L", "--model", tmp_path / "model", "--plain")

@@ -39,17 +39,17 @@ RULES = (
     (r"python -m (ml|plotting) ", "slow"),
     (r"python -m analysis\.stats (bump|anything) ", "slow"),
     (r"python -m analysis\.stats ", "parsed"),  # run in tests/test_stats_main.py
-    (r"python run_rdf\.py .*--(model|all|dask) ?", "slow"),
+    (r"python run_rdf\.py .*--(model|all|dask|vary|plain) ?", "slow"),
     (r"snakemake ", "tests/test_workflow.py"),
     (r"python (-i )?run_rdf\.py", "run"),
     (r"python -m analysis\.submit (local|status) ", "run"),
-    (r"cmp ", "run"),
+    (r"cmp ", "slow"),
     (r"root -l ", "root"),
     (r"pip install (-e )?'\.\[", "extras"),
     (r"m3l ", "parsed"),
     (r"(pip install \.$|conda |podman |apptainer )", "tests/test_install.py"),
     (r"source setup\.sh$", "tests/test_setup.py"),
-    (r"pytest$", "tests/test_docs.py"),
+    (r"pytest -n 2$", "tests/test_docs.py"),
     (r"(cmake|ctest) ", "tests/test_build.py"),
     (r"(source /cvmfs/|export |lsetup |voms-proxy-init )", "another site"),
 )
@@ -136,12 +136,12 @@ def kind_of(block):
     return next((word for word in KINDS if word in block.text), None)
 
 
-def python_blocks(word):
-    """Python blocks that are tested as this word says, with a name for each."""
+def python_blocks(word, *slow):
+    """Python blocks that are tested as this word says, with a name for each; slow: pages."""
     found = [b for b in BLOCKS if b.language == "python" and kind_of(b) == word]
-    slow = {"clusters.md": [pytest.mark.slow]}
+    marks = {page: [pytest.mark.slow] for page in slow}
     return [
-        pytest.param(b, id=f"{b.page.name}-{n}", marks=slow.get(b.page.name, ()))
+        pytest.param(b, id=f"{b.page.name}-{n}", marks=marks.get(b.page.name, ()))
         for n, b in enumerate(found)
     ]
 
@@ -370,7 +370,7 @@ def test_every_python_example_is_run():
         assert block.language != "python" or kind_of(block) in KINDS, block
 
 
-@pytest.mark.parametrize("block", python_blocks(PROMPT))
+@pytest.mark.parametrize("block", python_blocks(PROMPT, "clusters.md"))
 def test_prompt(block, checkout):
     command = "python -i run_rdf.py --check -j 1"
     if block.page.name == "clusters.md":
@@ -380,7 +380,7 @@ def test_prompt(block, checkout):
     run(command, checkout, block.text)
 
 
-@pytest.mark.parametrize("block", python_blocks(NOTEBOOK))
+@pytest.mark.parametrize("block", python_blocks(NOTEBOOK, "systematics.md", "debugging.md"))
 def test_notebook(block, checkout):
     code = f'{block.text}print(dataframes["WZ"]["SR3L"].Count().GetValue())'
     printed = run(shlex.join(("python", "-W", "ignore", "-c", code)), checkout)

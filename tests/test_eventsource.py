@@ -8,7 +8,7 @@ from array import array
 import ntuples
 import numpy as np
 import pytest
-from conftest import REPOSITORY, read_table
+from conftest import REPOSITORY, read_table, slow
 from ntuples import three_leptons
 
 EVENTS = 1000
@@ -302,7 +302,7 @@ def bytes_of_baskets(ROOT, path):
         ]
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "RNTuple"])
+@pytest.mark.parametrize("kind", ["RVec", "RNTuple", slow("vector"), slow("array")])
 def test_what_root_cannot_read_of_damaged_files_is_not_read(ROOT, tmp_path, kind, request):
     files = 10 if request.config.getoption("--slow") else 3  # of each algorithm
     rng = np.random.default_rng(1)

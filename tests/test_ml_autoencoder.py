@@ -12,6 +12,7 @@ import keras
 import ml_tables
 import numpy as np
 import pytest
+from conftest import slow
 
 from analysis.errors import M3LError, OutputError
 from analysis.files import checksum
@@ -64,7 +65,7 @@ def test_it_learns(trained):
     assert trained.record_.best_epoch == 1 + np.argmin(history["val_loss"])
 
 
-@pytest.mark.parametrize("network", ["small", "vae_small"])
+@pytest.mark.parametrize("network", ["small", slow("vae_small")])
 def test_training_as_on_a_gpu(dataset, tmp_path, monkeypatch, network):
     """Compiled by XLA, with many steps in a call: the same but for rounding, and other noise."""
 

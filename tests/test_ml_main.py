@@ -116,6 +116,7 @@ def test_score_without_a_model(tmp_path, capsys):
     assert f"python -m ml train {folder} first" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_kill_at_any_moment(output, tmp_path):
     """SIGKILL in the middle, twice; then the same bytes as without."""
     folder = tmp_path / "output"

@@ -9,6 +9,7 @@ import ml_tables
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import slow
 
 from analysis.errors import M3LError
 from analysis.files import checksum
@@ -145,7 +146,7 @@ def by_hand(network, x):
 
 @pytest.mark.parametrize(
     ("kind", "masked"),
-    [(ThesisTuning, False), (Plain, True), (Skipping, False), (Skipping, True)],
+    [slow(ThesisTuning, False), (Plain, True), slow(Skipping, False), slow(Skipping, True)],
 )
 def test_children_are_trained_scored_saved_and_loaded(dataset, tmp_path, kind, masked):
     training = replace(TRAINING, mask_absent=masked)

@@ -488,6 +488,7 @@ def test_copied_files_are_run_on(make, server, run_here, tmp_path, ROOT):
     assert len(server.asked) == asked
 
 
+@pytest.mark.slow
 def test_copies_of_2020_are_normalised_by_the_files(make, server, run_here, tmp_path, ROOT):
     server.here()
     serve(server, tmp_path, "2020", "3lep", (363491,))

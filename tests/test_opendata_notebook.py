@@ -76,6 +76,7 @@ def test_it_is_kept_without_outputs():
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
 
 
+@pytest.mark.slow
 def test_first_steps_on_the_demo(tmp_path):
     first = next(n for n, cell in enumerate(cells()) if 'program("run' in "".join(cell["source"]))
     text, pictures = execute(tmp_path, DEMO / "samples.toml", first)

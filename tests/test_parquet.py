@@ -160,6 +160,7 @@ def test_flipped_bit_shows(tmp_path):
         pq.read_table(path, page_checksum_verification=True)
 
 
+@pytest.mark.slow
 def test_tables_of_variations_are_converted(runs):
     folder = runs("-s", "VH", "--vary", "--vary-tables", *BOTH)
     names = {path.stem for path in (folder / "hdf5").iterdir()}

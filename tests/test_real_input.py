@@ -69,6 +69,7 @@ def test_real_collisions_agree_with_numpy_cell_by_cell(outputs):
             )
 
 
+@pytest.mark.slow
 def test_chain_as_it_is_gives_the_same_bytes(outputs, tmp_path):
     name, folder, _ = outputs
     words = ("--samples", SHARED / name / "samples.toml", "-r", "SR3L", "SR2L", "-j", "2")

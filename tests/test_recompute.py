@@ -56,6 +56,7 @@ def test_unchanged_events_come_back(demo):
     np.testing.assert_array_equal(again.sample, events.sample)
 
 
+@pytest.mark.slow
 def test_unchanged_events_of_another_region_and_layout_come_back(ROOT, tmp_path):
     """With photons, which the format does not have, and events of two leptons."""
     words = ("-s", "ttZ", "-r", "SR2L", "--layout", "T5N10", "-j", "1", "-o", tmp_path)

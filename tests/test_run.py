@@ -116,6 +116,7 @@ def test_two_threads_give_the_files_of_one(demo_output, tmp_path):
     assert_same_results(demo_output, tmp_path)
 
 
+@pytest.mark.slow
 def test_chain_as_it_is_gives_the_files_of_the_compiled_one(demo_output, run_here, tmp_path):
     assert run_here("-o", tmp_path, "--plain").status == 0
     assert_same_results(demo_output, tmp_path)
@@ -438,6 +439,7 @@ def test_sample_in_several_files_is_the_sample_in_one(demo_output, ROOT, run_her
     assert [file["entries"] for file in inputs] == [entries - entries // 3, entries // 3, 0]
 
 
+@pytest.mark.slow
 def test_rntuple_gives_the_rows_of_the_tree(demo_output, ROOT, tmp_path):
     options = ROOT.RDF.RSnapshotOptions()
     options.fOutputFormat = ROOT.RDF.ESnapshotOutputFormat.kRNTuple

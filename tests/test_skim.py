@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import ntuples
 import pytest
-from conftest import DEMO, REPOSITORY, read_json, run_program
+from conftest import DEMO, REPOSITORY, read_json, run_program, slow
 from ntuples import Jet, Lepton, three_leptons
 from test_anomaly import write_network
 from test_run import assert_same_results, assert_same_tables
@@ -74,8 +74,15 @@ def tables(folder):
     return sorted((folder / "hdf5").iterdir())
 
 
-@pytest.mark.parametrize("columns", ["declared", "all"])
-@pytest.mark.parametrize("kind", ["rntuple", "ttree"])
+@pytest.mark.parametrize(
+    "kind, columns",
+    [
+        ("rntuple", "declared"),
+        slow("rntuple", "all"),
+        slow("ttree", "declared"),
+        slow("ttree", "all"),
+    ],
+)
 def test_formats_and_columns_with_variations(skims, runs, kind, columns):
     words = ("-s", "WZ", "Ztt", "-r", "SR3L", "CR_WZ", "--vary")
     skim = skims(*words, "--columns", columns, "--skim-format", kind)
@@ -137,6 +144,7 @@ def test_other_features_layout_and_luminosity(demo_skim, runs, tmp_path, monkeyp
             assert row["sumw2"] == pytest.approx(same["sumw2"], rel=1e-14)
 
 
+@pytest.mark.slow
 def test_score_becomes_a_branch(skims, runs, tmp_path, monkeypatch):
     write_network(tmp_path / "model", 3)
     model = ("--model", tmp_path / "model")
@@ -190,6 +198,7 @@ def test_open_data_with_normalisation_in_the_ntuple(ROOT, skims, runs, tmp_path,
     assert_same_bytes(runs("--samples", skim), runs("--samples", original))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the files of ../shared/data are not here")
 def test_real_collisions(tmp_path):
     words = ("-r", "SR3L", "SR2L", "-j", "2", "--samples")

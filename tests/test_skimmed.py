@@ -248,6 +248,7 @@ def test_blind_data(skims, runs, complaints):
 JOBS = ("local", "-s", "WZ", "Ztt", "-j", "2")
 
 
+@pytest.mark.slow
 def test_jobs_make_skims_and_read_them(runs, tmp_path):
     words = (*JOBS, "-r", "SR3L", "--vary", "lepton_id", "--events-per-job", "3000")
     outcome = submit_program(*words, "--skim", "-o", tmp_path / "skim")

@@ -7,7 +7,7 @@ from filecmp import cmp
 
 import ntuples
 import pytest
-from conftest import read_json, read_table, run_program
+from conftest import read_json, read_table, run_program, slow
 from ntuples import three_leptons
 
 FORMATS = {
@@ -155,7 +155,7 @@ def test_every_fault_is_told_with_its_branch(ROOT, made):
         assert words in told[number], (branch, fault, told[number])
 
 
-@pytest.mark.parametrize("words", ["-j 1", "-j 1 --plain", "-j 2"])
+@pytest.mark.parametrize("words", ["-j 1", slow("-j 1 --plain"), "-j 2"])
 def test_dropping_gives_the_bytes_of_files_without_the_bad_events(
     made, clean_output, tmp_path, words
 ):
@@ -183,7 +183,7 @@ LINE = (
 )
 
 
-@pytest.mark.parametrize("words", [(), ("--plain",), ("-j", "2"), ("-j", "2", "--plain")])
+@pytest.mark.parametrize("words", [(), ("--plain",), ("-j", "2"), slow(("-j", "2", "--plain"))])
 def test_run_fails_with_one_line_and_writes_nothing(run_here, susy, tmp_path, words):
     run = run_program if "-j" in words else run_here
     outcome = run("--samples", susy.samples, "-o", tmp_path / "out", *words)
@@ -195,7 +195,7 @@ def test_run_fails_with_one_line_and_writes_nothing(run_here, susy, tmp_path, wo
 
 # One of a weight, of the first cut, of the last and of the rows.
 @pytest.mark.parametrize("branch", ["pileupWeight", "lepFlavor", "lepTight", "lepM", "jetPhi"])
-@pytest.mark.parametrize("words", [(), ("--plain",)], ids=["compiled", "plain"])
+@pytest.mark.parametrize("words", [(), slow(("--plain",))], ids=["compiled", "plain"])
 def test_second_file_and_only_its_bad_event(run_here, tmp_path, branch, words):
     spoil = {7: next(each for each in faults(ntuples.SUSY) if each[0] == branch)}
     branches = spoilt(ntuples.SUSY, spoil)
@@ -235,7 +235,7 @@ def test_values_that_an_event_does_not_use_do_not_matter(run_here, tmp_path, wor
     assert line.endswith("sample 'made': 1 of 3 events have bad values and were left out")
 
 
-@pytest.mark.parametrize("words", [(), ("--plain",)], ids=["compiled", "plain"])
+@pytest.mark.parametrize("words", [(), slow(("--plain",))], ids=["compiled", "plain"])
 @pytest.mark.parametrize("shape", ["RNTuple", "C array"])
 def test_other_ways_to_hold_arrays(ROOT, run_here, tmp_path, shape, words):
     """NaN in jetPhi of event 2, and, where lengths can differ, a jetM too many in event 4."""
@@ -319,11 +319,11 @@ def declare(monkeypatch):
     "expression, integer, value, words",
     [
         ("log(EventNumber - 1.)", False, "-inf", ()),
-        ("sqrt(EventNumber - 1.5)", False, "nan", ()),
+        slow("sqrt(EventNumber - 1.5)", False, "nan", ()),
         ("EventNumber == 1 ? 1e39 : 1.", False, "inf", ()),
-        ("EventNumber == 1 ? 1e39 : 1.", False, "inf", ("--plain",)),
-        ("sqrt(EventNumber - 1.5)", True, "nan", ()),
-        ("sqrt(EventNumber - 1.5)", True, "nan", ("--plain",)),
+        slow("EventNumber == 1 ? 1e39 : 1.", False, "inf", ("--plain",)),
+        slow("sqrt(EventNumber - 1.5)", True, "nan", ()),
+        slow("sqrt(EventNumber - 1.5)", True, "nan", ("--plain",)),
         ("EventNumber == 1 ? -1e10 : 1.", True, "-1e+10", ()),
         ("EventNumber == 1 ? 2147483648LL : 1", True, "2.14748e+09", ("--plain",)),
     ],
@@ -416,6 +416,7 @@ def test_event_that_cannot_be_explained(run_here, susy):
 # --- objects that a format does not have ------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [(), ("--plain",)], ids=["compiled", "plain"])
 def test_samples_with_and_without_photons(run_here, tmp_path, words):
     photons = {

@@ -128,6 +128,7 @@ def wait_until_empty(environment):
     pytest.fail("the queue does not get empty:\n" + "\n".join(queued(environment)))
 
 
+@pytest.mark.slow
 def test_jobs_killed_at_random_are_finished_by_resubmit(slurm, tmp_path):
     """Some by Slurm, some with all their processes from outside, as a failing machine would."""
     words = ("-s", "WZ", "data", "--events-per-job", "1500", "--memory", "800")

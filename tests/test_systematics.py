@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import uproot
-from conftest import DEMO, read_json, table_path
+from conftest import DEMO, read_json, slow, table_path
 
 from analysis import declarations, systematics
 from analysis.systematics import Systematic, rescaled, smeared, weighted
@@ -272,6 +272,7 @@ def test_chain_as_it_is_and_threads_give_the_same_bytes(varied, samples, tmp_pat
     assert files_of(other) == files_of(varied)
 
 
+@pytest.mark.slow
 def test_columns_that_a_format_computes_are_varied(tmp_path):
     """Momenta in MeV and energies instead of masses: varied is what they become."""
     ntuples.write(tmp_path / "od.root", EVENTS, ntuples.opendata(2020), tree="mini")
@@ -392,7 +393,7 @@ def refusal(monkeypatch, capsys, samples, tmp_path, *declared, words=("--vary",)
         (Systematic("s t", "", weighted("2")), "systematic 's t'"),
     ],
 )
-@pytest.mark.parametrize("plain", [(), ("--plain",)])
+@pytest.mark.parametrize("plain", [(), slow(("--plain",))])
 def test_wrong_declaration_is_a_line(monkeypatch, capsys, samples, tmp_path, wrong, line, plain):
     said = refusal(monkeypatch, capsys, samples, tmp_path, wrong, words=("--vary", *plain))
     assert line in said
@@ -409,6 +410,7 @@ def test_unknown_name_is_a_line(monkeypatch, capsys, samples, tmp_path):
     assert "no systematic is called 'jet', did you mean 'jets'?" in line
 
 
+@pytest.mark.slow
 def test_variation_that_files_cannot_have_is_left_out_and_told(folder, tmp_path, capsys):
     import run_rdf
 
@@ -442,6 +444,7 @@ def test_foreign_variation_needs_trust(varied, tmp_path, capsys):
 # --- with a detector --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_varied_events(monkeypatch, tmp_path):
     """In the event loop and by ml, which scores the tables of variations."""
     from ml.__main__ import main as ml

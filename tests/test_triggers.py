@@ -226,6 +226,7 @@ def test_events_are_selected_that_have_a_trigger(inputs, output, sample):
     ]
 
 
+@pytest.mark.slow
 def test_chain_as_it_is_gives_the_same(inputs, output, run_here, tmp_path):
     words = ("--samples", inputs[0], "-r", "SR3L", *REGION[1:], "-j", "1", "--plain")
     outcome = run_here(*words, "-o", tmp_path)
