@@ -32,9 +32,9 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(skip)
 
 
-def slow(*values):
-    """A parameter of a test that only runs with --slow."""
-    return pytest.param(*values, marks=pytest.mark.slow)
+def slow(*values, **options):
+    """A parameter of a test that only runs with --slow; options: as those of pytest.param."""
+    return pytest.param(*values, marks=pytest.mark.slow, **options)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import DEMO, REPOSITORY, SAFETY_NET, read_json, read_table, run_program
+from conftest import DEMO, REPOSITORY, SAFETY_NET, read_json, read_table, run_program, slow
 
 from analysis.features import DEFAULT_LAYOUT, LAYOUTS, cells
 from tests.benchmarks import farm
@@ -31,7 +31,7 @@ def ours(tmp_path_factory):
 @pytest.fixture(
     scope="module",
     # ROOT's interpreter takes half a minute for the expressions of the thesis.
-    params=["awkward_peer", pytest.param("thesis", marks=pytest.mark.slow)],
+    params=["awkward_peer", slow("thesis")],
 )
 def peer(request, tmp_path_factory):
     """Folder with a peer's products."""

@@ -9,7 +9,7 @@ import sys
 import ntuples
 import numpy as np
 import pytest
-from conftest import REPOSITORY, SAFETY_NET, read_json, read_table, root_program, run_program
+from conftest import REPOSITORY, SAFETY_NET, read_json, read_table, root_program, run_program, slow
 from ntuples import Event, Jet, Lepton
 from test_run import assert_same_results
 
@@ -94,7 +94,7 @@ def compiled(inputs, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("threads", [slow(1), 2])
 def test_chain_as_it_is_gives_the_bytes_of_the_compiled_one(inputs, compiled, tmp_path, threads):
     words = ("--samples", inputs, *REGIONS, "--plain", "-j", threads, "-o", tmp_path)
     outcome = run_program(*words)
@@ -200,7 +200,7 @@ def expected_numbers(folder, sample):
     return [len(rows), *(rows[name].astype(float).sum() for name in NUMBERS)]
 
 
-@pytest.mark.parametrize("sample", ["data", pytest.param("open2025", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sample", ["data", slow("open2025")])
 def test_printed_chain_pasted_into_an_empty_file(inputs, compiled, tmp_path, sample):
     printed = run_program("--samples", inputs, *REGIONS, "--chain", sample)
     assert (printed.status, printed.err) == (0, "")
@@ -297,7 +297,7 @@ print("all", dataframes["susy"]["all"].Count().GetValue())
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param(("--check",), id="check", marks=pytest.mark.slow),
+        slow(("--check",), id="check"),
         pytest.param(("-o", "out"), id="run"),
     ],
 )

@@ -7,6 +7,7 @@ import keras_tuner
 import ml_tables
 import numpy as np
 import pytest
+from conftest import slow
 
 from analysis.errors import M3LError
 from ml import autoencoder
@@ -84,7 +85,7 @@ def test_sizes_fit_the_features():
 
 @pytest.mark.parametrize(
     "method",
-    ["hyperband", *(pytest.param(name, marks=pytest.mark.slow) for name in ("random", "bayesian"))],
+    ["hyperband", *(slow(name) for name in ("random", "bayesian"))],
 )
 def test_best_network_is_trained_and_saved(dataset, tmp_path, method):
     model = tuning(dataset, tmp_path / "tuned").runHpSearch(method, trials=2, epochs=2).save()

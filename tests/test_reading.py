@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import REPOSITORY, read_table
+from conftest import REPOSITORY, read_table, slow
 
 import helpers
 
@@ -27,7 +27,7 @@ def test_script_that_compares(tmp_path):
     assert "cannot be loaded" in done.stderr
 
 
-@pytest.mark.parametrize("fault", [pytest.param(f, marks=pytest.mark.slow) for f in WRONG])
+@pytest.mark.parametrize("fault", [slow(f) for f in WRONG])
 def test_root_reads_where_own_reading_does_not_work(fault, demo_output, tmp_path, monkeypatch):
     """A checkout whose engine is no good gives the same tables, with one line."""
     name, old, new = WRONG[fault]

@@ -74,15 +74,8 @@ def tables(folder):
     return sorted((folder / "hdf5").iterdir())
 
 
-@pytest.mark.parametrize(
-    "kind, columns",
-    [
-        ("rntuple", "declared"),
-        slow("rntuple", "all"),
-        slow("ttree", "declared"),
-        slow("ttree", "all"),
-    ],
-)
+@pytest.mark.parametrize("columns", ["declared", slow("all")])
+@pytest.mark.parametrize("kind", ["rntuple", slow("ttree")])
 def test_formats_and_columns_with_variations(skims, runs, kind, columns):
     words = ("-s", "WZ", "Ztt", "-r", "SR3L", "CR_WZ", "--vary")
     skim = skims(*words, "--columns", columns, "--skim-format", kind)

@@ -365,6 +365,7 @@ def test_trusted_expressions_run(run_here, record, tmp_path):
 # --- submissions ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_submission_bears_any_record(pieces):
     from analysis.batch.submission import Submission
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from batch import submit_program
-from conftest import REPOSITORY, read_json, run_program
+from conftest import REPOSITORY, read_json, run_program, slow
 from faults.inject import (
     KILL,
     KILLED,
@@ -120,9 +120,7 @@ def works(tmp_path_factory):
         yield lambda name: made.get(name) or made.setdefault(name, makers[name]())
 
 
-WORKS = pytest.mark.parametrize(
-    "name", ["fresh", *(pytest.param(name, marks=pytest.mark.slow) for name in ("again", "merge"))]
-)
+WORKS = pytest.mark.parametrize("name", ["fresh", *(slow(name) for name in ("again", "merge"))])
 
 
 @WORKS
@@ -206,7 +204,7 @@ def test_pipe_for_run_json_is_named(works):
     assert "run.json cannot be read: is no regular file" in run.outcome.err
 
 
-@pytest.mark.parametrize("kilobytes", [pytest.param(10, marks=pytest.mark.slow), 90])
+@pytest.mark.parametrize("kilobytes", [slow(10), 90])
 def test_limit_of_a_file_size_is_one_line(tmp_path, kilobytes):
     out = tmp_path / "out"
     limit = ("bash", "-c", f'ulimit -f {kilobytes}; exec "$0" "$@"', sys.executable)

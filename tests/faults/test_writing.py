@@ -8,6 +8,7 @@ from pathlib import Path
 import ml_tables
 import plot_inputs
 import pytest
+from conftest import slow
 from faults.inject import (
     KILL,
     KILLED,
@@ -141,8 +142,8 @@ COMMANDS = pytest.mark.parametrize(
     "command",
     [
         ["hist", "-f", "m_3l"],
-        pytest.param(["cutflow"], marks=pytest.mark.slow),
-        pytest.param(["report"], marks=pytest.mark.slow),
+        slow(["cutflow"]),
+        slow(["report"]),
     ],
     ids=["hist", "cutflow", "report"],
 )
@@ -242,8 +243,8 @@ def libraries(cache):
     "error",
     [
         pytest.param(errno.ENOSPC, id="full"),
-        pytest.param(errno.EIO, id="broken", marks=pytest.mark.slow),
-        pytest.param(KILL, id="killed", marks=pytest.mark.slow),
+        slow(errno.EIO, id="broken"),
+        slow(KILL, id="killed"),
     ],
 )
 def test_cache_holds_whole_libraries_whatever_fails(compiling, error, at_most):
