@@ -409,6 +409,8 @@ def call(words, folder):
     It ends with all that it has started when this function does. Raises CompilerError.
     """
     environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(folder)}
+    # Interruptions wait until the process is in our hands.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         process = subprocess.Popen(
             words,
@@ -422,10 +424,12 @@ def call(words, folder):
             process_group=0,
         )
     except OSError as error:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
         raise CompilerError(f"{words[0]}: {error.strerror}") from None
     with process:
         running.add(process)
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
             if ending.is_set():
                 raise CompilerError("interrupted")
             output, _ = process.communicate()

@@ -336,6 +336,24 @@ def test_compilers_of_threads_end_with_an_interruption(build, tmp_path, hanging)
     build.call(["true"], tmp_path)
 
 
+def test_compiler_ends_that_was_just_started_when_the_interruption_came(
+    build, tmp_path, hanging, monkeypatch
+):
+    words, child = hanging
+    begin, begun = subprocess.Popen, []
+
+    def begin_and_interrupt(*arguments, **options):
+        process = begin(*arguments, **options)
+        begun.append(child())
+        signal.raise_signal(signal.SIGINT)
+        return process
+
+    monkeypatch.setattr(build.subprocess, "Popen", begin_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        build.call(words, tmp_path)
+    assert not is_running(begun[0])
+
+
 def test_waiting_for_another_compilation_ends_with_an_interruption(build, tmp_path):
     with open(tmp_path / "lock", "w") as ours, open(tmp_path / "lock", "w") as theirs:
         fcntl.flock(theirs, fcntl.LOCK_EX)

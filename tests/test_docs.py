@@ -57,7 +57,16 @@ RULES = (
 LANGUAGES = ("python", "toml", "yaml", "text")  # of fenced blocks
 
 # Options of other programs.
-FOREIGN = {"--byls", "--nthreads", "--nworkers", "--partition", "--config", "--user", "--build-arg"}
+FOREIGN = {
+    "--slow",
+    "--byls",
+    "--nthreads",
+    "--nworkers",
+    "--partition",
+    "--config",
+    "--user",
+    "--build-arg",
+}
 
 
 @dataclass(frozen=True)
