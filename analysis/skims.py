@@ -264,15 +264,14 @@ class Writer:
             earlier = {name for r in item.skimmed.records.values() for name in r["added"]}
             self.branches += sorted(earlier - {*self.branches, *self.added})
             self.added += sorted(earlier - set(self.added))
-        definitions, _ = plan.needed([SCORE.name] if SCORE.name in plan.columns else [])
+        self.columns = plan.only([SCORE.name] if SCORE.name in plan.columns else [])
+        definitions = self.columns.definitions
         hidden = [d.name for d in definitions if d.replaces and d.name in self.branches]
         if hidden:
             raise DeclarationError(
                 f"branch '{hidden[0]}' has the name of a column that the score needs, so that "
                 "a skim cannot have both: skim without --model"
             )
-        constants = plan.constants if definitions else {}
-        self.columns = replace(plan, definitions=definitions, variations=(), constants=constants)
 
     def book(self, node):
         """Write the events of a RDataFrame into the next file, in the event loop to come."""

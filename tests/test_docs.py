@@ -20,7 +20,7 @@ import pytest
 import result_inputs
 import score_inputs
 import uproot
-from conftest import DEMO, REPOSITORY, SAFETY_NET, read_json, read_table, root_program
+from conftest import DEMO, REPOSITORY, SAFETY_NET, read_json, read_table, root_program, slow
 
 from analysis.output import DEFAULT_DETECTOR
 
@@ -145,12 +145,11 @@ def kind_of(block):
     return next((word for word in KINDS if word in block.text), None)
 
 
-def python_blocks(word, *slow):
-    """Python blocks that are tested as this word says, with a name for each; slow: pages."""
+def python_blocks(word, *slow_pages):
+    """Python blocks that are tested as this word says, with a name for each."""
     found = [b for b in BLOCKS if b.language == "python" and kind_of(b) == word]
-    marks = {page: [pytest.mark.slow] for page in slow}
     return [
-        pytest.param(b, id=f"{b.page.name}-{n}", marks=marks.get(b.page.name, ()))
+        (slow if b.page.name in slow_pages else pytest.param)(b, id=f"{b.page.name}-{n}")
         for n, b in enumerate(found)
     ]
 

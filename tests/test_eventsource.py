@@ -302,7 +302,7 @@ def bytes_of_baskets(ROOT, path):
         ]
 
 
-@pytest.mark.parametrize("kind", ["RVec", "RNTuple", slow("vector"), slow("array")])
+@pytest.mark.parametrize("kind", [*(k if k == "RVec" else slow(k) for k in KINDS), "RNTuple"])
 def test_what_root_cannot_read_of_damaged_files_is_not_read(ROOT, tmp_path, kind, request):
     files = 10 if request.config.getoption("--slow") else 3  # of each algorithm
     rng = np.random.default_rng(1)

@@ -83,10 +83,7 @@ def test_sizes_fit_the_features():
     assert max(network.sizes(20)) == 20
 
 
-@pytest.mark.parametrize(
-    "method",
-    ["hyperband", *(slow(name) for name in ("random", "bayesian"))],
-)
+@pytest.mark.parametrize("method", ["hyperband", slow("random"), slow("bayesian")])
 def test_best_network_is_trained_and_saved(dataset, tmp_path, method):
     model = tuning(dataset, tmp_path / "tuned").runHpSearch(method, trials=2, epochs=2).save()
     trials = model.search_["trials"]

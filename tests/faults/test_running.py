@@ -120,7 +120,7 @@ def works(tmp_path_factory):
         yield lambda name: made.get(name) or made.setdefault(name, makers[name]())
 
 
-WORKS = pytest.mark.parametrize("name", ["fresh", *(slow(name) for name in ("again", "merge"))])
+WORKS = pytest.mark.parametrize("name", ["fresh", slow("again"), slow("merge")])
 
 
 @WORKS
