@@ -349,8 +349,13 @@ def test_compiler_ends_that_was_just_started_when_the_interruption_came(
         return process
 
     monkeypatch.setattr(build.subprocess, "Popen", begin_and_interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        build.call(words, tmp_path)
+    # Not the program's handler, which would remember the interruption for later tests.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            build.call(words, tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert not is_running(begun[0])
 
 
