@@ -91,10 +91,11 @@ VARIABLES = (
     Variable("leptons", "indicesByPt(lepPt, lep_SG)"),
     Variable("jets", "indicesByPt(jetPt, jet_SG)"),
     Variable("photons", "indicesByPt(phoPt, pho_SG)"),
-    Variable("sfos", "sfosClosestToZ(lepPt, lepEta, lepPhi, lepM, lepFlavor, lepCharge, leptons)"),
-    Variable("pairs", "leptonPairs(lepPt, lepEta, lepPhi, lepM, lepFlavor, lepCharge, leptons)"),
+    Variable("momenta", "fourMomenta(lepPt, lepEta, lepPhi, lepM, leptons)"),
+    Variable("sfos", "sfosClosestToZ(momenta, lepFlavor, lepCharge, leptons)"),
+    Variable("pairs", "leptonPairs(momenta, lepFlavor, lepCharge, leptons)"),
     # The three leading signal leptons: as one object, and one by one with the missing momentum.
-    Variable("three", "leptonSystem(lepPt, lepEta, lepPhi, lepM, leptons, 3)"),
+    Variable("three", "leptonSystem(momenta, 3)"),
     Variable(
         "transverse",
         "leptonTransverseMasses(lepPt, lepPhi, lepM, leptons, sfos, met_Et, met_Phi, 3)",
@@ -162,7 +163,7 @@ REGIONS = (
             Cut("at least 2 baseline", "n_lep_BL >= 2"),
             Cut("at least 2 signal", "n_lep_SG >= 2"),
             Cut("2 with pT > 25", "Sum(lepPt[lep_SG] > 25) >= 2"),
-            Cut("m(2 leading) > 70", "leptonMass(lepPt, lepEta, lepPhi, lepM, leptons, 2) > 70"),
+            Cut("m(2 leading) > 70", "leptonMass(momenta, 2) > 70"),
         ),
         tag="2lep",
     ),

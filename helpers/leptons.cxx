@@ -29,29 +29,12 @@ int chargeSum(const ROOT::RVecI &charge, const Indices &indices)
    return sum;
 }
 
-namespace
+SfosPair sfosClosestToZ(const FourMomenta &momenta, const ROOT::RVecI &flavour,
+                        const ROOT::RVecI &charge, const Indices &indices)
 {
-
-using Momenta = ROOT::VecOps::RVecN<FourMomentum, 4>; // for events with more they are allocated
-
-Momenta momentaOf(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
-                  const ROOT::RVecF &m, const Indices &indices)
-{
-   Momenta momenta;
-   for (const std::size_t i : indices)
-      momenta.push_back(fourMomentum({pt[i], eta[i], phi[i], m[i]}));
-   return momenta;
-}
-
-} // namespace
-
-SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
-                        const ROOT::RVecF &m, const ROOT::RVecI &flavour, const ROOT::RVecI &charge,
-                        const Indices &indices)
-{
-   requireOneLength("sfosClosestToZ", pt, eta, phi, m, flavour, charge);
-   requireInside("sfosClosestToZ", indices, pt.size());
-   const Momenta momenta = momentaOf(pt, eta, phi, m, indices);
+   requireOneLength("sfosClosestToZ", flavour, charge);
+   requireOneLength("sfosClosestToZ", momenta, indices);
+   requireInside("sfosClosestToZ", indices, flavour.size());
    SfosPair best;
    for (std::size_t a = 0; a < indices.size(); ++a) {
       for (std::size_t b = a + 1; b < indices.size(); ++b) {
@@ -66,13 +49,21 @@ SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROO
    return best;
 }
 
-LeptonPairs leptonPairs(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
+SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
                         const ROOT::RVecF &m, const ROOT::RVecI &flavour, const ROOT::RVecI &charge,
                         const Indices &indices)
 {
-   requireOneLength("leptonPairs", pt, eta, phi, m, flavour, charge);
-   requireInside("leptonPairs", indices, pt.size());
-   const Momenta momenta = momentaOf(pt, eta, phi, m, indices);
+   requireOneLength("sfosClosestToZ", pt, flavour);
+   return sfosClosestToZ(fourMomenta(pt, eta, phi, m, indices, "sfosClosestToZ"), flavour, charge,
+                         indices);
+}
+
+LeptonPairs leptonPairs(const FourMomenta &momenta, const ROOT::RVecI &flavour,
+                        const ROOT::RVecI &charge, const Indices &indices)
+{
+   requireOneLength("leptonPairs", flavour, charge);
+   requireOneLength("leptonPairs", momenta, indices);
+   requireInside("leptonPairs", indices, flavour.size());
    LeptonPairs pairs;
    for (std::size_t a = 0; a < indices.size(); ++a) {
       for (std::size_t b = a + 1; b < indices.size(); ++b) {
@@ -87,6 +78,15 @@ LeptonPairs leptonPairs(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROO
       }
    }
    return pairs;
+}
+
+LeptonPairs leptonPairs(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
+                        const ROOT::RVecF &m, const ROOT::RVecI &flavour, const ROOT::RVecI &charge,
+                        const Indices &indices)
+{
+   requireOneLength("leptonPairs", pt, flavour);
+   return leptonPairs(fourMomenta(pt, eta, phi, m, indices, "leptonPairs"), flavour, charge,
+                      indices);
 }
 
 LeptonTransverseMasses leptonTransverseMasses(const ROOT::RVecF &pt, const ROOT::RVecF &phi,
@@ -116,38 +116,37 @@ LeptonTransverseMasses leptonTransverseMasses(const ROOT::RVecF &pt, const ROOT:
 namespace
 {
 
-/// Sum of the first `n` four-momenta at `indices`.
-FourMomentum sumOfLeptons(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
-                          const ROOT::RVecF &m, const Indices &indices, std::size_t n)
+/// Sum of the first `n` four-momenta.
+FourMomentum sumOf(const FourMomenta &momenta, std::size_t n)
 {
    FourMomentum sum{0., 0., 0., 0.};
-   for (std::size_t k = 0; k < n; ++k) {
-      const std::size_t i = indices[k];
-      sum = sum + fourMomentum({pt[i], eta[i], phi[i], m[i]});
-   }
+   for (std::size_t k = 0; k < n; ++k)
+      sum = sum + momenta[k];
    return sum;
 }
 
 } // namespace
 
+Particle leptonSystem(const FourMomenta &momenta, std::size_t n)
+{
+   return momenta.size() < n ? Particle{0., 0., 0., 0.} : particle(sumOf(momenta, n));
+}
+
 Particle leptonSystem(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
                       const ROOT::RVecF &m, const Indices &indices, std::size_t n)
 {
-   requireOneLength("leptonSystem", pt, eta, phi, m);
-   requireInside("leptonSystem", indices, pt.size());
-   if (indices.size() < n)
-      return {0., 0., 0., 0.};
-   return particle(sumOfLeptons(pt, eta, phi, m, indices, n));
+   return leptonSystem(fourMomenta(pt, eta, phi, m, indices, "leptonSystem"), n);
+}
+
+double leptonMass(const FourMomenta &momenta, std::size_t n)
+{
+   return momenta.size() < n ? 0. : mass(sumOf(momenta, n));
 }
 
 double leptonMass(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
                   const ROOT::RVecF &m, const Indices &indices, std::size_t n)
 {
-   requireOneLength("leptonMass", pt, eta, phi, m);
-   requireInside("leptonMass", indices, pt.size());
-   if (indices.size() < n)
-      return 0.;
-   return mass(sumOfLeptons(pt, eta, phi, m, indices, n));
+   return leptonMass(fourMomenta(pt, eta, phi, m, indices, "leptonMass"), n);
 }
 
 namespace

@@ -1,5 +1,8 @@
 /// \file leptons.h
 /// Properties of the leptons of an event. Flavour 1 is an electron, 2 a muon.
+///
+/// Functions of masses take the four-momenta that `fourMomenta` makes of the leptons at `indices`,
+/// so that these are computed once for all; or the arrays themselves.
 #ifndef M3L_LEPTONS_H
 #define M3L_LEPTONS_H
 
@@ -42,6 +45,8 @@ struct SfosPair {
 
 /// The SFOS pair whose mass is closest to the Z among the leptons at `indices`.
 /// \throws std::invalid_argument if arrays differ in length or there is no lepton at an index
+SfosPair sfosClosestToZ(const FourMomenta &momenta, const ROOT::RVecI &flavour,
+                        const ROOT::RVecI &charge, const Indices &indices);
 SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
                         const ROOT::RVecF &m, const ROOT::RVecI &flavour, const ROOT::RVecI &charge,
                         const Indices &indices);
@@ -66,11 +71,14 @@ struct LeptonPairs {
 
 /// The pairs of the leptons at `indices`.
 /// \throws std::invalid_argument if arrays differ in length or there is no lepton at an index
+LeptonPairs leptonPairs(const FourMomenta &momenta, const ROOT::RVecI &flavour,
+                        const ROOT::RVecI &charge, const Indices &indices);
 LeptonPairs leptonPairs(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
                         const ROOT::RVecF &m, const ROOT::RVecI &flavour, const ROOT::RVecI &charge,
                         const Indices &indices);
 
-/// The first `n` leptons at `indices` as one object; without momentum and mass if they are fewer.
+/// The first `n` leptons as one object; without momentum and mass if they are fewer.
+Particle leptonSystem(const FourMomenta &momenta, std::size_t n);
 /// \throws std::invalid_argument if arrays differ in length or there is no lepton at an index
 Particle leptonSystem(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
                       const ROOT::RVecF &m, const Indices &indices, std::size_t n);
@@ -91,7 +99,8 @@ LeptonTransverseMasses leptonTransverseMasses(const ROOT::RVecF &pt, const ROOT:
                                               const SfosPair &pair, double met, double metPhi,
                                               std::size_t n);
 
-/// Invariant mass in GeV of the first `n` leptons at `indices`; fewer than `n` leptons give 0.
+/// Invariant mass in GeV of the first `n` leptons; fewer than `n` leptons give 0.
+double leptonMass(const FourMomenta &momenta, std::size_t n);
 /// \throws std::invalid_argument if arrays differ in length or there is no lepton at an index
 double leptonMass(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROOT::RVecF &phi,
                   const ROOT::RVecF &m, const Indices &indices, std::size_t n);

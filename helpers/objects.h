@@ -52,6 +52,30 @@ Objects objects(const ROOT::RVec<T> &pt, const ROOT::RVec<T> &eta, const ROOT::R
    return selected;
 }
 
+/// Four-momenta of the leading objects. Up to four live without a memory allocation.
+using FourMomenta = ROOT::VecOps::RVecN<FourMomentum, 4>;
+
+/// The four-momenta of the objects at `indices`, in GeV and in that order.
+/// \param function  in whose name it throws
+/// \throws std::invalid_argument if arrays differ in length or there is no object at an index
+/// ~~~{.cpp}
+/// root [0] ROOT::RVecF zero{0};
+/// root [1] m3l::fourMomenta(ROOT::RVecF{3}, zero, zero, ROOT::RVecF{4}, {0})[0].e
+/// (double) 5.0000000
+/// ~~~
+template <typename T>
+FourMomenta fourMomenta(const ROOT::RVec<T> &pt, const ROOT::RVec<T> &eta, const ROOT::RVec<T> &phi,
+                        const ROOT::RVec<T> &m, const Indices &indices,
+                        const char *function = "fourMomenta")
+{
+   requireOneLength(function, pt, eta, phi, m);
+   requireInside(function, indices, pt.size());
+   FourMomenta momenta;
+   for (const std::size_t i : indices)
+      momenta.push_back(fourMomentum({pt[i], eta[i], phi[i], m[i]}));
+   return momenta;
+}
+
 /// `values[indices[rank]]`, or 0 where there is no object of this rank.
 /// \throws std::invalid_argument if there is no entry at that index
 /// ~~~{.cpp}

@@ -17,6 +17,7 @@ using m3l::deltaTransverseEnergy;
 using m3l::distanceFromZ;
 using m3l::flavourComp3L;
 using m3l::foldOf;
+using m3l::fourMomenta;
 using m3l::getM;
 using m3l::GoodRuns;
 using m3l::h;

@@ -297,6 +297,7 @@ def test_positions_without_an_object_are_refused(ROOT, m3l):
     pt, charge, outside = ROOT.RVecF(SHORT), ROOT.RVecI((1, -1)), m3l.Indices((0, 2))
     calls = {
         "chargeSum": lambda: m3l.chargeSum(charge, outside),
+        "fourMomenta": lambda: m3l.fourMomenta(pt, pt, pt, pt, outside),
         "leptonMass": lambda: m3l.leptonMass(pt, pt, pt, pt, outside, 2),
         "leptonPairs": lambda: m3l.leptonPairs(pt, pt, pt, pt, charge, charge, outside),
         "leptonSystem": lambda: m3l.leptonSystem(pt, pt, pt, pt, outside, 2),
@@ -321,6 +322,31 @@ def leptons(ROOT, *rows):
     """RVecs of pt, eta, phi, m, flavour, charge."""
     columns = list(zip(*rows, strict=True)) or [()] * 6
     return [ROOT.RVecF(c) for c in columns[:4]] + [ROOT.RVecI(c) for c in columns[4:]]
+
+
+def test_four_momenta_are_in_the_order_of_the_positions(ROOT, m3l):
+    event = leptons(ROOT, (50.0, 0.5, 1.0, 0.1, 1, 1), (20.0, -2.0, -3.0, 5.0, 1, -1))
+    made = [[p.px, p.py, p.pz, p.e] for p in m3l.fourMomenta(*event[:4], m3l.Indices((1, 0)))]
+    pt, eta, phi, m = (np.array(column, "f4").astype(float)[::-1] for column in event[:4])
+    momentum = pt * [np.cos(phi), np.sin(phi), np.sinh(eta)]
+    expected = [*momentum, np.sqrt((momentum**2).sum(axis=0) + m**2)]
+    np.testing.assert_allclose(made, np.transpose(expected), rtol=1e-14)
+
+
+def test_masses_of_momenta_are_those_of_the_arrays(ROOT, m3l):
+    event = leptons(ROOT, *((50.0 - 9 * k, k - 1.0, 2.0 * k, 0.1, 1, (-1) ** k) for k in range(4)))
+    arrays, codes, indices = event[:4], event[4:], m3l.Indices((3, 0, 2))
+    momenta = m3l.fourMomenta(*arrays, indices)
+    for one, other in (
+        (m3l.sfosClosestToZ(momenta, *codes, indices), m3l.sfosClosestToZ(*event, indices)),
+        (m3l.leptonPairs(momenta, *codes, indices), m3l.leptonPairs(*event, indices)),
+        (m3l.leptonSystem(momenta, 3), m3l.leptonSystem(*arrays, indices, 3)),
+    ):
+        fields = [name for name in dir(one) if not name.startswith("_")]
+        assert fields and all(getattr(one, name) == getattr(other, name) for name in fields)
+    assert m3l.leptonMass(momenta, 2) == m3l.leptonMass(*arrays, indices, 2) > 0
+    with pytest.raises(Exception, match="sfosClosestToZ: arrays of different lengths"):
+        m3l.sfosClosestToZ(momenta, *codes, m3l.Indices((3, 0)))
 
 
 def test_sfos_pair_is_the_one_closest_to_the_z_not_the_leading_one(ROOT, m3l):
