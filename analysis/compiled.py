@@ -31,17 +31,17 @@ from helpers.build import (
 from helpers.stamp import source_files
 
 
-def compile_chains(plans, cells):
+def compile_chains(plans, layout):
     """Return the CompiledChain of each plan.
 
     Plans that differ in constants only share one. What the cache does not have is compiled side by
     side.
 
-    cells: number of values of the matrix
+    layout: of a row: numbers of its cells, of all its floats and of its integers
     Raises DeclarationError for an expression that is not valid C++, CompilerError where there is no
     compiler that works.
     """
-    sources = [Source.of(plan, cells) for plan in plans]
+    sources = [Source.of(plan, layout) for plan in plans]
     unique = {source.name: source for source in sources}
     toolchain()
     with side_by_side() as pool:
@@ -73,7 +73,7 @@ class Source:
     columns: tuple[str, ...]  # what expressions may use, for error messages
 
     @classmethod
-    def of(cls, plan, cells):
+    def of(cls, plan, layout):
         """Write the file of a plan."""
         holes = {
             "includes": "\n".join(f"#include <{header}>" for header in headers(plan)),
@@ -84,7 +84,7 @@ class Source:
             "branches": declared_branches(plan),
             "ask": "\n".join(f"      {branch_value(plan, name)};" for name in plan.inputs),
             "names": "".join(f", b_{name}" for name in plan.inputs),
-            "process": process(plan, cells),
+            "process": process(plan, layout),
         }
         key = hashlib.sha256(FILE.substitute(holes, name="").encode()).hexdigest()[:12]
         name = f"m3lchain_{key}"
@@ -182,8 +182,14 @@ WEIGHED = Template("      cutflows[$number]->add(slot, passed_0, $weight);")
 # The row of an event, for the stores of all regions.
 ROW = Template("""\
       if (find(&in[$first], &in[$first] + $regions, 1) != &in[$first] + $regions) {
+         const std::int64_t identity[] = {$identity};
          const double weights[] = {$weights};
-         m3l::addRow(&rows[$first], &in[$first], $regions, slot, $cells, $identity, weights, $row);
+         const float scalars[] = {$scalars};
+         std::int32_t room[$size];
+         Integers integers(room);
+$integers
+         addRow(&rows[$first], &in[$first], $regions, slot, identity, weights, $matrix, scalars,
+                integers);
       }""")
 
 # A loop over the entries of arrays: the same flags as with an array for each operator.
@@ -201,10 +207,10 @@ $body
 MATH = ("Math/Vector3D.h", "Math/Vector4D.h", "Math/VectorUtil.h", "Math/DistFunc.h")
 
 
-def process(plan, cells):
+def process(plan, layout):
     """The statements of C++ that count an event, find its regions and add it to their rows.
 
-    cells: number of values of the matrix
+    layout: of a row: numbers of its cells, of all its floats and of its integers
     """
     wanted, events = [WEIGHT, *plan.cut_inputs, *(plan.columns if plan.cuts else ())], {}
     varied = [
@@ -230,8 +236,8 @@ def process(plan, cells):
     if plan.cuts:
         # What the weight is in other variations matters without a variation only.
         weights = [each for each in universes if each not in events.values()]
-        lines.append(added(plan, columns, weights, 0, cells))
-        lines += [added(plan, universe, (), first, cells) for first, universe in events.items()]
+        lines.append(added(plan, columns, weights, 0, layout))
+        lines += [added(plan, universe, (), first, layout) for first, universe in events.items()]
     return "\n".join(line for line in lines if line)
 
 
@@ -267,20 +273,25 @@ def counted(plan, columns, number, first):
     )
 
 
-def added(plan, columns, weights, first, cells):
+def added(plan, columns, weights, first, layout):
     """C++ that adds the row of an event.
 
     weights: Columns of the other weights; first: flag of the first region
     """
     row = [columns.value(name) for name in plan.columns]
-    identity, (weight, *features) = row[: len(IDENTITY)], row[len(IDENTITY) :]
+    identity, (weight, matrix, *features) = row[: len(IDENTITY)], row[len(IDENTITY) :]
+    cells, floats, integers = layout
+    scalars, numbers = features[: floats - cells], features[floats - cells :]
     return ROW.substitute(
-        weights=", ".join([weight, *(each.value(WEIGHT) for each in weights)]),
-        identity=", ".join(identity),
-        row=", ".join(features),
         first=first,
         regions=len(plan.cuts),
-        cells=cells,
+        identity=", ".join(f"std::int64_t({value})" for value in identity),
+        weights=", ".join([weight, *(each.value(WEIGHT) for each in weights)]),
+        matrix=matrix,
+        # One more than there are: arrays cannot be empty.
+        scalars=", ".join([*(f"float({value})" for value in scalars), "0"]),
+        size=integers + 1,
+        integers="\n".join(f"         integers.add({value});" for value in numbers),
     )
 
 

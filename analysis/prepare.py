@@ -47,7 +47,7 @@ def prepare(job, inspect_files=inspect):
     if inspect_files is inspect:  # not a piece, whose files may be of other runs
         refuse_other_runs(planned)
     if not job.plain and helpers.load_for_chains() != "interpreted":
-        planned = with_compiled(planned, job.declarations.layout.size**2)
+        planned = with_compiled(planned, row_layout(job, row))
     for item in planned:
         if item.entries and not item.compiled:
             files, *_ = next(item.inputs.parts(item.begin, item.begin + item.entries))
@@ -88,13 +88,13 @@ def blocks_of(item):
     return [look.blocks for look in item.inputs.looks]
 
 
-def with_compiled(planned, cells):
+def with_compiled(planned, layout):
     """The samples with their compiled chains, where that is possible.
 
-    cells: number of values of the matrix
+    layout: as of compile_chains
     """
     try:
-        chains = compile_chains([item.plan for item in planned], cells)
+        chains = compile_chains([item.plan for item in planned], layout)
     except CompilerError as error:
         reason = helpers.first_error(str(error))
         warnings.warn(

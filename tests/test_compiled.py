@@ -7,13 +7,15 @@ import pytest
 from analysis.errors import DeclarationError
 from analysis.plan import IDENTITY, MATRIX, WEIGHT, Definition, Plan
 
+ROW = (1, 1, 0)  # numbers of cells, floats and integers
+
 
 @pytest.fixture
 def source(ROOT):
     """Function that writes the C++ file of a Plan."""
     from analysis.compiled import Source
 
-    return lambda plan: Source.of(plan, 1).text
+    return lambda plan: Source.of(plan, ROW).text
 
 
 def simple_plan(*definitions, cut="x > 1", constant=1.0):
@@ -46,7 +48,9 @@ def test_file_includes_nothing_of_rdataframe(ROOT, tmp_path):
     from helpers.build import run_compiler
 
     path = tmp_path / "chain.cxx"
-    path.write_text(Source.of(simple_plan(), 1).text + "\n#ifdef ROOT_RDATAFRAME\n#error\n#endif\n")
+    path.write_text(
+        Source.of(simple_plan(), ROW).text + "\n#ifdef ROOT_RDATAFRAME\n#error\n#endif\n"
+    )
     run_compiler(path, "chain", tmp_path)
     assert (tmp_path / "libchain.so").exists()
 
@@ -117,7 +121,7 @@ def test_damaged_source_in_the_cache_is_written_anew(ROOT, tmp_path, monkeypatch
 
     monkeypatch.setattr(compiled, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(compiled, "library", lambda name, path, inputs: path)
-    source = compiled.Source.of(simple_plan(), 1)
+    source = compiled.Source.of(simple_plan(), ROW)
     path = compiled.compile_library(source)
     path.write_text(source.text[:100])
     assert compiled.compile_library(source).read_text() == source.text

@@ -175,35 +175,16 @@ private:
 
 using RowStores = std::vector<std::shared_ptr<RowStore>>;
 
-/// Adds an event to those stores that want it: the three numbers of its identity, the weights, the
-/// `cells` values of its matrix, then the other floats and the integers.
+/// Adds an event to those stores that want it.
 /// \param wanted  for each store, whether it wants the event; all stores have rows of one shape
-template <typename DatasetNumber, typename RunNumber, typename EventNumber, typename... Scalars>
-void addRow(const std::shared_ptr<RowStore> *stores, const char *wanted, std::size_t nStores,
-            unsigned slot, unsigned cells, const DatasetNumber &dataset, const RunNumber &run,
-            const EventNumber &event, const double *weights, const ROOT::RVecF &matrix,
-            const Scalars &...scalars)
+/// \param matrix  the first of the floats; `scalars` are the others
+inline void addRow(const std::shared_ptr<RowStore> *stores, const char *wanted, std::size_t nStores,
+                   unsigned slot, const std::int64_t *identity, const double *weights,
+                   const ROOT::RVecF &matrix, const float *scalars, const Integers &integers)
 {
-   const std::int64_t identity[] = {static_cast<std::int64_t>(dataset),
-                                    static_cast<std::int64_t>(run),
-                                    static_cast<std::int64_t>(event)};
-   // One more than needed where there is none: arrays cannot be empty.
-   float floats[sizeof...(Scalars) + 1];
-   std::int32_t values[sizeof...(Scalars) + 1];
-   Integers integers(values);
-   const unsigned nFloats = (*stores)->floats() - cells;
-   unsigned column = 0;
-   const auto put = [&](auto value) {
-      if (column < nFloats)
-         floats[column] = static_cast<float>(value);
-      else
-         integers.add(value);
-      ++column;
-   };
-   (put(scalars), ...);
    for (std::size_t i = 0; i < nStores; ++i)
       if (wanted[i])
-         stores[i]->add(slot, identity, weights, matrix.data(), cells, floats, integers);
+         stores[i]->add(slot, identity, weights, matrix.data(), matrix.size(), scalars, integers);
 }
 
 /// Adds rows of tables to the first slot of a store.
