@@ -352,7 +352,7 @@ def test_missing_normalisation(refused, made, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("words", [(), ("--plain",), ("--drop-bad-events",)])
+@pytest.mark.parametrize("words", [(), slow(("--plain",)), ("--drop-bad-events",)])
 def test_weight_that_is_not_finite_names_the_sample_and_the_event(refused, made, tmp_path, words):
     cross_sections = {17: 0.0, 23: 1.0, 25: -1.0}  # over 0: NaN and both infinities
     bad = {k: {"XSection": over, "SumWeights": 0.0} for k, over in cross_sections.items()}
@@ -615,7 +615,7 @@ def long_sample(tmp_path_factory):
     return ntuples.samples_file(folder / "long.toml", {"name": "long", "files": ["*.root"]})
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", slow("SIGTERM")])
 def test_interruption_leaves_nothing_behind(long_sample, out, name):
     words = ["--samples", long_sample, "-o", out, "-j", "1", "--plain"]
     process = subprocess.Popen(

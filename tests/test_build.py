@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import DEMO, REPOSITORY, SAFETY_NET, at_prompt, run_program
+from conftest import DEMO, REPOSITORY, SAFETY_NET, at_prompt, run_program, slow
 
 TINY = "int tiny_answer() { return 42; }\n"
 
@@ -255,6 +255,7 @@ def load_tiny(path, **environment):
     )
 
 
+@pytest.mark.slow
 def test_library_that_kills_is_made_anew_by_the_next(build, tiny, tmp_path, compiled, monkeypatch):
     from helpers.seal import seal
 
@@ -283,6 +284,7 @@ def test_library_that_kills_always_is_refused(build, tiny, tmp_path, compiled, m
     assert build.died_loading(path)
 
 
+@pytest.mark.slow
 def test_library_of_a_process_that_was_killed_for_other_reasons_is_kept(
     build, tiny, tmp_path, compiled
 ):
@@ -518,6 +520,7 @@ def python_in(folder, code):
     )
 
 
+@pytest.mark.slow
 def test_root_compiles_the_helpers_by_hand(by_hand):
     first = at_prompt("helpers/helpers.cxx+", *TYPED, folder=by_hand)
     assert first.stdout.splitlines()[-2:] == ANSWERS, first
@@ -527,7 +530,7 @@ def test_root_compiles_the_helpers_by_hand(by_hand):
     assert untracked(by_hand) == ""
 
 
-@pytest.mark.parametrize("header", ["m3l.h", "leptons.h"])
+@pytest.mark.parametrize("header", ["m3l.h", slow("leptons.h")])
 def test_the_two_steps_of_the_thesis(by_hand, header):
     at_prompt("helpers/helpers.cxx+", folder=by_hand)
     steps = f"""
@@ -553,7 +556,7 @@ def test_both_ways_in_one_session(by_hand, first, then):
     assert (done.stdout.splitlines()[-2:], done.stderr) == (ANSWERS, "")
 
 
-@pytest.mark.parametrize("first", ["import helpers; helpers.load()", ""])
+@pytest.mark.parametrize("first", [slow("import helpers; helpers.load()"), ""])
 def test_by_hand_beside_the_program(by_hand, first):
     at_prompt("helpers/helpers.cxx+", folder=by_hand)
     code = f"""
@@ -573,6 +576,7 @@ def test_rootlogon_works_in_any_folder(folder):
     assert (done.stdout.splitlines()[-2:], done.stderr) == (ANSWERS, "")
 
 
+@pytest.mark.slow
 def test_rootlogon_works_without_python(tmp_path):
     for tool in ("c++", "sed", "ldd"):  # cling looks for its headers and libraries with these
         (tmp_path / tool).symlink_to(shutil.which(tool))

@@ -356,6 +356,7 @@ def test_extras_exist():
         assert set(names.split(",")) <= set(extras["optional-dependencies"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", with_rule("root"))
 def test_root_prompt(command, tmp_path):
     ignore = shutil.ignore_patterns("__pycache__")  # a copy, since ACLiC writes beside the sources

@@ -193,7 +193,7 @@ def as_rntuple(ROOT, tree, path, algorithm="zstd", page=400, cluster=40_000):
     return path
 
 
-@pytest.mark.parametrize("page, cluster", [(64, 20_000), (400, 40_000), (2**20, 2**27)])
+@pytest.mark.parametrize("page, cluster", [(64, 20_000), slow(400, 40_000), slow(2**20, 2**27)])
 def test_every_kind_of_number_in_an_rntuple(ROOT, open_dataset, written, tmp_path, page, cluster):
     paths = [
         as_rntuple(ROOT, tree, tmp_path / tree.name, page=page, cluster=cluster)
@@ -302,7 +302,7 @@ def bytes_of_baskets(ROOT, path):
         ]
 
 
-@pytest.mark.parametrize("kind", [*(k if k == "RVec" else slow(k) for k in KINDS), "RNTuple"])
+@pytest.mark.parametrize("kind", [*map(slow, KINDS), "RNTuple"])
 def test_what_root_cannot_read_of_damaged_files_is_not_read(ROOT, tmp_path, kind, request):
     files = 10 if request.config.getoption("--slow") else 3  # of each algorithm
     rng = np.random.default_rng(1)

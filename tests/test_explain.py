@@ -380,6 +380,7 @@ def test_blind_data_is_not_looked_at(explained, monkeypatch, tmp_path):
     assert set(told.regions) == {"SR2L"} and told.blind == ("SR3L",)
 
 
+@pytest.mark.slow
 def test_command_and_prompt(tmp_path):
     outcome = run_program("--event", "WZ@17", "-r", "SR2L")
     assert (outcome.status, outcome.err) == (0, "")
@@ -395,6 +396,7 @@ def test_command_and_prompt(tmp_path):
     assert "WZ: run 300000, event 18, " in done.stdout and "of analysis/demo/WZ.root" in done.stdout
 
 
+@pytest.mark.slow
 def test_root_prompt_explains():
     call = 'explain("WZ:18", "-r SR2L")'
     done = subprocess.run(

@@ -302,6 +302,7 @@ histograms.save(__import__("pathlib").Path(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 def test_histograms_are_the_same_file_whatever_the_process_did_before(tmp_path):
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     dirty = {"MALLOC_PERTURB_": "165"}  # memory is not fresh

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import plot_inputs
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, slow
 from h5py import h5p
 
 from analysis.errors import InputError
@@ -475,7 +475,7 @@ assert not (sha256 and found["refused"] < 600), found
 """
 
 
-@pytest.mark.parametrize("rows", [3, 1500])
+@pytest.mark.parametrize("rows", [3, slow(1500)])
 @pytest.mark.parametrize("known", [False, True])
 def test_flipped_bytes_give_the_right_values_or_one_line(tmp_path, rows, known):
     path = write(tmp_path / "t.hdf5", columns(rows))
@@ -483,7 +483,7 @@ def test_flipped_bytes_give_the_right_values_or_one_line(tmp_path, rows, known):
     python(FLIPS, path, True, *sha256)
 
 
-@pytest.mark.parametrize("library", [None, "zlib", "blosc:lz4"])
+@pytest.mark.parametrize("library", [None, *map(slow, ("zlib", "blosc:lz4"))])
 def test_flipped_bytes_of_a_file_without_checksums_do_not_crash(tmp_path, library):
     level = {"complevel": 5, "complib": library} if library else {}
     pd.DataFrame(columns(3)).to_hdf(tmp_path / "t.hdf5", key="mini", **level)

@@ -65,7 +65,8 @@ def test_it_learns(trained):
     assert trained.record_.best_epoch == 1 + np.argmin(history["val_loss"])
 
 
-@pytest.mark.parametrize("network", ["small", slow("vae_small")])
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["small", "vae_small"])
 def test_training_as_on_a_gpu(dataset, tmp_path, monkeypatch, network):
     """Compiled by XLA, with many steps in a call: the same but for rounding, and other noise."""
 
@@ -220,7 +221,7 @@ def test_keras_alone_takes_raw_features(dataset, trained):
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("name", ["small", "vae_big"])
+@pytest.mark.parametrize("name", ["small", slow("vae_big")])
 def test_loading_gives_the_same_model(dataset, tmp_path, name, masked):
     config = models.MODELS[name]
     training = replace(TRAINING, epochs=1, mask_absent=masked)

@@ -7,6 +7,7 @@ import ml_tables
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import slow
 
 from analysis import console
 from analysis.errors import InputError
@@ -249,7 +250,7 @@ def written(folder):
     }
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("study", [STUDIES[0], *map(slow, STUDIES[1:])])
 def test_same_seed_gives_same_bytes_and_inputs_stay(folder, study, capsys):
     before, results = inputs(folder), []
     for _ in range(1 if study in LEARNING[1:] else 2):  # a training takes seconds

@@ -66,6 +66,7 @@ def test_single_model_marks_its_training_events(dataset, trained):
     np.testing.assert_array_equal(single.score(events).trained_on, expected)
 
 
+@pytest.mark.slow
 def test_finished_folds_of_a_killed_run_are_kept(dataset, trained, tmp_path, monkeypatch):
     plain, calls = autoencoder.RunAE.fit, []
 

@@ -192,6 +192,7 @@ def test_it_is_an_autoencoder_like_the_others(dataset, trained, tmp_path):
     assert loaded.record_.to_dict() == trained.record_.to_dict()
 
 
+@pytest.mark.slow
 def test_the_same_training_gives_the_same_bytes_also_after_a_kill(
     dataset, trained, tmp_path, monkeypatch
 ):
@@ -214,6 +215,7 @@ def test_the_same_training_gives_the_same_bytes_also_after_a_kill(
     assert model.resume() is None
 
 
+@pytest.mark.slow
 def test_masking_changes_nothing_for_it(dataset, trained, tmp_path):
     training = replace(TRAINING, mask_absent=True)
     masked = LikelihoodAE(dataset, tmp_path / "masked", training=training).fit().save()

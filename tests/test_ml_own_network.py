@@ -181,6 +181,7 @@ def test_children_are_trained_scored_saved_and_loaded(dataset, tmp_path, kind, m
     assert other.resume() is None
 
 
+@pytest.mark.slow
 def test_a_childs_search(dataset, tmp_path):
     model = made(ThesisTuning, dataset, tmp_path / "tuned")
     model.runHpSearch("random", trials=3, epochs=1).save()
@@ -196,6 +197,7 @@ def test_a_childs_search(dataset, tmp_path):
     assert os.listdir(tmp_path) == ["tuned"]
 
 
+@pytest.mark.slow
 def test_a_killed_child_goes_on(dataset, tmp_path):
     model = made(Plain, dataset, tmp_path / "a", replace(TRAINING, epochs=1))
     model.fit()  # not saved: its checkpoint is still there

@@ -67,6 +67,7 @@ def test_space_of_the_drafts():
     assert len(network.encoder) == len(network.decoder) == 3
 
 
+@pytest.mark.slow
 def test_regularisers_leave_something_to_learn(dataset, tmp_path):
     """With the strongest of each, the network still does better than to predict the mean."""
     losses = {}

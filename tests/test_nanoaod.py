@@ -106,6 +106,7 @@ def test_same_events_give_the_rows_of_susy(both, run_here, tmp_path):
             assert row["sumw"] == pytest.approx(other["sumw"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_compiled_and_plain_give_the_same_bytes(both, run_here, tmp_path):
     nano, _ = both
     for name, words in (("one", ()), ("two", ("--plain",))):
@@ -123,6 +124,7 @@ def test_check_says_what_the_format_lacks(both, run_here):
     ]
 
 
+@pytest.mark.slow
 def test_small_integers_of_later_versions_are_read_alike(both, run_here, tmp_path):
     """Their jets have no pile-up identification: none is cut by it."""
     events = [

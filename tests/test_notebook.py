@@ -50,6 +50,7 @@ def test_agreement_is_a_dataframe(run):
     assert "<table" in table._repr_html_()
 
 
+@pytest.mark.slow
 def test_several_pictures_stand_below_each_other(run):
     for made in (run.scores(), run.statistics()):
         html = made._repr_html_()
@@ -130,6 +131,7 @@ except M3LError as error:
 """
 
 
+@pytest.mark.slow
 def test_rows_of_dataframes_whatever_the_number_of_threads():
     done = run_code(ROWS)
     assert done.returncode == 0, done.stderr

@@ -184,6 +184,7 @@ def test_cuts_that_nothing_distinguishes_are_told_once():
     assert f"< {1 / 40 / np.sqrt(0.5):.2g} @50%" in table  # no event passes the cut on the rival
 
 
+@pytest.mark.slow
 def test_tables_of_the_study_are_written(tmp_path, capsys):
     run = plot_inputs.write_scores(plot_inputs.write_run(tmp_path / "out"), errors=False)
     options = Options(str(run), run / "plots", formats=("csv",), processes=1)

@@ -65,6 +65,7 @@ def test_hist_writes_and_names(folder, call):
     assert out.splitlines() == [f"wrote {folder / 'plots' / name}" for name in names]
 
 
+@pytest.mark.slow
 def test_number_of_processes_does_not_change_the_files(folder, call):
     features = [f["name"] for f in json.loads((folder / "run.json").read_text())["features"]][:14]
     for number in ("1", "2"):

@@ -152,6 +152,7 @@ def test_page_of_a_run_elsewhere_keeps_all_but_lines_that_name_the_folder(small,
     assert told.startswith(f"drew {scored} pictures, kept {len(svgs(page)) - scored} ")
 
 
+@pytest.mark.slow
 def test_changed_scores_leave_other_pictures_alone(small, capsys):
     page, _ = small(capsys)
     before = contents(page)
@@ -167,6 +168,7 @@ def test_changed_scores_leave_other_pictures_alone(small, capsys):
     assert changed and changed <= scored
 
 
+@pytest.mark.slow
 def test_changed_histogram_and_options_are_drawn(small, capsys):
     page, _ = small(capsys)
     before = contents(page)
@@ -188,6 +190,7 @@ def test_changed_histogram_and_options_are_drawn(small, capsys):
     assert told.startswith(f"drew {len(svgs(page))} pictures")
 
 
+@pytest.mark.slow
 def test_picture_that_was_touched_is_drawn_again(small, capsys):
     page, _ = small(capsys)
     before = contents(page)
@@ -199,6 +202,7 @@ def test_picture_that_was_touched_is_drawn_again(small, capsys):
     assert contents(page) == before and not told.startswith("drew 0 ")
 
 
+@pytest.mark.slow
 def test_manifest_of_something_else_is_forgotten(small, capsys):
     page, told = small(capsys)
     before, manifest = contents(page), page.parent / "files" / "manifest.json"

@@ -81,6 +81,7 @@ def test_plotting_bears_any_study(tmp_path):
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>'\"&"
 
 
+@pytest.mark.slow
 def test_free_text_of_a_record_is_text_on_the_page(tmp_path, monkeypatch):
     from analysis.results import Results
     from plotting import report, score_pictures, stack_pictures

@@ -15,6 +15,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 def test_script_that_compares(tmp_path):
     """It finds nothing in the engine of these tests, and says where a library is none."""
     script = REPOSITORY / "helpers" / "reading.py"

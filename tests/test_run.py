@@ -215,6 +215,7 @@ def test_two_regions_at_once_are_the_two_alone(demo_output, run_here, tmp_path):
     assert {key.split("/")[0] for key in histograms(tmp_path)} == {"SR3L", "SR2L"}
 
 
+@pytest.mark.slow
 def test_more_regions_than_a_word_has_bits(run_here, tmp_path, monkeypatch):
     cuts = {f"R{k}": selection.Cut("MET", f"met_Et > {3 * k}") for k in range(70)}
     regions = tuple(selection.Region(name, (cut,), tag=name) for name, cut in cuts.items())

@@ -173,7 +173,7 @@ def assert_same_tables_but_score(one, other):
 
 
 @pytest.mark.parametrize("year", [2020, 2025])
-@pytest.mark.parametrize("kind", ["rntuple", "ttree"])
+@pytest.mark.parametrize("kind", ["rntuple", slow("ttree")])
 def test_open_data_with_normalisation_in_the_ntuple(ROOT, skims, runs, tmp_path, year, kind):
     events = [
         three_leptons(number=1, weights={"mcWeight": 0.3}),
@@ -229,6 +229,7 @@ def test_metadata_become_a_number(ROOT, skims, runs, tmp_path):
     assert_same_bytes(runs("--samples", skim), runs("--samples", original))
 
 
+@pytest.mark.slow
 def test_no_event_is_selected(ROOT, skims, run_here, tmp_path):
     events = [three_leptons(number=n, leptons=(Lepton(30),) * n) for n in range(3)]
     ntuples.write(tmp_path / "a.root", events)
@@ -249,6 +250,7 @@ def test_no_event_is_selected(ROOT, skims, run_here, tmp_path):
         assert [row["entries"] for row in rows] == [3, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_every_kind_of_number_survives_both_formats(ROOT, skims, runs, tmp_path):
     kinds = {
         "unsigned_long_long": "unsigned long long",

@@ -134,6 +134,7 @@ def test_schema(skim, complaints, tmp_path):
     assert "schema 'opendata2020' needs" in outcome.err
 
 
+@pytest.mark.slow
 def test_branch_that_nobody_has_read(ROOT, skims, complaints, runs, tmp_path, monkeypatch):
     ntuples.write(
         tmp_path / "a.root",
@@ -235,6 +236,7 @@ def test_full_disk(ROOT, run_here, tmp_path):
     assert not [*(tmp_path / "out").glob("*")]
 
 
+@pytest.mark.slow
 def test_blind_data(skims, runs, complaints):
     words = ("-s", "data", "WZ", "-r", "SR_search")
     made = skims(*words)

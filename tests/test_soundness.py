@@ -183,7 +183,9 @@ LINE = (
 )
 
 
-@pytest.mark.parametrize("words", [(), ("--plain",), ("-j", "2"), slow(("-j", "2", "--plain"))])
+@pytest.mark.parametrize(
+    "words", [(), *map(slow, (("--plain",), ("-j", "2"), ("-j", "2", "--plain")))]
+)
 def test_run_fails_with_one_line_and_writes_nothing(run_here, susy, tmp_path, words):
     run = run_program if "-j" in words else run_here
     outcome = run("--samples", susy.samples, "-o", tmp_path / "out", *words)
@@ -218,7 +220,7 @@ def test_second_file_and_only_its_bad_event(run_here, tmp_path, branch, words):
     assert (outcome.status, outcome.lines) == (0, [])
 
 
-@pytest.mark.parametrize("words", [(), ("--plain",)], ids=["compiled", "plain"])
+@pytest.mark.parametrize("words", [(), slow(("--plain",))], ids=["compiled", "plain"])
 def test_values_that_an_event_does_not_use_do_not_matter(run_here, tmp_path, words):
     """Two leptons are not selected, so that nobody looks at the jets."""
     events = [three_leptons(number=k) for k in range(3)]
@@ -236,7 +238,7 @@ def test_values_that_an_event_does_not_use_do_not_matter(run_here, tmp_path, wor
 
 
 @pytest.mark.parametrize("words", [(), slow(("--plain",))], ids=["compiled", "plain"])
-@pytest.mark.parametrize("shape", ["RNTuple", "C array"])
+@pytest.mark.parametrize("shape", ["RNTuple", slow("C array")])
 def test_other_ways_to_hold_arrays(ROOT, run_here, tmp_path, shape, words):
     """NaN in jetPhi of event 2, and, where lengths can differ, a jetM too many in event 4."""
     spoil = {2: ("jetPhi", "nan")} | ({4: ("jetM", "one too many")} if shape == "RNTuple" else {})
@@ -318,13 +320,13 @@ def declare(monkeypatch):
 @pytest.mark.parametrize(
     "expression, integer, value, words",
     [
-        ("log(EventNumber - 1.)", False, "-inf", ()),
+        slow("log(EventNumber - 1.)", False, "-inf", ()),
         slow("sqrt(EventNumber - 1.5)", False, "nan", ()),
         ("EventNumber == 1 ? 1e39 : 1.", False, "inf", ()),
         slow("EventNumber == 1 ? 1e39 : 1.", False, "inf", ("--plain",)),
         slow("sqrt(EventNumber - 1.5)", True, "nan", ()),
         slow("sqrt(EventNumber - 1.5)", True, "nan", ("--plain",)),
-        ("EventNumber == 1 ? -1e10 : 1.", True, "-1e+10", ()),
+        slow("EventNumber == 1 ? -1e10 : 1.", True, "-1e+10", ()),
         ("EventNumber == 1 ? 2147483648LL : 1", True, "2.14748e+09", ("--plain",)),
     ],
 )
@@ -351,7 +353,7 @@ def test_feature_that_a_table_cannot_hold(
         )
 
 
-@pytest.mark.parametrize("words", [(), ("--plain",)], ids=["compiled", "plain"])
+@pytest.mark.parametrize("words", [(), slow(("--plain",))], ids=["compiled", "plain"])
 def test_integers_at_the_ends_of_32_bits_are_kept(run_here, declare, tmp_path, words):
     declare("least", "EventNumber ? -2147483648LL : 0", integer=True)
     declare("most", "EventNumber ? 2147483647.9 : 0.", integer=True)

@@ -21,6 +21,7 @@ print(ROOT.TH1D("h", "", 2, 0.0, 1.0).GetNbinsX())
     assert done.stdout.splitlines()[-2:] == ["[]", "2"], done.stderr
 
 
+@pytest.mark.slow
 def test_physics_is_known_at_the_prompt_after_a_run(tmp_path):
     code = f"""
 import run_rdf

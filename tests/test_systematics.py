@@ -266,7 +266,7 @@ def files_of(folder):
     }
 
 
-@pytest.mark.parametrize("words", [("--plain",), ("-j", "3")])
+@pytest.mark.parametrize("words", [slow(("--plain",)), ("-j", "3")])
 def test_chain_as_it_is_and_threads_give_the_same_bytes(varied, samples, tmp_path, words):
     other = run(samples, tmp_path / "out", "--vary", "--vary-tables", *words)
     assert files_of(other) == files_of(varied)
@@ -287,6 +287,7 @@ def test_columns_that_a_format_computes_are_varied(tmp_path):
     assert up["jetPt_0"].tolist() == (nominal["jetPt_0"] * np.float32(1.03)).tolist()
 
 
+@pytest.mark.slow
 def test_batch_jobs_and_merge_give_the_same_bytes(varied, samples, submit_here, tmp_path):
     out = tmp_path / "out"
     words = ("--samples", samples, "-o", out, "-r", *REGIONS, "--vary", "--vary-tables")
@@ -326,6 +327,7 @@ def test_printed_chain_varies(samples, capsys):
     assert '{"up", "down"}, "jets");' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_same_command_again_makes_nothing_and_other_variations_are_made(samples, tmp_path):
     import run_rdf
 
