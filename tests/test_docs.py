@@ -113,7 +113,7 @@ PRINTS = {
     "--list": ["region SR3L"],
     "submit local": ["events of 2 samples"],
     "submit status": ["merged: output_jobs is complete"],
-    "--event WZ:12": [
+    "run_rdf.py --event WZ:12": [
         line
         for block in BLOCKS
         if block.page.name == "debugging.md" and block.language == "text"
