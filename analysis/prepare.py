@@ -47,7 +47,7 @@ def prepare(job, inspect_files=inspect):
     if inspect_files is inspect:  # not a piece, whose files may be of other runs
         refuse_other_runs(planned)
     if not job.plain and helpers.load_for_chains() != "interpreted":
-        planned = with_compiled(planned, row_layout(job, row))
+        planned = with_compiled(planned, row_layout(job.declarations, row))
     for item in planned:
         if item.entries and not item.compiled:
             files, *_ = next(item.inputs.parts(item.begin, item.begin + item.entries))
@@ -210,7 +210,7 @@ def without(item, job, path, reason):
     return replace(item, inputs=inputs, plan=plan, normalisation=norm, entries=entries)
 
 
-def row_layout(job, row):
+def row_layout(declared, row):
     """Numbers of a row's cells, of all its floats and of its integers."""
     floats = sum(not feature.integer for feature in row)
-    return job.declarations.layout.size**2, floats, len(row) - floats
+    return declared.layout.size**2, floats, len(row) - floats

@@ -71,7 +71,7 @@ def rebuild(folder, region, events, rows):
         file = Path(workshop) / "events.root"
         write_tree(file, records, travelling(layout))
         item = prepared(file, records, job.declarations, by_name[name], row)
-        loop = event_loop(item, row_layout(job, row), workshop)
+        loop = event_loop(item, row_layout(job.declarations, row), workshop)
         loop.run()
         forget_filters()
         write_rows(loop.rows[name], rows, row, book_histograms((), row))
@@ -165,7 +165,7 @@ def prepared(path, records, declared, region, row):
     import helpers
     from analysis.inputs import InputFile, Inputs
     from analysis.plan import Planner
-    from analysis.prepare import Prepared, with_compiled
+    from analysis.prepare import Prepared, row_layout, with_compiled
     from analysis.scale_factors import keep_corrections
 
     helpers.load_engine()
@@ -187,7 +187,7 @@ def prepared(path, records, declared, region, row):
     files = (InputFile(str(path), path.stat().st_size, len(records)),)
     item = Prepared(sample, Inputs(files, branches, None), plan, declared, None, len(records))
     if helpers.load_engine() != "interpreted":
-        (item,) = with_compiled([item], declared.layout.size**2)
+        (item,) = with_compiled([item], row_layout(declared, row))
     return item
 
 

@@ -161,7 +161,7 @@ class Maker:
 
     def __init__(self, job, row, output):
         self.job, self.row, self.output = job, row, output
-        self.layout = row_layout(job, row)
+        self.layout = row_layout(job.declarations, row)
         self.made_with = made_with()
 
     def make(self, item, loop):

@@ -85,7 +85,7 @@ def skim(job, options, folder, command):
     helpers.load_engine()  # once for the processes of all samples
     ROOT.EnableThreadSafety()
     prepared, row = prepare(job)
-    threads, layout = number_of_threads(job.threads), row_layout(job, row)
+    threads, layout = number_of_threads(job.threads), row_layout(job.declarations, row)
     with Output(folder) as output:
         refuse_used(folder)
         work = partial(write_skim, folder=output.partial, options=options, command=command)

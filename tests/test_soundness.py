@@ -115,7 +115,7 @@ def prepared(samples, *words):
     options = parser().parse_args(["--samples", str(samples), *words])
     job = Job(*declared_job(options), plain=options.plain)
     (item,), row = prepare(job)
-    return item, row_layout(job, row)
+    return item, row_layout(job.declarations, row)
 
 
 def test_every_fault_of_every_branch_ends_the_compiled_loop(made, tmp_path):

@@ -293,7 +293,7 @@ def sorted_rows(submission, manifests, region, variation, job, row, folder):
 
     variation: one that changes events, or None: rows without, which have the other weights
     """
-    _, floats, integers = row_layout(job, row)
+    _, floats, integers = row_layout(job.declarations, row)
     names = [feature.name for feature in row]
     # Rows are added to the first slot; with a second, they are given back by a thread of their own.
     kinds = {} if variation else kinds_of(manifests[0])

@@ -96,7 +96,7 @@ def compute(submission, piece, folder):
             submission=submission,
             stem=f"{piece.sample}-{piece.name}",
         )
-    ((_, found),) = run_guarded([item], row_layout(job, row), folder, threads, write)
+    ((_, found),) = run_guarded([item], row_layout(job.declarations, row), folder, threads, write)
     if isinstance(found, Exception):
         raise found
     sample = sample_json(item)
