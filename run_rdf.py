@@ -26,7 +26,14 @@ from pathlib import Path
 from analysis import console, good_runs, selection, steps, triggers
 from analysis.cluster import connect
 from analysis.declarations import with_good_runs
-from analysis.errors import DeclarationError, InputError, last_words, positive_integer, raising
+from analysis.errors import (
+    DeclarationError,
+    InputError,
+    Parser,
+    last_words,
+    positive_integer,
+    raising,
+)
 from analysis.features import CARRIED, DEFAULT_LAYOUT, FEATURES, LAYOUTS
 from analysis.options import (
     EventName,
@@ -47,7 +54,7 @@ from analysis.systematics import SYSTEMATICS
 def parser():
     """The command line."""
     description, _, examples = __doc__.partition("\n\n")
-    make = argparse.ArgumentParser(
+    make = Parser(
         "run_rdf.py",
         description=description,
         epilog=examples,
@@ -228,9 +235,10 @@ def act(options):
 
 def run_chain(options, listed):
     """Run all steps from the ntuples of a SampleList to the page."""
-    from analysis.everything import run_all
+    from analysis.everything import require_detectors, run_all
 
     chosen = choices_of(options, listed)
+    require_detectors(chosen.detectors)
     run_all(steps.steps_of(chosen), chosen.output, chosen.notes(), options.force)
 
 

@@ -60,7 +60,7 @@ def with_columns(plan, df):
     for definition in plan.definitions:
         df = with_variations(df, waiting, there)
         define = df.Redefine if definition.replaces else df.Define
-        df = define(definition.name, definition.expression)
+        df = define(definition.name, definition.cpp)
         there.add(definition.name)
     return with_variations(df, waiting, there)
 
@@ -88,7 +88,7 @@ def with_variations(df, waiting, there):
     for (name, systematic), directions in [*waiting.items()]:
         if {name, *(n for each in directions.values() for n in each.inputs)} <= there:
             del waiting[name, systematic]
-            values = ", ".join(each.expression for each in directions.values())
+            values = ", ".join(each.cpp for each in directions.values())
             df = df.Vary(name, f"alternatives({name}, {values})", [*directions], systematic)
     return df
 
@@ -103,5 +103,5 @@ def with_cuts(plan, df, guard=lambda node, region, number: node):
         regions[region] = [df]  # before the first cut
         for number, cut in enumerate(cuts):
             before = guard(regions[region][-1], region, number)
-            regions[region].append(before.Filter(cut.expression, cut.name))
+            regions[region].append(before.Filter(cut.cpp, cut.name))
     return regions

@@ -71,6 +71,7 @@ class Source:
     name: str  # of the namespace and of the library
     text: str  # the whole file
     columns: tuple[str, ...]  # what expressions may use, for error messages
+    inputs: dict[str, str]  # those of them that are branches and their types
 
     @classmethod
     def of(cls, plan, layout):
@@ -88,7 +89,7 @@ class Source:
         }
         key = hashlib.sha256(FILE.substitute(holes, name="").encode()).hexdigest()[:12]
         name = f"m3lchain_{key}"
-        return cls(name, FILE.substitute(holes, name=name), plan.names)
+        return cls(name, FILE.substitute(holes, name=name), plan.names, plan.inputs)
 
 
 def compile_library(source):
@@ -99,7 +100,7 @@ def compile_library(source):
             write_file(path, source.text)
         return library(source.name, path, [path, *source_files()])
     except CompilerError as error:
-        blame_declaration(str(error), source.columns)
+        blame_declaration(str(error), source.columns, source.inputs)
         raise
     except OutputError as error:
         raise CompilerError(str(error)) from None
@@ -344,7 +345,7 @@ def functions(plan):
 def function(name, definition, types, returns="auto"):
     """A C++ function that computes an expression; a compiler's complaint names its declaration."""
     arguments = ", ".join(f"const {types[n]} &{n}" for n in definition.inputs)
-    body = definition.expression
+    body = definition.cpp
     if not re.search(r"\breturn\b", body):
         body = f"return {body};"
     body = f'#line 1 "{file_name(definition.where)}"\n{body}\n#line 1 "chain"'

@@ -12,14 +12,24 @@ from helpers.terminal import captured_stderr
 NO_NUMBER = "is not one number per event"
 
 
-def blame_declaration(output, known):
+# The type of an argument as compilers name it, see compiled.functions.
+ARGUMENT = r"(?:const )?m3lchain_\w+::\{anonymous\}::(?:branch|column)_(\w+) ?&"
+
+
+def blame_declaration(output, known, inputs):
     """Raise DeclarationError if the output of a C++ compiler blames a declaration.
 
-    known: names that an expression may use
+    known: names that an expression may use; inputs: those that are branches and their types
     """
     blamed = re.search(r"^(\w[^\n]*? in analysis/\w+\.py):\d+:\d+: error: ([^\n]*)", output, re.M)
-    if blamed:
-        raise DeclarationError(complaint(*blamed.groups(), known))
+    if not blamed:
+        return
+    where, message = blamed.groups()
+    types = [
+        f"{name} is {inputs[name]}" for name in re.findall(ARGUMENT, message) if name in inputs
+    ]
+    message = re.sub(ARGUMENT, r"\1", message) + (f", where {', '.join(types)}" if types else "")
+    raise DeclarationError(complaint(where, message, known))
 
 
 def complaint(where, message, known):
@@ -60,7 +70,7 @@ class Checked:
     def __init__(self, df, plan):
         self.df, self.plan = df, plan
         definitions = (*plan.definitions, *(cut for cuts in plan.cuts.values() for cut in cuts))
-        self.where = {(each.name, each.expression): each.where for each in reversed(definitions)}
+        self.where = {(each.name, each.cpp): each.where for each in reversed(definitions)}
         for shifted in plan.variations:
             self.where |= {(c.name, shifted.systematic): c.where for c in shifted.columns}
 

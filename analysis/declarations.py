@@ -4,9 +4,11 @@ import json
 from dataclasses import asdict, dataclass, replace
 
 from analysis import features, records, selection
-from analysis.errors import DeclarationError
+from analysis.errors import DeclarationError, listed
 from analysis.samples import choose
 from analysis.systematics import SYSTEMATICS, Systematic
+
+ALL = selection.Cut("all", "true")  # what the first row of a cutflow counts
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,10 @@ class Declarations:
         ):
             for each in several:
                 plain = json.loads(json.dumps(asdict(each)))
-                yield from rule.problems(plain, f"{what} '{each.name}': ")
+                wrong = [*rule.problems(plain, f"{what} '{each.name}': ")]
+                if what == "feature" and not wrong:
+                    wrong = records.feature_contradictions(plain)
+                yield from wrong
         columns = (
             *self.objects,
             *self.variables,
@@ -52,8 +57,15 @@ class Declarations:
             *(feature for feature in self.scalars if feature.expression != feature.name),
         )
         yield from doubled(columns, "a column")
+        for feature in self.scalars:
+            if feature.name in (*records.IDENTITY, records.WEIGHT):
+                yield f"feature '{feature.name}' is a column of all tables without it"
         for region in self.regions:
-            yield from doubled(region.cuts, f"a cut of region '{region.name}'")
+            yield from doubled((ALL, *region.cuts), f"a cut of region '{region.name}'")
+        tags = [region.tag for region in self.regions]
+        for tag in sorted({tag for tag in tags if tags.count(tag) > 1}):
+            names = listed([region.name for region in self.regions if region.tag == tag])
+            yield f"regions {names} have the same tag '{tag}', and so the same tables"
         yield from doubled(self.systematics, "a systematic")
         variations = [v for systematic in self.systematics for v in systematic.variations]
         yield from doubled(variations, "a variation")
@@ -76,6 +88,12 @@ def declarations(regions, layout_name, vary=None, good_runs=False):
     (layout_name,) = choose([layout_name], layouts, "layout")
     layout = layouts[layout_name]
     by_name = {region.name: region for region in selection.REGIONS}
+    for region in selection.REGIONS:
+        if not isinstance(region.cuts, tuple):  # a comma is missing
+            raise DeclarationError(
+                f"the cuts of region '{region.name}' in analysis/selection.py must be a tuple, of "
+                "a single one `(Cut(...),)`"
+            )
     chosen = choose(regions, by_name, "region", "--list")
     wanted = tuple(by_name[name] for name in chosen)
     declared = Declarations(

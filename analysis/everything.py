@@ -40,6 +40,18 @@ SHORT = 6  # lines of output that are shown whole
 INDENT = "    "
 PATIENCE = 10  # s until a step that shall end is killed
 
+FIND_DETECTORS = """
+import sys
+from analysis.errors import M3LError
+from ml.ensemble import find_declared
+try:
+    for name in sys.argv[1:]:
+        find_declared(name)
+except M3LError as error:
+    print(error)
+    sys.exit(1)
+"""
+
 
 class StepError(M3LError):
     """A step has failed; it has said why."""
@@ -85,6 +97,15 @@ def require_packages(steps):
             f"Python finds no {listed(missing)}, which --all needs: pip install -e '.[{extras}]', "
             "or source setup.sh"
         )
+
+
+def require_detectors(names):
+    """Raise InputError for a name that no detector has, as a process of `ml` says."""
+    if not names:
+        return
+    said, status = watch([sys.executable, "-P", "-c", FIND_DETECTORS, *names])
+    if status:
+        raise InputError(said[-1] if said else "python -m ml does not run")
 
 
 def duration(seconds):

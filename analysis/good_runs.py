@@ -199,7 +199,10 @@ def read_xml(text):
 
 def read_json_list(text):
     """[(run, first, last block), ...] of CMS' JSON. Raises ValueError."""
-    content = parse_json(text)
+    try:
+        content = parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"it is neither XML nor JSON, {error}") from None
     if not isinstance(content, dict):
         raise ValueError('it is no object such as {"284500": [[1, 20]]}')
     found = []

@@ -32,7 +32,7 @@ MODEL_FOLDS = "folds.json"  # beside one folder per model
 
 TABLE = "mini"  # name of the table in its file
 WEIGHT = records.WEIGHT
-IDENTITY = ("DatasetNumber", "RunNumber", "EventNumber")
+IDENTITY = records.IDENTITY
 
 RETRAIN = "train again with python -m ml train"
 

@@ -22,6 +22,12 @@ WORDS = frozenset(
 ) | {name for name in helpers.names() if name[0].isupper()}
 
 
+# Such as 20 < met_Et < 200: a number, a column, element or function, and a number or column.
+CHAINED = re.compile(
+    r"(?<![\w.])-?\d[\w.]*\s*[<>]=?\s*[A-Za-z_][\w.]*(?:\[[^][]*\]|\([^()]*\))?\s*[<>]=?\s*-?[\w.]+"
+)
+
+
 @dataclass(frozen=True)
 class Definition:
     """A column that is computed, or a cut."""
@@ -32,6 +38,12 @@ class Definition:
     inputs: tuple[str, ...] = ()  # columns in the expression
     replaces: bool = False  # hides a branch of the same name
     each: bool = False  # computed for each entry of its input arrays, which have one length
+    masks: tuple[str, ...] = ()  # flags of objects, which choose elements
+
+    @property
+    def cpp(self):
+        """The expression as it is computed: C++ does not look whether x[i] is there."""
+        return with_checked_elements(self.expression, self.inputs, self.masks)
 
 
 @dataclass(frozen=True)
@@ -163,6 +175,36 @@ def is_elementwise(expression):
     return set(functions) <= {"abs"} and not re.search(r"[^\w\s.<>=!&|+*/()-]", expression)
 
 
+def with_checked_elements(expression, columns, masks):
+    """Write element(x, i) for each x[i] of a column x; masks, as in x[x > 20], choose several."""
+    made = ""
+    while found := re.search(r"(?<![\w.>:])([A-Za-z_]\w*)\[", expression):
+        value = name = found[1]
+        made += expression[: found.start()]
+        if name not in columns or name == MATRIX:  # whose cells are all there
+            made, expression = made + found[0], expression[found.end() :]
+            continue
+        expression = expression[found.end() - 1 :]
+        while expression.startswith("["):
+            end = closing(expression)
+            index = with_checked_elements(expression[1:end], columns, masks)
+            chooses = index.strip() in masks or re.search(r"[<>=!&|]", index)
+            value = f"{value}[{index}]" if chooses else f"element({value}, {index})"
+            expression = expression[end + 1 :]
+        made += value
+    return made + expression
+
+
+def closing(text):
+    """Position of the bracket that closes the first one; the end where none does."""
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += (letter == "[") - (letter == "]")
+        if depth == 0:
+            return place
+    return len(text)
+
+
 def absent_columns(schema, branches):
     """Names of our columns, of any input format, that cannot be made from these branches."""
     ours = {column.name for known in SCHEMAS.values() for column in known.columns}
@@ -185,6 +227,7 @@ class Planner:
         self.problems = []
         self.left_out = []
         self.variations = []
+        self.masks = tuple(declared.name for declared in objects)
         self.absent = absent_columns(schema, branches)
         self.reasons = {}  # of columns that are absent
         self.definitions = {}
@@ -202,7 +245,13 @@ class Planner:
     def add(self, name, expression, where, each=False):
         """Define a column; the arguments are those of a Definition."""
         self.definitions[name] = Definition(
-            name, expression, where, identifiers(expression), name in self.branches, each
+            name,
+            expression,
+            where,
+            identifiers(expression),
+            name in self.branches,
+            each,
+            self.masks,
         )
 
     def add_schema(self):
@@ -313,7 +362,7 @@ class Planner:
             where = f"systematic '{systematic.name}' in analysis/systematics.py"
             for variation in systematic.variations:
                 columns = tuple(
-                    Definition(name, expression, where, identifiers(expression))
+                    Definition(name, expression, where, identifiers(expression), masks=self.masks)
                     for name, expression in variation.columns.items()
                 )
                 names = {name for column in columns for name in (column.name, *column.inputs)}
@@ -348,6 +397,16 @@ class Planner:
                     f"unknown column '{name}' in {definition.where}" + near_miss(name, known)
                 )
 
+    def check_form(self, definition):
+        """A problem for an expression that is none, or that C++ takes for another."""
+        if not definition.expression.strip():
+            self.problems.append(f"{definition.where} has no expression")
+        elif found := CHAINED.search(definition.expression):
+            self.problems.append(
+                f"{definition.where}: C++ compares the truth of the first part of "
+                f"`{found[0]}` with the last, write two comparisons and && between them"
+            )
+
     def plan(self, regions, features, matrix, constants):
         """Return the Plan for these regions, features and matrix, None if there are problems."""
         if self.problems:
@@ -360,6 +419,7 @@ class Planner:
                     cut.expression,
                     f"cut '{cut.name}' of region '{region.name}' in analysis/selection.py",
                     identifiers(cut.expression),
+                    masks=self.masks,
                 )
                 for cut in region.cuts
             )
@@ -383,6 +443,10 @@ class Planner:
         shifts = [column for shifted in self.variations for column in shifted.columns]
         for definition in (*self.definitions.values(), *all_cuts, *shifts):
             self.check_names(definition, known)
+            self.check_form(definition)
+        for name, definition in self.definitions.items():
+            if name in definition.inputs and not definition.replaces:
+                self.problems.append(f"{definition.where} depends on itself")
         for column in shifts:
             if column.name not in known or column.name in constants:
                 self.problems.append(

@@ -14,6 +14,7 @@ from analysis.declarations import Declarations
 from analysis.errors import DeclarationError, InputError, listed
 from analysis.inputs import Inputs, inspect, twice
 from analysis.looks import look_at
+from analysis.output import WEIGHT, varied_name
 from analysis.plan import NORMALISATION, Plan, Planner
 from analysis.scale_factors import keep_corrections
 from analysis.schemas import SCHEMAS
@@ -46,6 +47,7 @@ def prepare(job, inspect_files=inspect):
     planned, row = plan_samples(job, inspect_files)
     if inspect_files is inspect:  # not a piece, whose files may be of other runs
         refuse_other_runs(planned)
+        warn_of_left_out(planned)
     if not job.plain and helpers.load_for_chains() != "interpreted":
         planned = with_compiled(planned, row_layout(job.declarations, row))
     for item in planned:
@@ -122,7 +124,8 @@ def plan_samples(job, inspect_files=inspect):
     load()
     declared = job.declarations
     looks = look_at(job.samples.samples)
-    problems, found = twice(looks, job.samples.samples), []
+    problems = twice(looks, job.samples.samples) + names_of_variations(job)
+    found = []
     for sample in job.samples.samples:
         schema = SCHEMAS[sample.schema]
         before = len(problems)
@@ -168,6 +171,41 @@ def plan_samples(job, inspect_files=inspect):
         raise InputError(*dict.fromkeys(problems))
     keep_corrections(*(item.plan for item in planned))
     return planned, row
+
+
+def names_of_variations(job):
+    """Problems for samples that are called as another sample in a systematic variation."""
+    samples = {sample.name for sample in job.samples.samples}
+    variations = [v for each in job.declarations.systematics for v in each.variations]
+    return [
+        f"sample '{varied_name(name, variation.name)}' has the name of sample '{name}' in the "
+        f"systematic variation '{variation.name}'"
+        for name in sorted(samples)
+        for variation in variations
+        if varied_name(name, variation.name) in samples
+    ]
+
+
+def warn_of_left_out(planned):
+    """Warn of cuts and weights that are left out of some samples of a format only."""
+    for item in planned:
+        alike = [other for other in planned if other.sample.schema == item.sample.schema]
+        simulated = [other for other in alike if other.sample.kind != "data"]
+        odd = [
+            text
+            for text in item.plan.left_out
+            if ": needs " not in text  # of a variation, which need not concern the others
+            and any(
+                text not in other.plan.left_out
+                for other in (simulated if text.startswith(f"{WEIGHT}: ") else alike)
+            )
+        ]
+        if odd:
+            warnings.warn(
+                f"sample '{item.sample.name}' is without {'; '.join(odd)}: its files lack what "
+                "others of their format have",
+                stacklevel=2,
+            )
 
 
 def normalisation(sample, job, inputs):

@@ -61,6 +61,7 @@ LABEL = line(500)
 WORDS = text(100_000)  # that are shown only
 
 WEIGHT = "wgt_SG"  # column of the event weight
+IDENTITY = ("DatasetNumber", "RunNumber", "EventNumber")
 
 KINDS = ("data", "background", "signal")
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "leaky_relu")
@@ -90,12 +91,22 @@ LUMINOSITY = Value(
 
 # Where the metadata of files hold a number, see `Schema`.
 PLACE = r"[^:]+:[^:]+"
-NUMBER_OR_PLACE = Value(
-    'a finite number or its place in the files, such as "meta:sumw"',
-    lambda value: (
-        not any(NUMBER.problems(value, ""))
-        or (is_text(value, 500) and bool(re.fullmatch(PLACE, value)))
-    ),
+
+
+def or_place(number, what):
+    """The rule for a number that keeps another rule, or is a place in the files."""
+    return Value(
+        f'{what} or its place in the files, such as "meta:sumw"',
+        lambda value: (
+            not any(number.problems(value, ""))
+            or (is_text(value, 500) and bool(re.fullmatch(PLACE, value)))
+        ),
+    )
+
+
+FRACTION = Value(
+    "a number above 0, at most 1",
+    lambda value: not any(ABOVE_0.problems(value, "")) and value <= 1,
 )
 
 SAMPLE = Fields(
@@ -106,10 +117,10 @@ SAMPLE = Fields(
         "schema": NAME,
         "files": ListOf(PATH, least=1, what="a list of strings"),
         "tree": line(500, least=1, without="\"'\\"),
-        "xsec_pb": Maybe(NUMBER_OR_PLACE),
+        "xsec_pb": Maybe(or_place(ABOVE_0, "a number above 0")),
         "k_factor": ABOVE_0,
-        "filter_efficiency": ABOVE_0,
-        "sum_of_weights": Maybe(NUMBER_OR_PLACE),
+        "filter_efficiency": FRACTION,
+        "sum_of_weights": Maybe(or_place(NUMBER, "a finite number")),
         "normalised": FLAG,
     },
     needed=("name", "process", "kind", "schema", "files"),
@@ -298,6 +309,16 @@ RECORD = Fields(
 )
 
 
+def feature_contradictions(feature):
+    """Yield what does not fit together in a feature that keeps the rule FEATURE."""
+    binning = feature.get("binning") or {"low": 0, "high": 1}
+    if not binning["low"] < binning["high"]:
+        yield f"the binning of feature '{feature['name']}' ends before it begins"
+    categories = feature.get("categories", ())
+    if len(set(categories)) < len(categories):
+        yield f"a category of feature '{feature['name']}' stands twice"
+
+
 def contradictions(record):
     """Yield what does not fit together in a record that keeps the rule RECORD."""
     size = 1 + sum(kind["multiplicity"] for kind in record["layout"]["types"])
@@ -305,12 +326,7 @@ def contradictions(record):
         yield f"layout has a matrix of {size} rows, at most 201 are possible"
     for name in ("features", "scalars"):
         for feature in record.get(name, ()):
-            binning = feature.get("binning") or {"low": 0, "high": 1}
-            if not binning["low"] < binning["high"]:
-                yield f"the binning of feature '{feature['name']}' ends before it begins"
-            categories = feature.get("categories", ())
-            if len(set(categories)) < len(categories):
-                yield f"a category of feature '{feature['name']}' stands twice"
+            yield from feature_contradictions(feature)
             if max(feature.get("cell") or [0]) >= size:
                 yield f"feature '{feature['name']}' is no cell of the layout"
     cells = [tuple(f["cell"]) for f in record["features"] if f.get("cell")]

@@ -123,6 +123,9 @@ def normalisation(
         raise DeclarationError(
             f"{where} has a sum of weights of zero{read} and cannot be normalised"
         )
+    if cross_section <= 0:
+        read = f" at '{sample.xsec_pb or schema.cross_section}'" if declared_xsec is None else ""
+        raise DeclarationError(f"{where} has a cross-section of {cross_section:g} pb{read}")
     factors += [f"{cross_section:g} pb / {sum_of_weights:g}"]
     constant = constant * cross_section / sum_of_weights
     if not math.isfinite(constant):
@@ -142,7 +145,7 @@ def read_samples(path):
     """
     path = Path(path)
     try:
-        declared = tomllib.loads(read_regular(path).decode())
+        declared = tomllib.loads(read_regular(path).decode("utf-8-sig"))
     except OSError as error:
         raise DeclarationError(f"samples file {path}: {error.strerror}") from None
     except RecursionError:

@@ -233,7 +233,13 @@ def changes(record, item):
         yield "other branches are read, whose bad values would leave other events out"
     for region, cuts in plan.cuts.items():
         if region not in record["cuts"]:
-            yield f"region '{region}' is not in it (it has {listed(record['cuts']) or 'none'})"
+            hidden = item.sample.kind == "data" and any(
+                each.blind for each in item.declarations.regions if each.name == region
+            )
+            yield (
+                f"region '{region}' is not in it (it has {listed(record['cuts']) or 'none'})"
+                + ", with data --unblind makes it" * hidden
+            )
             continue
         for number, old in enumerate(record["cuts"][region]):
             what = f"cut '{old['name']}' of region '{region}'"
@@ -268,17 +274,22 @@ def changed_columns(record, plan):
             yield f"constant '{name}' was {record['constants'].get(name)}, is {value}"
     if NORMALISATION in used and not record["constants"].get(NORMALISATION):
         yield "its normalisation was zero"
+    unknown = []
     for shifted in plan.variations:
         new = {c.name: c.expression for c in shifted.columns if c.name in names}
         known = record["variations"].get(shifted.name)
         if known is None:
             if new:
-                yield f"variation '{shifted.name}' is not in it, --vary makes it"
+                unknown.append(shifted.name)
             continue
         for name in sorted(names & {*new, *known}):
             if new.get(name) != known.get(name):
                 what = f"'{name}' in variation '{shifted.name}'"
                 yield was(what, known.get(name, "as without"), new.get(name, "as without"))
+    if len(unknown) == 1:
+        yield f"variation '{unknown[0]}' is not in it, --vary makes it"
+    elif unknown:
+        yield f"variations {listed(unknown)} are not in it, --vary makes them"
 
 
 def was(what, old, new):

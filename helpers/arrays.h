@@ -153,6 +153,29 @@ inline void requireInside(const char *function, const Indices &indices, std::siz
       requireInside(function, index, size);
 }
 
+[[noreturn, gnu::cold, gnu::noinline]] inline void throwNoElement(const std::string &index,
+                                                                  std::size_t size)
+{
+   throw std::invalid_argument("an expression asks for [" + index + "] of an array that has " +
+                               std::to_string(size) + " entries in an event, where " +
+                               "ranked(values, positions, rank) gives 0");
+}
+
+/// An element of an array, or those that a mask chooses. Expressions have it for `values[index]`.
+/// \throws std::invalid_argument if there is no element at that position
+/// ~~~{.cpp}
+/// root [0] m3l::element(ROOT::RVecF{50, 40}, 1)
+/// (float) 40.0000f
+/// ~~~
+template <typename Values, typename Index>
+decltype(auto) element(const Values &values, const Index &index)
+{
+   if constexpr (std::is_integral_v<Index>)
+      if (index < Index(0) || std::size_t(index) >= values.size())
+         throwNoElement(std::to_string(index), values.size());
+   return values[index];
+}
+
 /// What a column becomes in systematic variations, all of the type that it has without.
 /// ~~~{.cpp}
 /// root [0] m3l::alternatives(10.f, 11., 9.)

@@ -15,6 +15,7 @@ using m3l::chargeSum;
 using m3l::correctionFactor;
 using m3l::deltaTransverseEnergy;
 using m3l::distanceFromZ;
+using m3l::element;
 using m3l::flavourComp3L;
 using m3l::foldOf;
 using m3l::fourMomenta;

@@ -27,6 +27,7 @@ from conftest import (
 )
 from ntuples import three_leptons
 
+from analysis import systematics
 from analysis.output import PARTIAL
 
 
@@ -169,7 +170,8 @@ def test_wrong_usage_is_status_two(capsys, words):
     with pytest.raises(SystemExit) as exit:
         run_rdf.main(list(words))
     assert exit.value.code == 2
-    assert "usage: run_rdf.py" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("m3l: ") and line.endswith("; see run_rdf.py --help")
 
 
 def test_folder_without_ntuples(refused, tmp_path):
@@ -447,6 +449,157 @@ def test_unknown_column_in_an_object(refused, made, declare):
     assert line == (
         "unknown column 'jetPT' in object 'jet_SG' in analysis/selection.py, did you mean 'jetPt'?"
     )
+
+
+@pytest.mark.parametrize(
+    "kind, name, expression, where",
+    [
+        ("feature", "ht_lep", "ht_lep + Sum(lepPt)", "feature 'ht_lep' in analysis/features.py"),
+        ("object", "jet_SG", "jet_SG", "object 'jet_SG' in analysis/selection.py"),
+    ],
+)
+def test_definition_by_itself(refused, made, declare, kind, name, expression, where):
+    declare[kind](name, expression)
+    for words in ((), ("--plain",)):
+        assert refused("--samples", made, *words) == [f"{where} depends on itself"]
+
+
+def test_cut_without_an_expression(refused, made, declare):
+    declare["cut"](1, " ")
+    (line,) = refused("--samples", made)
+    assert line.startswith("cut '3 signal' of region 'SR3L' in ")
+    assert line.endswith(" has no expression")
+
+
+@pytest.mark.parametrize("cut", ["20 < met_Et < 200", "-2.5<lepEta[0]<=2.5", "1e2 > abs(m_3l) > m"])
+def test_chained_comparison_is_told(refused, made, declare, cut):
+    """C++ takes the first one for 0 or 1."""
+    declare["cut"](1, f"n_lep_SG == 3 && {cut}")
+    lines = refused("--samples", made)
+    assert any(f"`{cut}`" in line for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    "cut", ["Sum(lepPt > 20) > 1", "20 < met_Et && met_Et < 200", "static_cast<int>(met_Et) > 2"]
+)
+def test_other_comparisons_are_none(cut):
+    from analysis.plan import CHAINED
+
+    assert not CHAINED.search(cut)
+
+
+def test_arguments_of_a_type_that_a_function_does_not_take(refused, made, declare):
+    declare["feature"]("m_3l", "fourMomenta(lepPt, lepEta)[0].e")
+    (line,) = refused("--samples", made)
+    assert "'fourMomenta(lepPt, lepEta)', where lepPt is ROOT::VecOps::RVec<float>, lep" in line
+
+
+def add_region(monkeypatch, **changes):
+    from analysis import selection
+
+    region = replace(selection.REGIONS[0], name="mine", **changes)
+    monkeypatch.setattr(selection, "REGIONS", (*selection.REGIONS, region))
+
+
+def test_regions_with_the_same_tables(refused, made, monkeypatch):
+    add_region(monkeypatch)
+    (line,) = refused("--samples", made, "-r", "SR3L", "mine")
+    assert line.startswith("regions SR3L, mine have the same tag '3lep', and so the same tables, ")
+
+
+def test_cuts_without_the_comma_of_a_tuple(refused, made, monkeypatch):
+    from analysis import selection
+
+    add_region(monkeypatch, cuts=selection.Cut("MET", "met_Et > 10"), tag="mine")
+    (line,) = refused("--samples", made)
+    assert line.startswith("the cuts of region 'mine' in analysis/selection.py must be a tuple")
+
+
+def test_cut_with_the_name_of_the_first_row(refused, made, monkeypatch):
+    from analysis import selection
+
+    add_region(monkeypatch, cuts=(selection.Cut("all", "met_Et > 10"),), tag="mine")
+    (line,) = refused("--samples", made, "-r", "mine")
+    assert line.startswith("'all' is declared twice as a cut of region 'mine'")
+
+
+def test_feature_that_each_table_has_already(refused, made, monkeypatch):
+    from analysis import features
+
+    mine = replace(features.FEATURES[1], name="RunNumber")
+    monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, mine))
+    (line,) = refused("--samples", made)
+    assert line.startswith("feature 'RunNumber' is a column of all tables without it, ")
+
+
+def test_binning_that_ends_before_it_begins(refused, made, monkeypatch):
+    from analysis import features
+
+    mine = replace(features.FEATURES[1], name="mine", binning=features.Binning(10, 5.0, 5.0))
+    monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, mine))
+    (line,) = refused("--samples", made)
+    assert line.startswith("the binning of feature 'mine' ends before it begins, ")
+
+
+def test_sample_with_the_name_of_a_variation(refused, made):
+    (name, *_) = (v.name for each in systematics.SYSTEMATICS for v in each.variations)
+    blocks = [{"name": n, "files": ["made.root"]} for n in ("made", f"made__{name}")]
+    samples = ntuples.samples_file(made, *blocks)
+    lines = refused("--samples", samples, "--vary")
+    assert (
+        f"sample 'made__{name}' has the name of sample 'made' in the systematic variation '{name}'"
+    ) in lines
+
+
+def test_branch_that_one_sample_lacks_is_told(run_here, tmp_path, out):
+    events = [three_leptons(number=k) for k in range(3)]
+    ntuples.write(tmp_path / "a.root", events)
+    others = [replace(event, dataset=2) for event in events]
+    ntuples.write(tmp_path / "b.root", others, without=("genWeight",))
+    samples = ntuples.samples_file(
+        tmp_path / "made.toml",
+        {"name": "a", "files": ["a.root"]},
+        {"name": "b", "files": ["b.root"]},
+    )
+    outcome = run_here("--samples", samples, "-o", out)
+    assert (outcome.status, outcome.lines) == (
+        0,
+        [
+            "m3l: warning: sample 'b' is without wgt_SG: genWeight: its files lack what others of "
+            "their format have"
+        ],
+    )
+
+
+@pytest.mark.parametrize("words", [(), slow(("--plain",))], ids=["compiled", "plain"])
+def test_element_that_is_not_there(refused, made, declare, run_here, out, words):
+    """An array has values behind its end for C++, in each way to run others."""
+    declare["feature"]("m_3l", "lepPt[leptons[3]]")
+    (line,) = refused("--samples", made, *words)
+    assert "an expression asks for [3] of an array that has 3 entries in an event" in line
+    declare["feature"]("m_3l", "n_lep_SG > 3 ? lepPt[leptons[3]] : lepPt[lep_SG][2]")
+    outcome = run_here("--samples", made, "-o", out, *words)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert set(read_table(out, "made")["m_3l"]) == {30}
+
+
+@pytest.mark.parametrize(
+    "expression, cpp",
+    [
+        ("jetPt[jets[0]] + 1", "element(jetPt, element(jets, 0)) + 1"),
+        ("Sum(lepPt[lep_SG]) + lepPt[lep_SG][0]", None),
+        ("Sum(lepPt[lepPt > 20])", None),
+        ("rmm[3] + other.lepPt[0] + local[1]", None),
+        ("for (int i : leptons) x += lepPt[i];", "for (int i : leptons) x += element(lepPt, i);"),
+        ("lepPt[0", "element(lepPt, 0)"),
+    ],
+)
+def test_elements_are_looked_for(expression, cpp):
+    from analysis.plan import with_checked_elements
+
+    columns = ("jetPt", "jets", "lepPt", "lep_SG", "leptons", "rmm")
+    expected = cpp or expression.replace("lepPt[lep_SG][0]", "element(lepPt[lep_SG], 0)")
+    assert with_checked_elements(expression, columns, ("lep_SG",)) == expected
 
 
 # These are compiled: the interpreter is not the same after code that it refused.

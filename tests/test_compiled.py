@@ -99,13 +99,13 @@ def test_complaint_of_a_compiler_becomes_one_line(ROOT, output, message):
     from analysis.complaints import blame_declaration
 
     with pytest.raises(DeclarationError, match=re.escape(message) + "$"):
-        blame_declaration(output, ["lepPt", "lepEta"])
+        blame_declaration(output, ["lepPt", "lepEta"], {})
 
 
 def test_complaint_about_something_else_is_no_declaration_error(ROOT):
     from analysis.complaints import blame_declaration
 
-    blame_declaration("/usr/include/x.h:3:1: error: 'y' was not declared", [])
+    blame_declaration("/usr/include/x.h:3:1: error: 'y' was not declared", [], {})
 
 
 def test_every_function_of_the_helpers_is_offered_as_a_near_miss(ROOT):

@@ -110,6 +110,13 @@ def test_detectors_are_trained_and_scored_in_the_order_of_the_options():
     assert {"scores/small/", "scores/pca/"} <= set(steps["study"].reads)
 
 
+def test_unknown_detector_is_told_before_the_first_step(out):
+    outcome = run_program("--all", "--detector", "pca", "tial", "-o", out)
+    assert (outcome.status, outcome.out) == (1, "")
+    assert outcome.lines == ["m3l: unknown detector 'tial', did you mean 'tail'?"]
+    assert not out.exists()
+
+
 def test_regions_that_are_fitted_share_no_events_with_the_first():
     assert fitted(()) == ("SR3L",)
     assert fitted(("SR3L", "CR_WZ", "SR2L")) == ("SR3L",)

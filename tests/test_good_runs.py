@@ -82,7 +82,7 @@ def test_several_files_are_one_list(tmp_path):
 @pytest.mark.parametrize(
     "content, message",
     [
-        ("", "cannot be read: Expecting value"),
+        ("", "cannot be read: it is neither XML nor JSON, Expecting value"),
         (b"\xff\xfe", "cannot be read: 'utf-8' codec"),
         ("<html></html>", "cannot be read: it is XML of a <html>, not of a <LumiRangeCollection>"),
         (XML[:400], "cannot be read: no valid XML, "),

@@ -59,11 +59,18 @@ def test_open_data_carry_cross_section_and_sum_of_weights():
         ({"xsec_pb": None}, "sample 'a' has no normalisation: give its xsec_pb"),
         ({"sum_of_weights": None}, "give its sum_of_weights"),
         ({"sum_of_weights": 0}, "sum of weights of zero"),
+        ({"xsec_pb": 0.0}, "sample 'a' has a cross-section of 0 pb"),
     ],
 )
 def test_missing_normalisation_is_an_error(changes, message):
     with pytest.raises(DeclarationError, match=message):
         normalisation(sample(**changes), 1.0, None)
+
+
+def test_cross_section_that_files_hold_is_above_0():
+    declared = sample(xsec_pb="meta:xsec")
+    with pytest.raises(DeclarationError, match="a cross-section of -3 pb at 'meta:xsec'"):
+        normalisation(declared, 1.0, None, cross_section=-3.0)
 
 
 BLOCK = """
@@ -234,23 +241,30 @@ def test_the_demo_is_declared_well():
         (
             "[[sample]]",
             "[[sample]]\nxsec_pb = nan",
-            "xsec_pb must be a finite number or its place in the files",
+            "xsec_pb must be a number above 0 or its place in the files",
         ),
         (
             "[[sample]]",
             "[[sample]]\nxsec_pb = inf",
-            "xsec_pb must be a finite number or its place in the files",
+            "xsec_pb must be a number above 0 or its place in the files",
         ),
         (
             "[[sample]]",
             "[[sample]]\nk_factor = -1.0",
             "k_factor must be a number above 0",
         ),
+        ("[[sample]]", "[[sample]]\nxsec_pb = -0.15", "xsec_pb must be a number above 0"),
+        ("[[sample]]", "[[sample]]\nxsec_pb = 0", "xsec_pb must be a number above 0"),
+        (
+            "[[sample]]",
+            "[[sample]]\nfilter_efficiency = 55",
+            "filter_efficiency must be a number above 0, at most 1, not 55",
+        ),
         ("[[sample]]", "[[sample]]\nk_factor = 0", "k_factor must be a number above 0, not 0"),
         ("[[sample]]", f"[[sample]]\nxsec_pb = 1{'0' * 400}", "not a number of 1329 bits"),
         ("[[sample]]", f"[[sample]]\nxsec_pb = 0x{'f' * 6000}", "not a number of 24000 bits"),
         ("[[sample]]", "[[sample]]\nsum_of_weights = true", "sum_of_weights must be a finite"),
-        ("[[sample]]", "[[sample]]\nxsec_pb = 2020-01-01", "xsec_pb must be a finite number"),
+        ("[[sample]]", "[[sample]]\nxsec_pb = 2020-01-01", "xsec_pb must be a number above 0"),
         ("[[sample]]", '[[sample]]\ntree = "a\\"b"', "tree must be a line of"),
         ('"WZ"', '"../../../escaped"', "name must be a name"),
         ('"WZ"', '".hidden"', "name must be a name"),

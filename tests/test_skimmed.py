@@ -112,7 +112,7 @@ def test_region(complaint):
 
 def test_variation(complaint, skim, runs, monkeypatch):
     assert complaint("--vary", "b_tag").endswith(
-        "variation 'b_tag_up' is not in it, --vary makes it"
+        "variations b_tag_up, b_tag_down are not in it, --vary makes them"
     )
     wider = Systematic("lepton_id", "", weighted("1 + 0.02 * n_lep_SG"))
     monkeypatch.setattr("analysis.declarations.SYSTEMATICS", (wider,))
@@ -242,7 +242,7 @@ def test_blind_data(skims, runs, complaints):
     made = skims(*words)
     assert_same_bytes(runs("--samples", made, *words[3:]), runs(*words))
     (line,) = complaints("--samples", made, *words[3:], "--unblind")
-    assert "region 'SR_search' is not in it" in line
+    assert "'SR_search' is not in it (it has none), with data --unblind makes it: make " in line
 
 
 # --- batch jobs -------------------------------------------------------------------------------
