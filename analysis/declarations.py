@@ -60,6 +60,14 @@ class Declarations:
         for feature in self.scalars:
             if feature.name in (*records.IDENTITY, records.WEIGHT):
                 yield f"feature '{feature.name}' is a column of all tables without it"
+        objects = {each.name: each.expression for each in features.object_columns(self.layout)}
+        for feature in self.scalars:
+            expression = objects.get(feature.name, feature.expression)
+            if feature.expression != expression:
+                yield (
+                    f"feature '{feature.name}' must be {expression}, by which name tables carry "
+                    "the objects of their events"
+                )
         for region in self.regions:
             yield from doubled((ALL, *region.cuts), f"a cut of region '{region.name}'")
         tags = [region.tag for region in self.regions]

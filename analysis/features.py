@@ -230,12 +230,11 @@ LUMI_BLOCK = Feature(
 )
 
 
-def carried(layout):
-    """Return the columns of the objects that travel with an event and no Feature declares yet.
+def object_columns(layout):
+    """Return the columns of the objects that travel with an event.
 
     All are float32; 0 where there is no such object.
     """
-    declared = {feature.name for feature in FEATURES}
     columns = [
         Feature(
             f"{each.of}{what}_{rank}",
@@ -251,8 +250,13 @@ def carried(layout):
         for what in each.properties
         for rank in range(each.multiplicity)
     ]
-    columns.append(Feature("met_Phi", "met_Phi", "", "", None, network=False))
-    return tuple(column for column in columns if column.name not in declared)
+    return (*columns, Feature("met_Phi", "met_Phi", "", "", None, network=False))
+
+
+def carried(layout):
+    """Return those of these columns that no Feature declares."""
+    declared = {feature.name for feature in FEATURES}
+    return tuple(column for column in object_columns(layout) if column.name not in declared)
 
 
 def scalars(layout):

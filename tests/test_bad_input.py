@@ -532,6 +532,12 @@ def test_feature_that_each_table_has_already(refused, made, monkeypatch):
     assert line.startswith("feature 'RunNumber' is a column of all tables without it, ")
 
 
+def test_feature_with_the_name_of_a_carried_object(refused, made, declare):
+    declare["feature"]("lepPt_0", "met_Et * 2")
+    (line,) = refused("--samples", made)
+    assert line.startswith("feature 'lepPt_0' must be ranked(lepPt, leptons, 0), by which name ")
+
+
 def test_binning_that_ends_before_it_begins(refused, made, monkeypatch):
     from analysis import features
 
