@@ -41,9 +41,9 @@ Indices indicesByPt(const ROOT::RVec<T> &pt, const ROOT::RVec<Mask> &mask)
 
 /// The objects that `mask` selects, highest pT first.
 /// \throws std::invalid_argument if the arrays differ in length
-template <typename T, typename Mask>
-Objects objects(const ROOT::RVec<T> &pt, const ROOT::RVec<T> &eta, const ROOT::RVec<T> &phi,
-                const ROOT::RVec<T> &m, const ROOT::RVec<Mask> &mask)
+template <typename Pt, typename Eta, typename Phi, typename M, typename Mask>
+Objects objects(const ROOT::RVec<Pt> &pt, const ROOT::RVec<Eta> &eta, const ROOT::RVec<Phi> &phi,
+                const ROOT::RVec<M> &m, const ROOT::RVec<Mask> &mask)
 {
    requireOneLength("objects", pt, eta, phi, m, mask);
    Objects selected;
@@ -63,9 +63,9 @@ using FourMomenta = ROOT::VecOps::RVecN<FourMomentum, 4>;
 /// root [1] m3l::fourMomenta(ROOT::RVecF{3}, zero, zero, ROOT::RVecF{4}, {0})[0].e
 /// (double) 5.0000000
 /// ~~~
-template <typename T>
-FourMomenta fourMomenta(const ROOT::RVec<T> &pt, const ROOT::RVec<T> &eta, const ROOT::RVec<T> &phi,
-                        const ROOT::RVec<T> &m, const Indices &indices,
+template <typename Pt, typename Eta, typename Phi, typename M>
+FourMomenta fourMomenta(const ROOT::RVec<Pt> &pt, const ROOT::RVec<Eta> &eta,
+                        const ROOT::RVec<Phi> &phi, const ROOT::RVec<M> &m, const Indices &indices,
                         const char *function = "fourMomenta")
 {
    requireOneLength(function, pt, eta, phi, m);

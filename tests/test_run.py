@@ -204,6 +204,24 @@ def test_layout_t4n5(run_here, tmp_path):
         np.testing.assert_allclose(rows[name], values, rtol=1e-4, atol=2e-4, err_msg=name)
 
 
+def test_arrays_may_hold_doubles_beside_floats(run_here, tmp_path):
+    doubles = {"lepPt", "lepM", "jetEta"}
+    for name, wide in (("float", set()), ("double", doubles)):
+        branches = {
+            n: ("double" if n in wide else kind, value) for n, (kind, value) in ntuples.SUSY.items()
+        }
+        events = [three_leptons(number=k, jets=(Jet(50.0 + k, 1.1),)) for k in range(3)]
+        ntuples.write(tmp_path / f"{name}.root", events, branches)
+        samples = ntuples.samples_file(
+            tmp_path / f"{name}.toml", {"name": "made", "files": [f"{name}.root"]}
+        )
+        outcome = run_here("--samples", samples, "-o", tmp_path / name)
+        assert (outcome.status, outcome.err) == (0, "")
+    one, other = (read_table(tmp_path / name, "made") for name in ("float", "double"))
+    assert len(one) == 3 and list(one) == list(other)
+    np.testing.assert_allclose(other, one, rtol=1e-5)
+
+
 def test_two_regions_at_once_are_the_two_alone(demo_output, run_here, tmp_path):
     assert run_here("-s", "ZZ", "-r", "SR3L", "SR2L", "-o", tmp_path, "--plain").status == 0
     one = table_path(tmp_path, "ZZ")
