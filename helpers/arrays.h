@@ -165,7 +165,7 @@ inline void requireInside(const char *function, const Indices &indices, std::siz
 /// \throws std::invalid_argument if there is no element at that position
 /// ~~~{.cpp}
 /// root [0] m3l::element(ROOT::RVecF{50, 40}, 1)
-/// (float) 40.0000f
+/// (const float) 40.0000f
 /// ~~~
 template <typename Values, typename Index>
 decltype(auto) element(const Values &values, const Index &index)
