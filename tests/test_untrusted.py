@@ -295,7 +295,7 @@ def test_input_that_is_a_pipe_does_not_block_a_rerun(run_here, record, tmp_path)
 
 EXPRESSIONS = (
     ("cut '3 baseline' of region 'SR3L'", ("regions", 0, "cuts", 0, "expression")),
-    ("feature 'lepPt_0'", ("scalars", 1, "expression")),
+    ("feature 'flcomp'", ("scalars", 0, "expression")),
     ("variable 'n_lep_BL'", ("variables", 0, "expression")),
     ("layout 'T3N5'", ("layout", "types", 0, "multiplicity")),
     ("object 'ele_BL'", ("objects", 0, "cuts", 0)),
