@@ -29,23 +29,37 @@ int chargeSum(const ROOT::RVecI &charge, const Indices &indices)
    return sum;
 }
 
+namespace
+{
+
+/// Calls f with the positions of each pair of the leptons at `indices`, and with its momentum.
+/// \throws std::invalid_argument, in the name of a function, if arrays do not fit each other
+template <typename F>
+void forEachPair(const char *function, const FourMomenta &momenta, const ROOT::RVecI &flavour,
+                 const ROOT::RVecI &charge, const Indices &indices, F &&f)
+{
+   requireOneLength(function, flavour, charge);
+   requireOneLength(function, momenta, indices);
+   requireInside(function, indices, flavour.size());
+   for (std::size_t a = 0; a < indices.size(); ++a)
+      for (std::size_t b = a + 1; b < indices.size(); ++b)
+         f(int(indices[a]), int(indices[b]), momenta[a] + momenta[b]);
+}
+
+} // namespace
+
 SfosPair sfosClosestToZ(const FourMomenta &momenta, const ROOT::RVecI &flavour,
                         const ROOT::RVecI &charge, const Indices &indices)
 {
-   requireOneLength("sfosClosestToZ", flavour, charge);
-   requireOneLength("sfosClosestToZ", momenta, indices);
-   requireInside("sfosClosestToZ", indices, flavour.size());
    SfosPair best;
-   for (std::size_t a = 0; a < indices.size(); ++a) {
-      for (std::size_t b = a + 1; b < indices.size(); ++b) {
-         const int i = int(indices[a]), j = int(indices[b]);
-         if (flavour[i] != flavour[j] || charge[i] * charge[j] >= 0)
-            continue;
-         const double pairMass = mass(momenta[a] + momenta[b]);
-         if (best.first < 0 || std::abs(pairMass - kZMass) < std::abs(best.mass - kZMass))
-            best = {i, j, pairMass};
-      }
-   }
+   forEachPair("sfosClosestToZ", momenta, flavour, charge, indices,
+               [&](int i, int j, const FourMomentum &p) {
+                  if (flavour[i] != flavour[j] || charge[i] * charge[j] >= 0)
+                     return;
+                  const double m = mass(p);
+                  if (best.first < 0 || std::abs(m - kZMass) < std::abs(best.mass - kZMass))
+                     best = {i, j, m};
+               });
    return best;
 }
 
@@ -61,22 +75,19 @@ SfosPair sfosClosestToZ(const ROOT::RVecF &pt, const ROOT::RVecF &eta, const ROO
 LeptonPairs leptonPairs(const FourMomenta &momenta, const ROOT::RVecI &flavour,
                         const ROOT::RVecI &charge, const Indices &indices)
 {
-   requireOneLength("leptonPairs", flavour, charge);
-   requireOneLength("leptonPairs", momenta, indices);
-   requireInside("leptonPairs", indices, flavour.size());
    LeptonPairs pairs;
-   for (std::size_t a = 0; a < indices.size(); ++a) {
-      for (std::size_t b = a + 1; b < indices.size(); ++b) {
-         const int i = int(indices[a]), j = int(indices[b]);
-         const double pairMass = mass(momenta[a] + momenta[b]);
-         const int signs = charge[i] * charge[j];
-         pairs.sfos += flavour[i] == flavour[j] && signs < 0;
-         pairs.lightest = a == 0 && b == 1 ? pairMass : std::min(pairs.lightest, pairMass);
-         pairs.heaviest = std::max(pairs.heaviest, pairMass);
-         if (signs > 0)
-            pairs.sameSign = std::max(pairs.sameSign, pairMass);
-      }
-   }
+   bool isFirst = true;
+   forEachPair("leptonPairs", momenta, flavour, charge, indices,
+               [&](int i, int j, const FourMomentum &p) {
+                  const double m = mass(p);
+                  const int signs = charge[i] * charge[j];
+                  pairs.sfos += flavour[i] == flavour[j] && signs < 0;
+                  pairs.lightest = isFirst ? m : std::min(pairs.lightest, m);
+                  pairs.heaviest = std::max(pairs.heaviest, m);
+                  if (signs > 0)
+                     pairs.sameSign = std::max(pairs.sameSign, m);
+                  isFirst = false;
+               });
    return pairs;
 }
 

@@ -501,6 +501,13 @@ def add_region(monkeypatch, **changes):
     monkeypatch.setattr(selection, "REGIONS", (*selection.REGIONS, region))
 
 
+def add_feature(monkeypatch, **changes):
+    from analysis import features
+
+    feature = replace(features.FEATURES[1], **changes)
+    monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, feature))
+
+
 def test_regions_with_the_same_tables(refused, made, monkeypatch):
     add_region(monkeypatch)
     (line,) = refused("--samples", made, "-r", "SR3L", "mine")
@@ -524,10 +531,7 @@ def test_cut_with_the_name_of_the_first_row(refused, made, monkeypatch):
 
 
 def test_feature_that_each_table_has_already(refused, made, monkeypatch):
-    from analysis import features
-
-    mine = replace(features.FEATURES[1], name="RunNumber")
-    monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, mine))
+    add_feature(monkeypatch, name="RunNumber")
     (line,) = refused("--samples", made)
     assert line.startswith("feature 'RunNumber' is a column of all tables without it, ")
 
@@ -539,10 +543,9 @@ def test_feature_with_the_name_of_a_carried_object(refused, made, declare):
 
 
 def test_binning_that_ends_before_it_begins(refused, made, monkeypatch):
-    from analysis import features
+    from analysis.features import Binning
 
-    mine = replace(features.FEATURES[1], name="mine", binning=features.Binning(10, 5.0, 5.0))
-    monkeypatch.setattr(features, "FEATURES", (*features.FEATURES, mine))
+    add_feature(monkeypatch, name="mine", binning=Binning(10, 5.0, 5.0))
     (line,) = refused("--samples", made)
     assert line.startswith("the binning of feature 'mine' ends before it begins, ")
 
