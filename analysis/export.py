@@ -70,10 +70,9 @@ def root_latex(label):
     return text.replace("\\", "#")
 
 
-def blosc(data):
-    """Pack the bytes of a chunk, an array of uint8, for HDF5's filter "blosc"."""
-    data = data.ravel()
-    return native.packed("blosc", data, data.size)
+def blosc(chunk):
+    """Pack an array for HDF5's filter "blosc"; many of the float32 of a table are zero."""
+    return native.packed("blosc", chunk, chunk.nbytes, chunk.dtype == "f4")
 
 
 # Versions of the filter, type, size and level, which it does not need; no shuffling, since most

@@ -26,10 +26,10 @@ class Packer:
 
     number: int  # of HDF5's filter that unpacks them
     values: tuple[int, ...]  # which the filter is given
-    pack: Callable  # from the bytes of a chunk, an array of uint8, to those that are stored
+    pack: Callable  # from a chunk, a contiguous array, to the bytes that are stored
 
 
-DEFLATE = Packer(h5z.FILTER_DEFLATE, (1,), lambda data: zlib.compress(data, 1))
+DEFLATE = Packer(h5z.FILTER_DEFLATE, (1,), lambda chunk: zlib.compress(chunk.view("u1"), 1))
 
 
 class Disk(io.FileIO):
@@ -270,8 +270,8 @@ class PartWriter:
             chunk[: len(values)] = values
         else:
             chunk = np.ascontiguousarray(values, self.dtype)
-        packed = self.pack(chunk.view("u1"))
-        packed = bytes(packed) + fletcher32(packed)
+        packed = self.pack(chunk)
+        packed += fletcher32(packed)
         self.checksums[corner] = zlib.crc32(packed)
         self.array.id.set_extent((self.rows, *self.chunk[1:]))
         self.array.id.write_direct_chunk(corner, packed)

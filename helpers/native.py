@@ -21,7 +21,7 @@ FUNCTIONS = {
     "bytes_read": (c_longlong,),
     "foreign_branch": (c_char_p, c_char_p, c_char_p),
     "inspect": (c_void_p, *[c_char_p] * 6, c_void_p),
-    "blosc": (c_void_p, c_void_p, c_size_t, c_void_p),
+    "blosc": (c_void_p, c_void_p, c_size_t, c_bool, c_void_p),
     "loop_make": (c_void_p, c_uint),
     "loop_free": (None, c_void_p),
     "loop_add_region": (c_bool, c_void_p, c_uint),

@@ -125,6 +125,59 @@ def test_chunks_of_any_bytes_come_back(ROOT, size, letters):
     assert found == data.tobytes()
 
 
+def unpacked_lz4(data):
+    """What a block of LZ4 stands for, by its format, which has rules for the end of a block."""
+    made, at, match = bytearray(), 0, None  # match: where the last repetition begins
+
+    def length(bits):
+        nonlocal at
+        if bits == 15:
+            while True:
+                bits, at = bits + data[at], at + 1
+                if data[at - 1] < 255:
+                    break
+        return bits
+
+    while True:
+        token, at = data[at], at + 1
+        literals = length(token >> 4)
+        made += data[at : at + literals]
+        at += literals
+        if at == len(data):
+            break
+        distance, at = int.from_bytes(data[at : at + 2], "little"), at + 2
+        assert 0 < distance <= len(made)
+        match = len(made)
+        for _ in range(length(token & 15) + 4):
+            made.append(made[-distance])
+    if match is not None:
+        assert literals >= 5 and match <= len(made) - 12
+    return bytes(made)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 63, 64, 65, 308, 20_000])
+@pytest.mark.parametrize("zeros", [0.0, 0.3, 0.8, 0.999, 1.0])
+def test_rows_with_zeros_come_back(ROOT, width, zeros):
+    """Runs of zeros of any length, near and farther than LZ4 can look back."""
+    import helpers
+    from analysis.export import blosc
+
+    helpers.load_engine()
+    random = np.random.default_rng(width)
+    chunk = random.normal(size=(64, width)).astype("f4")
+    few = random.random((64, -(-width // 7)))  # in runs
+    chunk[np.repeat(few, 7, axis=1)[:, :width] < zeros] = 0
+    chunk[random.random(chunk.shape) < zeros / 9] = 0
+    for values in (chunk, -np.abs(chunk), chunk[:1]):  # the second has -0, which is kept
+        packed, found = blosc(values), bytearray(values.nbytes)
+        blosc2.decompress2(packed, dst=found)
+        assert found == values.tobytes()
+        if not packed[2] & 2:  # else stored
+            assert unpacked_lz4(packed[24:]) == values.tobytes()
+    if width >= 308:
+        assert len(blosc(chunk)) < np.count_nonzero(chunk) * 4 + 0.1 * chunk.nbytes
+
+
 # --- histograms -------------------------------------------------------------------------------
 
 

@@ -157,9 +157,10 @@ const unsigned char *m3l_inspect(const char *file, const char *tree, const char 
    });
 }
 
-const unsigned char *m3l_blosc(const unsigned char *data, std::size_t size, std::size_t *packed)
+const unsigned char *m3l_blosc(const unsigned char *data, std::size_t size, bool hasZeros,
+                               std::size_t *packed)
 {
-   return m3l::bytes(packed, [&] { return m3l::bloscChunk(data, size); });
+   return m3l::bytes(packed, [&] { return m3l::bloscChunk(data, size, hasZeros); });
 }
 
 // --- the event loop of a sample ---------------------------------------------------------------

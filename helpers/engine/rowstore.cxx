@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <stdexcept>
 #include <tuple>
+#include <utility>
 
 namespace m3l
 {
@@ -26,10 +28,11 @@ struct Row {
    {
    }
 
-   static constexpr std::size_t identitySize = 3 * sizeof(std::int64_t);
+   using Identity = std::array<std::int64_t, 3>;
+
    static std::size_t maskOffset(const RowShape &shape)
    {
-      return identitySize + shape.weights * sizeof(double);
+      return sizeof(Identity) + shape.weights * sizeof(double);
    }
    static std::size_t words(const RowShape &shape) { return (shape.floats + 63) / 64; }
    /// The size of all before the floats.
@@ -43,8 +46,8 @@ struct Row {
    }
    static std::size_t rounded(std::size_t size) { return (size + 7) / 8 * 8; }
 
-   std::int64_t identity(unsigned i) const { return value<std::int64_t>(8 * i); }
-   const char *weights() const { return bytes + identitySize; }
+   Identity identity() const { return value<Identity>(0); }
+   const char *weights() const { return bytes + sizeof(Identity); }
    std::size_t size(const RowShape &shape) const
    {
       std::size_t nonZero = 0;
@@ -135,8 +138,11 @@ public:
       : fSlot(&slot)
    {
    }
-   Run(std::FILE *file, const RowStore &store)
+   /// \param file    with the rows
+   /// \param buffer  of the file
+   Run(std::FILE *file, std::vector<char> buffer, const RowStore &store)
       : fFile(file),
+        fFileBuffer(std::move(buffer)),
         fStore(&store),
         fBuffer(store.fMaxRowSize)
    {
@@ -173,8 +179,9 @@ private:
    const Slot *fSlot = nullptr;
    std::size_t fNext = 0;
    std::FILE *fFile = nullptr;
+   std::vector<char> fFileBuffer;
    const RowStore *fStore = nullptr;
-   std::vector<char> fBuffer;
+   std::vector<char> fBuffer; ///< of a row
    const char *fRow = nullptr;
 };
 
@@ -183,10 +190,8 @@ struct RowStore::Less {
    bool operator()(const char *a, const char *b) const
    {
       const Row rowA(a), rowB(b);
-      for (unsigned i = 0; i < 3; ++i)
-         if (rowA.identity(i) != rowB.identity(i))
-            return rowA.identity(i) < rowB.identity(i);
-      return content(rowA) < content(rowB);
+      const auto ofA = rowA.identity(), ofB = rowB.identity();
+      return ofA != ofB ? ofA < ofB : content(rowA) < content(rowB);
    }
 
    /// The bytes of a row after its identity, with all zeros. What the weight is in variations comes
@@ -238,8 +243,8 @@ void RowStore::add(unsigned slotNumber, const std::int64_t *identity, const doub
    if (slot.bytes() > fBytesPerSlot && !slot.rows.empty())
       spill(slot);
    char *const row = slot.room(fMaxRowSize);
-   std::memcpy(row, identity, Row::identitySize);
-   std::memcpy(row + Row::identitySize, weights, fShape.weights * sizeof *weights);
+   std::memcpy(row, identity, sizeof(Row::Identity));
+   std::memcpy(row + sizeof(Row::Identity), weights, fShape.weights * sizeof *weights);
    char *const mask = row + Row::maskOffset(fShape);
    char *next = row + Row::headSize(fShape);
    std::memset(mask, 0, next - mask);
@@ -313,8 +318,18 @@ std::uint64_t RowStore::size() const
 void RowStore::sort(Slot &slot) const
 {
    const Less less{fShape};
-   if (!std::is_sorted(slot.rows.begin(), slot.rows.end(), less))
-      std::sort(slot.rows.begin(), slot.rows.end(), less);
+   if (std::is_sorted(slot.rows.begin(), slot.rows.end(), less))
+      return;
+   // What is compared most lies beside the pointers, not all over the memory.
+   std::vector<std::pair<Row::Identity, const char *>> rows;
+   rows.reserve(slot.rows.size());
+   for (const char *row : slot.rows)
+      rows.emplace_back(Row(row).identity(), row);
+   std::sort(rows.begin(), rows.end(), [&less](const auto &a, const auto &b) {
+      return a.first != b.first ? a.first < b.first : less(a.second, b.second);
+   });
+   std::transform(rows.begin(), rows.end(), slot.rows.begin(),
+                  [](const auto &row) { return row.second; });
 }
 
 void RowStore::spill(Slot &slot)
@@ -326,7 +341,8 @@ void RowStore::spill(Slot &slot)
       throw std::runtime_error("cannot make a temporary file in " + fFolder + ": " +
                                std::strerror(errno));
    unlink(path.c_str()); // gone with the process, however it ends
-   std::setvbuf(file, nullptr, _IOFBF, 1 << 18);
+   std::vector<char> buffer(1 << 16);
+   std::setvbuf(file, buffer.data(), _IOFBF, buffer.size());
 
    sort(slot);
    bool good = true;
@@ -340,7 +356,7 @@ void RowStore::spill(Slot &slot)
                                std::strerror(error));
    }
    slot.clear();
-   auto run = std::make_unique<Run>(file, *this);
+   auto run = std::make_unique<Run>(file, std::move(buffer), *this);
    const std::lock_guard<std::mutex> lock(fRunsMutex);
    fRuns.push_back(std::move(run));
 }
@@ -410,8 +426,8 @@ void RowStore::merge(Rows &batch)
       std::pop_heap(fRuns.begin(), fRuns.end(), Later{{fShape}});
       Run &run = *fRuns.back();
       const Row row(run.row());
-      for (unsigned i = 0; i < 3; ++i)
-         batch.identities[3 * batch.size + i] = row.identity(i);
+      const auto identity = row.identity();
+      std::copy(identity.begin(), identity.end(), &batch.identities[3 * batch.size]);
       std::memcpy(&batch.weights[batch.nWeights * batch.size], row.weights(),
                   batch.nWeights * sizeof(double));
       row.unpack(fShape, batch.features.data() + batch.floats * batch.size,
