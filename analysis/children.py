@@ -108,7 +108,10 @@ class Child:
                 "fewer regions or samples"
             )
         if status < 0:
-            return DiedError(f"ROOT crashed ({signal.strsignal(-status)})")
+            reason = signal.strsignal(-status)
+            if status == -signal.SIGFPE:
+                reason += ": an integer was divided by zero, perhaps in an expression"
+            return DiedError(f"ROOT crashed ({reason})")
         return DiedError(f"ROOT ended the process (status {status})")
 
     def end(self):

@@ -324,10 +324,12 @@ def declare(monkeypatch):
         slow("sqrt(EventNumber - 1.5)", False, "nan", ()),
         ("EventNumber == 1 ? 1e39 : 1.", False, "inf", ()),
         slow("EventNumber == 1 ? 1e39 : 1.", False, "inf", ("--plain",)),
-        slow("sqrt(EventNumber - 1.5)", True, "nan", ()),
-        slow("sqrt(EventNumber - 1.5)", True, "nan", ("--plain",)),
+        slow("EventNumber == 1 ? sqrt(EventNumber - 1.5) : 2.", True, "nan", ()),
+        slow("EventNumber == 1 ? sqrt(EventNumber - 1.5) : 2.", True, "nan", ("--plain",)),
         slow("EventNumber == 1 ? -1e10 : 1.", True, "-1e+10", ()),
         ("EventNumber == 1 ? 2147483648LL : 1", True, "2.14748e+09", ("--plain",)),
+        ("EventNumber == 1 ? 2.5f : 1.f", True, "2.5", ()),
+        slow("EventNumber == 1 ? -0.5 : -1.", True, "-0.5", ("--plain",)),
     ],
 )
 def test_feature_that_a_table_cannot_hold(
@@ -356,7 +358,7 @@ def test_feature_that_a_table_cannot_hold(
 @pytest.mark.parametrize("words", [(), slow(("--plain",))], ids=["compiled", "plain"])
 def test_integers_at_the_ends_of_32_bits_are_kept(run_here, declare, tmp_path, words):
     declare("least", "EventNumber ? -2147483648LL : 0", integer=True)
-    declare("most", "EventNumber ? 2147483647.9 : 0.", integer=True)
+    declare("most", "EventNumber ? 2147483647. : 0.", integer=True)
     ntuples.write(tmp_path / "made.root", [three_leptons()])
     samples = ntuples.samples_file(
         tmp_path / "samples.toml", {"name": "made", "files": ["made.root"]}
@@ -365,6 +367,17 @@ def test_integers_at_the_ends_of_32_bits_are_kept(run_here, declare, tmp_path, w
     assert (outcome.status, outcome.lines) == (0, [])
     table = read_table(tmp_path / "out", "made")
     assert (*table.least, *table.most) == (-(2**31), 2**31 - 1)
+
+
+def test_division_of_integers_by_zero_is_told(run_here, declare, tmp_path):
+    declare("mine", "10 / (int(EventNumber) - 1)", integer=True)
+    ntuples.write(tmp_path / "made.root", [three_leptons(number=k) for k in (2, 1)])
+    samples = ntuples.samples_file(
+        tmp_path / "samples.toml", {"name": "made", "files": ["made.root"]}
+    )
+    outcome = run_here("--samples", samples, "-o", tmp_path / "out")
+    reason = "an integer was divided by zero, perhaps in an expression"
+    assert outcome.status == 1 and reason in outcome.err
 
 
 def test_first_bad_row_does_not_depend_on_the_order_of_events(ROOT, tmp_path):

@@ -5,6 +5,7 @@
 
 #include <ROOT/RVec.hxx>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -42,7 +43,8 @@ struct BadRows {
    void add(const BadRows &other);
 };
 
-/// The integers of a row, from numbers of other types; those of more than 32 bits have no place.
+/// The integers of a row, from numbers of other types; fractions and more than 32 bits have no
+/// place.
 class Integers
 {
 public:
@@ -76,7 +78,7 @@ private:
       if constexpr (std::is_integral_v<T> && (sizeof(T) < 4 || std::is_same_v<T, int>))
          return true;
       else
-         return value > -2147483649. && value < 2147483648.; // its fraction will be cut off
+         return value >= -2147483648. && value <= 2147483647. && std::trunc(value) == value;
    }
 
    std::int32_t *fValues;
@@ -108,8 +110,8 @@ public:
    RowStore(const RowStore &) = delete;
    RowStore &operator=(const RowStore &) = delete;
 
-   /// Adds a row to those of a slot, unless a float is not finite or an integer has more than 32
-   /// bits: those are counted, see `bad`.
+   /// Adds a row to those of a slot, unless a float is not finite or an integer has no place: those
+   /// are counted, see `bad`.
    /// \param identity  three numbers
    /// \param weights   as many as a row has
    /// \param cells     the first `nCells` of the floats; `scalars` are the others
