@@ -1,6 +1,6 @@
 #include "engine/blosc.h"
 
-#include "wide.h"
+#include "engine/zeros.h"
 
 #include <RZip.h>
 
@@ -15,28 +15,6 @@ namespace m3l
 
 // Not in an anonymous namespace, since the interpreter could not link what is made of them.
 
-/// For each number of 32 bits, whether it is zero.
-M3L_WIDE("avx2")
-void findZeros(const unsigned char *numbers, std::size_t n, std::uint64_t *zeros)
-{
-   for (std::size_t first = 0; first < n; first += 64) {
-      std::uint8_t isZero[64] = {};
-      const std::size_t here = std::min<std::size_t>(64, n - first);
-      for (std::size_t i = 0; i < here; ++i) {
-         std::uint32_t number;
-         std::memcpy(&number, numbers + 4 * (first + i), sizeof number);
-         isZero[i] = number == 0;
-      }
-      std::uint64_t bits = 0;
-      for (unsigned byte = 0; byte < 8; ++byte) {
-         std::uint64_t eight;
-         std::memcpy(&eight, isZero + 8 * byte, sizeof eight);
-         bits |= eight * 0x0102040810204080 >> 56 << 8 * byte; // the lowest bit of each
-      }
-      zeros[first / 64] = bits;
-   }
-}
-
 /// LZ4's format of numbers of 32 bits of which many are zero: runs of zeros repeat an earlier run,
 /// the numbers between them are copied. LZ4's own search for what repeats takes ten times as long
 /// and, for the rows of a table, a quarter more space.
@@ -50,14 +28,14 @@ public:
         fNext(into)
    {
       const std::size_t n = size / kWord, end = size < kTail ? 0 : n - kTail / kWord;
-      fZeros.reset(new std::uint64_t[n / 64 + 2]);
-      findZeros(bytes, n, fZeros.get());
+      fNonZeros.reset(new std::uint64_t[n / 64 + 2]);
+      findNonZeros(bytes, n, fNonZeros.get());
       // What ends all searches: both values.
-      fZeros[n / 64] = (n % 64 ? fZeros[n / 64] : 0) | kBoth << n % 64;
-      fZeros[n / 64 + 1] = kBoth;
+      fNonZeros[n / 64] = (n % 64 ? fNonZeros[n / 64] : 0) | kBoth << n % 64;
+      fNonZeros[n / 64 + 1] = kBoth;
       std::size_t done = 0; // numbers
-      for (std::size_t from = 0; (from = find(from, 0)) < end;) {
-         const std::size_t to = std::min(find(from, ~std::uint64_t(0)), end);
+      for (std::size_t from = 0; (from = find(from, kZero)) < end;) {
+         const std::size_t to = std::min(find(from, kNonZero), end);
          if (to - from >= kShortest) {
             addRun(done, from, to);
             done = to;
@@ -74,14 +52,15 @@ private:
    static constexpr std::size_t kTail = 12; ///< so many bytes at the end are never repeated
    static constexpr std::size_t kFarthest = 65535;
    static constexpr std::uint64_t kBoth = 0x5555555555555555;
+   static constexpr std::uint64_t kNonZero = 0, kZero = ~kNonZero; ///< what `find` looks for
 
    /// The first number from one on that is zero, or is not.
-   std::size_t find(std::size_t from, std::uint64_t flip) const
+   std::size_t find(std::size_t from, std::uint64_t flipped) const
    {
       std::size_t word = from / 64;
-      std::uint64_t left = (fZeros[word] ^ flip) >> from % 64 << from % 64;
+      std::uint64_t left = (fNonZeros[word] ^ flipped) >> from % 64 << from % 64;
       while (left == 0)
-         left = fZeros[++word] ^ flip;
+         left = fNonZeros[++word] ^ flipped;
       return 64 * word + __builtin_ctzll(left);
    }
 
@@ -123,7 +102,7 @@ private:
 
    const unsigned char *fBytes;
    unsigned char *fNext;
-   std::unique_ptr<std::uint64_t[]> fZeros;
+   std::unique_ptr<std::uint64_t[]> fNonZeros;
    std::size_t fLongestBegin = 0, fLongest = 0; ///< the run that is repeated, in bytes
 };
 

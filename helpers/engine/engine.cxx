@@ -9,6 +9,7 @@
 #include "engine/inspection.cxx"
 #include "engine/rowstore.cxx"
 #include "engine/sampleloop.cxx"
+#include "engine/zeros.cxx"
 // Where there is no compiler, there are no compiled chains.
 #ifndef M3L_INTERPRETED
 #include "engine/bookchain.cxx"

@@ -1,6 +1,7 @@
 #include "engine/rowstore.h"
 
 #include "arrays.h"
+#include "engine/zeros.h"
 
 #include <unistd.h>
 
@@ -127,6 +128,7 @@ struct RowStore::Slot {
    std::vector<std::unique_ptr<char[]>> pieces;
    std::size_t piece = 0, used = 0; ///< the piece that is being filled, and its bytes
    std::uint64_t spilled = 0;
+   std::vector<float> floats; ///< of the row that is added
    BadRows bad;
 };
 
@@ -226,8 +228,10 @@ RowStore::RowStore(unsigned floats, unsigned ints, unsigned slots, std::size_t m
      fBytesPerSlot(memory / slots),
      fFolder(std::move(folder))
 {
-   for (unsigned i = 0; i < slots; ++i)
+   for (unsigned i = 0; i < slots; ++i) {
       fSlots.push_back(std::make_unique<Slot>());
+      fSlots.back()->floats.resize(floats);
+   }
 }
 
 RowStore::~RowStore()
@@ -245,52 +249,33 @@ void RowStore::add(unsigned slotNumber, const std::int64_t *identity, const doub
    char *const row = slot.room(fMaxRowSize);
    std::memcpy(row, identity, sizeof(Row::Identity));
    std::memcpy(row + sizeof(Row::Identity), weights, fShape.weights * sizeof *weights);
-   char *const mask = row + Row::maskOffset(fShape);
-   char *next = row + Row::headSize(fShape);
-   std::memset(mask, 0, next - mask);
-   const char *const floats = next;
-   const auto add = [&](unsigned i, const float *value) {
-      std::uint32_t bits;
-      std::memcpy(&bits, value, sizeof bits);
-      if (bits != 0) {
-         std::memcpy(next, &bits, sizeof bits);
-         next += sizeof bits;
-         mask[i / 8] |= 1 << i % 8;
-      }
-   };
-   const auto addAll = [&](const float *values, unsigned size, unsigned first) {
-      for (unsigned i = 0; i < size; ++i) {
-         std::uint64_t four[2]; // neighbours are often zero together
-         if (i + 4 <= size) {
-            std::memcpy(four, values + i, sizeof four);
-            if ((four[0] | four[1]) == 0) {
-               i += 3;
-               continue;
-            }
-         }
-         add(first + i, values + i);
-      }
-   };
-   addAll(cells, nCells, 0);
-   addAll(scalars, fShape.floats - nCells, nCells);
-   const bool finite =
-      areFinite(reinterpret_cast<const float *>(floats), (next - floats) / sizeof(float));
-   if (!finite || integers.bad() >= 0) {
-      slot.bad.add(badRow(identity, cells, nCells, scalars, integers));
+   float *const floats = slot.floats.data();
+   std::memcpy(floats, cells, nCells * sizeof *cells);
+   std::memcpy(floats + nCells, scalars, (fShape.floats - nCells) * sizeof *scalars);
+   auto *const mask = reinterpret_cast<std::uint64_t *>(row + Row::maskOffset(fShape));
+   auto *const first = reinterpret_cast<float *>(row + Row::headSize(fShape));
+   float *next = first;
+   findNonZeros(floats, fShape.floats, mask);
+   for (unsigned word = 0; word < Row::words(fShape); ++word)
+      for (std::uint64_t left = mask[word]; left; left &= left - 1)
+         *next++ = floats[64 * word + __builtin_ctzll(left)];
+   if (!areFinite(first, next - first) || integers.bad() >= 0) {
+      slot.bad.add(badRow(identity, floats, integers));
       return;
    }
+   char *const end = reinterpret_cast<char *>(next) + fShape.ints * 4;
    std::memcpy(next, integers.values(), fShape.ints * 4);
-   std::memset(next + fShape.ints * 4, 0, 4); // what may fill up to eight bytes
+   std::memset(end, 0, 4); // what may fill up to eight bytes
    slot.rows.push_back(row);
-   slot.used += Row::rounded(next + fShape.ints * 4 - row);
+   slot.used += Row::rounded(end - row);
 }
 
-BadRows RowStore::badRow(const std::int64_t *identity, const float *cells, std::size_t nCells,
-                         const float *scalars, const Integers &integers) const
+BadRows RowStore::badRow(const std::int64_t *identity, const float *floats,
+                         const Integers &integers) const
 {
    BadRows bad{1, {identity[0], identity[1], identity[2]}};
    for (; bad.column < fShape.floats; ++bad.column) {
-      bad.value = bad.column < nCells ? cells[bad.column] : scalars[bad.column - nCells];
+      bad.value = floats[bad.column];
       if (!std::isfinite(bad.value))
          return bad;
    }

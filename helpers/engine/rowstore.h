@@ -152,8 +152,8 @@ private:
    struct Less;
    struct Later;
 
-   BadRows badRow(const std::int64_t *identity, const float *cells, std::size_t nCells,
-                  const float *scalars, const Integers &integers) const;
+   BadRows badRow(const std::int64_t *identity, const float *floats,
+                  const Integers &integers) const;
    void sort(Slot &slot) const;
    void spill(Slot &slot);
    void startMerging();
