@@ -135,6 +135,7 @@ def make_page(options, regions, shelf, cells=True):
             flows=[(flow, Markup(yields.as_html(flow))) for flow in flows],
             bars=pictures_of(parts, "cutflow", regions),
             yields=yields_table(results, flows),
+            omissions=omissions(results.record),
             with_cells=cells,
             cards=cards,
             constant=constant,
@@ -303,6 +304,25 @@ def read_agreement(text):
         return agreement.Agreement(**content | {"bins": bins})
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def omissions(record):
+    """(samples, what) that a run has left out, as texts."""
+    samples = {}
+    for sample in record["samples"]:
+        for text in sample.get("left_out", ()):
+            samples.setdefault(text, []).append(sample["name"])
+    of = {text: ", ".join(names) for text, names in samples.items()}
+    if len(record["samples"]) > 1:
+        everybody = ", ".join(sample["name"] for sample in record["samples"])
+        of = {text: "all samples" if names == everybody else names for text, names in of.items()}
+    found = [(names, f"{text}: the files lack a column") for text, names in of.items()]
+    for sample in record["samples"]:
+        if dropped := sample.get("dropped_events"):
+            found.append((sample["name"], f"{dropped} events with bad values"))
+        for file in sample.get("skipped", ()):
+            found.append((sample["name"], f"{file['path']}: {file['reason']}"))
+    return found
 
 
 def yields_table(results, flows):

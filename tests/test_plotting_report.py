@@ -103,6 +103,30 @@ def counted(_, name, table):
     return table.assign(wgt_SG=1.0) if name == "data" else table
 
 
+def test_page_tells_what_was_left_out(small, capsys):
+    page, _ = small(capsys)
+    assert "<h3>Left out</h3>" not in page.read_text()
+    path = page.parents[1] / "run.json"
+    record = read_json(path)
+    first, second, *_ = record["samples"]
+    for sample in record["samples"]:
+        sample["left_out"] = ["ele_BL: lepPassOR"]
+    first["left_out"].append("wgt_SG: jvtWeight")
+    second |= {
+        "dropped_events": 2,
+        "skipped": [{"path": "a.root", "reason": "<is damaged>", "entries": None}],
+    }
+    path.write_text(json.dumps(record))
+    page, _ = small(capsys)
+    told = re.search("<h3>Left out</h3>\n<ul>(.*)</ul>", page.read_text())[1]
+    assert re.findall("<li>(.*?)</li>", told) == [
+        "all samples: ele_BL: lepPassOR: the files lack a column",
+        f"{first['name']}: wgt_SG: jvtWeight: the files lack a column",
+        f"{second['name']}: 2 events with bad values",
+        f"{second['name']}: a.root: &lt;is damaged&gt;",
+    ]
+
+
 SMALL_RUN = ("m_3l", "e_T_miss", "m_T_jet_3")
 
 
