@@ -308,15 +308,14 @@ def read_agreement(text):
 
 def omissions(record):
     """(samples, what) that a run has left out, as texts."""
-    samples = {}
+    samples, found = {}, []
     for sample in record["samples"]:
         for text in sample.get("left_out", ()):
             samples.setdefault(text, []).append(sample["name"])
-    of = {text: ", ".join(names) for text, names in samples.items()}
-    if len(record["samples"]) > 1:
-        everybody = ", ".join(sample["name"] for sample in record["samples"])
-        of = {text: "all samples" if names == everybody else names for text, names in of.items()}
-    found = [(names, f"{text}: the files lack a column") for text, names in of.items()]
+    for text, names in samples.items():
+        everywhere = 1 < len(names) == len(record["samples"])
+        whose = "all samples" if everywhere else ", ".join(names)
+        found.append((whose, f"{text}: the files lack a column"))
     for sample in record["samples"]:
         if dropped := sample.get("dropped_events"):
             found.append((sample["name"], f"{dropped} events with bad values"))
