@@ -79,6 +79,28 @@ private:
    std::size_t fSize = 0;
 };
 
+/// Decompresses the baskets that a thread reads.
+class Decompressor
+{
+public:
+   Decompressor();
+   ~Decompressor();
+   Decompressor(const Decompressor &) = delete;
+   Decompressor &operator=(const Decompressor &) = delete;
+
+   /// Memory for what is read from a file, of at least `size` bytes.
+   char *room(std::size_t size) { return fRead.get(size); }
+
+   /// Decompresses consecutive blocks; returns whether they are `size` bytes in the end.
+   bool decompress(const char *begin, std::size_t left, RawMemory &memory, std::size_t size);
+
+private:
+   std::size_t decompressBlock(const char *begin, std::size_t bytes, char *to, std::size_t size);
+
+   RawMemory fRead;
+   void *fZstd; ///< its context, null where ROOT hides its functions
+};
+
 /// The bytes of some consecutive entries of a branch.
 ///
 /// ROOT's TBasket believes the lengths in a file, and reads out of bounds where they are damaged.
@@ -87,11 +109,10 @@ class Basket
 {
 public:
    /// Reads and decompresses a basket.
-   /// \param number      among those of the branch
-   /// \param entries     that it holds
-   /// \param compressed  memory for what is read
+   /// \param number   among those of the branch
+   /// \param entries  that it holds
    /// \return whether it is as it should be
-   bool read(TFile &file, TBranch &branch, int number, long long entries, RawMemory &compressed);
+   bool read(TFile &file, TBranch &branch, int number, long long entries, Decompressor &by);
 
    const char *begin() const { return fBegin; } ///< of the values
    const char *end() const { return fEnd; }
@@ -112,7 +133,7 @@ private:
       return fBegin + (std::int64_t(decoded<std::int32_t>(fStarts + 4 * entry)) - fShift);
    }
 
-   bool readFromFile(TFile &file, long long position, int bytes, RawMemory &compressed);
+   bool readFromFile(TFile &file, long long position, int bytes, Decompressor &by);
    bool takeFromTree(TBranch &branch, int number);
    bool divide(std::size_t values, std::size_t size);
 

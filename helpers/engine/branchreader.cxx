@@ -128,7 +128,7 @@ private:
       const long long end = number + 1 < baskets ? starts[number + 1] : fBranch->GetEntries();
       fFile->tree()->LoadTree(entry); // tells the cache where we are
       if (entry < begin || entry >= end ||
-          !fBasket.read(fFile->file(), *fBranch, number, end - begin, fFile->compressed()))
+          !fBasket.read(fFile->file(), *fBranch, number, end - begin, fFile->decompressor()))
          return false;
       const bool fits = fShape == Shape::number
                            ? fBasket.end() - fBasket.begin() == (end - begin) * int(sizeof(T))

@@ -56,7 +56,7 @@ public:
    const bool &isSuspect() const { return fSuspect; }
    void suspect() { fSuspect = true; }
 
-   RawMemory &compressed() { return fCompressed; } ///< for a basket that is being read
+   Decompressor &decompressor() { return fDecompressor; }
 
 private:
    struct Content {
@@ -73,7 +73,7 @@ private:
    std::size_t fNumber = 0;
    unsigned fGeneration = 0;
    bool fSuspect = false;
-   RawMemory fCompressed;
+   Decompressor fDecompressor;
 };
 
 } // namespace m3l
