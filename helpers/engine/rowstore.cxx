@@ -100,6 +100,11 @@ void BadRows::add(const BadRows &other)
 
 /// The rows that one thread holds in memory.
 struct RowStore::Slot {
+   explicit Slot(unsigned floats)
+      : floats(floats)
+   {
+   }
+
    /// Rows lie one after the other in pieces of memory, which are used again after a spill.
    static constexpr std::size_t kPiece = 1 << 20;
 
@@ -228,10 +233,8 @@ RowStore::RowStore(unsigned floats, unsigned ints, unsigned slots, std::size_t m
      fBytesPerSlot(memory / slots),
      fFolder(std::move(folder))
 {
-   for (unsigned i = 0; i < slots; ++i) {
-      fSlots.push_back(std::make_unique<Slot>());
-      fSlots.back()->floats.resize(floats);
-   }
+   for (unsigned i = 0; i < slots; ++i)
+      fSlots.push_back(std::make_unique<Slot>(floats));
 }
 
 RowStore::~RowStore()
